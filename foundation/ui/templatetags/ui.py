@@ -1,0 +1,5 @@
+"""Page parts as template tags."""
+
+from django import template
+
+register = template.Library()
