@@ -1,0 +1,55 @@
+"""Runs the tests in lanes: SQLite side by side, then servers and browser alone, then PostgreSQL. Says aloud what it skips."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+
+from ftportal.testing import postgres
+
+NO_TESTS = 5
+
+
+def run(name: str, words: Sequence[str], env: Mapping[str, str]) -> bool:
+    """Whether one pytest run passed; a lane in which the selection finds nothing passes."""
+    print(f"\n=== {name} ===", flush=True)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="ftvar") as var:
+        code = subprocess.call(
+            [sys.executable, "-m", "pytest", "-q", *words], env={**os.environ, "VAR_DIR": var, **env}
+        )
+    print(f"=== {name}: {'passed' if code in (0, NO_TESTS) else 'FAILED'} in {time.monotonic() - started:.0f} s ===", flush=True)
+    return code in (0, NO_TESTS)
+
+
+def main(words: Sequence[str]) -> int:
+    """Exit status of all lanes; `words` go to pytest in each."""
+    workers = str(min(4, os.cpu_count() or 1))
+    good = run("rules, services and pages on SQLite", ["-n", workers, "-m", "not browser and not faults", *words], {})
+    good = run("browser and faults on SQLite", ["-m", "browser or faults", *words], {}) and good
+    given = os.environ.get("TEST_DATABASE_URL", "")
+    beside = ["-n", workers, "-m", "not browser and not faults", *words]
+    alone = ["-m", "faults", *words]
+    try:
+        if given:
+            env = {"DATABASE_URL": given, "ONLY_DATABASE_TESTS": "1"}
+            good = run("database tests on PostgreSQL", beside, env) and good
+            good = run("faults on PostgreSQL", alone, env) and good
+        else:
+            with postgres.server() as url:
+                env = {"DATABASE_URL": url, "ONLY_DATABASE_TESTS": "1"}
+                good = run("database tests on PostgreSQL", beside, env) and good
+                good = run("faults on PostgreSQL", alone, env) and good
+    except postgres.NoServer as error:
+        print(f"SKIPPED: the PostgreSQL lane ({error}).", flush=True)
+        if os.environ.get("CI") or os.environ.get("REQUIRE_POSTGRES"):
+            good = False
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
