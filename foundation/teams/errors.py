@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import PermissionDenied
+
 
 class PortalError(Exception):
     """Base of errors whose text is shown to people as it is."""
@@ -9,8 +11,8 @@ class PortalError(Exception):
     status = 400
 
 
-class NotAllowed(PortalError):
-    """The person is known but may not do this."""
+class NotAllowed(PortalError, PermissionDenied):
+    """The person is known but may not do this. Django's own handler answers 403 to it as well."""
 
     status = 403
 
@@ -29,3 +31,16 @@ class BadInput(PortalError):
     def __init__(self, text: str, *, field: str = "") -> None:
         super().__init__(text)
         self.field = field
+
+
+class LastAdmin(Conflict):
+    """A team must keep one admin."""
+
+    def __init__(self) -> None:
+        super().__init__("This is the team's last admin. Make somebody else an admin first.")
+
+
+class BadInvitation(PortalError):
+    """The invitation cannot be used: unknown, used, revoked or too old."""
+
+    status = 410
