@@ -1,0 +1,259 @@
+"""Tables of deciding: use cases, the answers given about them, what they would return, and what was measured.
+
+Knows no floor above; they hang their own tables on `UseCase`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+
+from decisions.domain.facts import FACT_NAMES, Complexity, Facts, Level, Task, TaskKind, Timing
+from decisions.errors import Frozen
+from foundation.teams.models import TeamOwned, TeamQuerySet
+
+MAX_VOLUME_PER_DAY = 10_000_000_000
+
+
+def _choices(scale: Any) -> list[tuple[str, str]]:
+    return [(word.value, word.label) for word in scale]
+
+
+class UseCaseQuerySet(TeamQuerySet):
+    def active(self) -> UseCaseQuerySet:
+        """Those not archived."""
+        return self.filter(archived_at=None)
+
+    def archived(self) -> UseCaseQuerySet:
+        """Those put away."""
+        return self.exclude(archived_at=None)
+
+    def with_answers(self) -> UseCaseQuerySet:
+        """With team, owner, latest decision and latest ROI analysis in the same query."""
+        return self.select_related("team", "owner", "latest_decision__author", "latest_roi")
+
+
+class UseCase(TeamOwned):
+    """What a team wants a model to do: the fifteen facts, the task, the evidence, and what it is worth."""
+
+    name = models.CharField(max_length=200)
+    description = models.TextField("what should it do?", blank=True)
+
+    task_kind = models.CharField(max_length=10, choices=_choices(TaskKind), default=TaskKind.CLASSIFY)
+    # [{"name": "billing", "definition": "…"}, …]
+    labels = models.JSONField(default=list, blank=True)
+    output_schema = models.JSONField(null=True, blank=True)
+
+    # The fourteen facts beside the name, in the order of `domain.facts.Facts`.
+    task_complexity = models.CharField(
+        max_length=10, choices=_choices(Complexity), default=Complexity.MODERATE
+    )
+    data_availability = models.CharField(max_length=10, choices=_choices(Level), default=Level.MEDIUM)
+    data_quality = models.CharField(max_length=10, choices=_choices(Level), default=Level.MEDIUM)
+    volume_per_day = models.PositiveBigIntegerField(
+        "requests a day", default=1000, validators=[MaxValueValidator(MAX_VOLUME_PER_DAY)]
+    )
+    budget_constraint = models.CharField(
+        "budget", max_length=10, choices=_choices(Level), default=Level.MEDIUM
+    )
+    time_to_market = models.CharField(
+        "timing", max_length=10, choices=_choices(Timing), default=Timing.NORMAL
+    )
+    requires_factual_accuracy = models.BooleanField("needs factual accuracy", default=False)
+    requires_consistency = models.BooleanField("needs the same answer every time", default=False)
+    requires_specialised_behaviour = models.BooleanField("needs specialised behaviour", default=False)
+    has_knowledge_base = models.BooleanField("a knowledge base exists", default=False)
+    data_changes_frequently = models.BooleanField("the knowledge changes often", default=False)
+    requires_citations = models.BooleanField("needs citations", default=False)
+    requires_flexibility = models.BooleanField("needs flexibility", default=False)
+    domain_specific = models.BooleanField("is domain-specific", default=False)
+
+    # What the tree and the few-shot matrix ask beside the facts; None is "not known yet".
+    prompt_solves_it = models.BooleanField("does a prompt solve it?", null=True, blank=True)
+    examples_in_hand = models.PositiveBigIntegerField(null=True, blank=True)
+    # A share: 0.10 is ten per cent more correct answers than the best prompt.
+    expected_gain = models.DecimalField(
+        max_digits=6,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(-1), MaxValueValidator(1)],
+    )
+    is_prototype = models.BooleanField("still exploring", default=False)
+    behaviour_changes_often = models.BooleanField("the wanted behaviour changes often", default=False)
+
+    # What one better answer is worth. The chapter's $0.50 is an assumption, and the pages say so.
+    value_per_improved_microusd = models.PositiveBigIntegerField(default=500_000)
+    # Differences to the standard rates of `domain.costs`, by approach; empty means none.
+    rates = models.JSONField(default=dict, blank=True)
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    # Grows with every edit by a person: an edit made against an older number is a conflict, not an overwrite.
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    # Kept by the services, so that a list of many use cases needs no query a row.
+    latest_decision = models.ForeignKey(
+        "decisions.Decision",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    latest_roi = models.ForeignKey(
+        "decisions.RoiAnalysis",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    # The newest evidence by kind: {"examples_in_hand": {"value": 2184, "source": "…", "as_of": "2026-11-22"}}.
+    measured = models.JSONField(default=dict, blank=True, editable=False)
+
+    objects = UseCaseQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["team", "archived_at", "-id"], name="use_cases_of_a_team")]
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(name=""), name="use_case_has_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def facts(self) -> Facts:
+        """The fifteen facts as a value."""
+        return Facts.from_mapping({name: getattr(self, name) for name in FACT_NAMES})
+
+    @property
+    def task(self) -> Task:
+        """The task as a value: kind, labels with definitions, output schema."""
+        return Task.from_columns(self.task_kind, self.labels, self.output_schema)
+
+    @property
+    def is_archived(self) -> bool:
+        """Put away: found under "Archived", changed by nobody until it is restored."""
+        return self.archived_at is not None
+
+
+class FrozenQuerySet(TeamQuerySet):
+    """Rows that are written once. Changing or deleting them one by one or in bulk is refused."""
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        """Raises Frozen: a saved answer never changes."""
+        raise Frozen(self.model._meta.verbose_name)
+
+    def delete(self) -> NoReturn:
+        """Raises Frozen: a saved answer goes only with its team."""
+        raise Frozen(self.model._meta.verbose_name)
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises Frozen: a saved answer never changes."""
+        raise Frozen(self.model._meta.verbose_name)
+
+
+class FrozenRow(TeamOwned):
+    """A row that is written once and read for ever."""
+
+    objects = FrozenQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the new row. Raises Frozen when it is in the table already."""
+        if not self._state.adding:
+            raise Frozen(self._meta.verbose_name)
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises Frozen: a saved answer goes only with its team."""
+        raise Frozen(self._meta.verbose_name)
+
+
+class Decision(FrozenRow):
+    """One answer to "which approach", with everything it rests on. Never changed."""
+
+    use_case = models.ForeignKey(UseCase, on_delete=models.CASCADE, related_name="decisions")
+    number = models.PositiveIntegerField()
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    note = models.TextField(blank=True)
+    inputs = models.JSONField()
+    inputs_sha256 = models.CharField(max_length=64)
+    result = models.JSONField()
+    # Copied out of the result for lists.
+    recommendation = models.CharField(max_length=20)
+    headline = models.CharField(max_length=300)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["use_case", "number"], name="one_decision_a_number")]
+
+    def __str__(self) -> str:
+        return f"Decision {self.number}: {self.headline}"
+
+
+class RoiAnalysis(FrozenRow):
+    """What the switch would cost and return under stated assumptions. Never changed."""
+
+    use_case = models.ForeignKey(UseCase, on_delete=models.CASCADE, related_name="roi_analyses")
+    number = models.PositiveIntegerField()
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    note = models.TextField(blank=True)
+    inputs = models.JSONField()
+    inputs_sha256 = models.CharField(max_length=64)
+    result = models.JSONField()
+    # Whether the improvement was measured against the best prompt, and where; else it is an assumption.
+    is_measured = models.BooleanField(default=False)
+    source = models.CharField(max_length=300, blank=True)
+    headline = models.CharField(max_length=300)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        verbose_name = "ROI analysis"
+        verbose_name_plural = "ROI analyses"
+        constraints = [
+            models.UniqueConstraint(fields=["use_case", "number"], name="one_roi_analysis_a_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"ROI {self.number}: {self.headline}"
+
+
+class Evidence(FrozenRow):
+    """One measured fact that a floor above handed down: what, where from, as of when."""
+
+    use_case = models.ForeignKey(UseCase, on_delete=models.CASCADE, related_name="evidence")
+    kind = models.CharField(max_length=60)
+    value = models.JSONField()
+    source = models.CharField(max_length=300)
+    as_of = models.DateTimeField()
+    recorded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-as_of", "-id"]
+        verbose_name = "evidence"
+        verbose_name_plural = "evidence"
+        indexes = [models.Index(fields=["use_case", "kind", "-as_of"], name="evidence_of_a_use_case")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} = {self.value} ({self.source})"
