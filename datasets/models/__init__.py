@@ -1,0 +1,40 @@
+"""Tables of this app, one file a noun."""
+
+from datasets.models.examples import (
+    Content,
+    Edit,
+    Example,
+    Finding,
+    FindingRow,
+    Fix,
+    FixedRow,
+    Judgement,
+    QualityRun,
+    Review,
+    ReviewItem,
+    messages_of,
+)
+from datasets.models.imports import BadRow, CheckRun, Dataset, Import
+from datasets.models.versions import DatasetVersion, Look, VersionRow
+
+__all__ = [
+    "BadRow",
+    "CheckRun",
+    "Content",
+    "Dataset",
+    "DatasetVersion",
+    "Edit",
+    "Example",
+    "Finding",
+    "FindingRow",
+    "Fix",
+    "FixedRow",
+    "Import",
+    "Judgement",
+    "QualityRun",
+    "Review",
+    "ReviewItem",
+    "Look",
+    "VersionRow",
+    "messages_of",
+]

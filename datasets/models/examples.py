@@ -1,0 +1,327 @@
+"""Examples, their content, what checks and people said about them.
+
+Text stands in `Content`, found by its digest within the team; an edit makes new content and the old stays, because a
+frozen version may hold it. These are the tables with a million rows: integer keys, few indexes, written in bulk.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import OuterRef, Q, Subquery
+
+from datasets.domain.statuses import ExampleState, ImportState, Severity, Verdict, choices
+from datasets.models.imports import CheckRun, Dataset, Import
+from foundation.jobs.models import WorkItem
+from foundation.teams.models import TeamOwned, TeamQuerySet
+
+
+class Content(models.Model):
+    """The text of one training row. Never changed; erased by blanking the text, which leaves the digest."""
+
+    team = models.ForeignKey("teams.Team", on_delete=models.CASCADE, related_name="+", db_index=False)
+    # sha256 of the normalised row (domain/cleaning.py). Plain index: two rows may carry the same text.
+    digest = models.BinaryField(max_length=32)
+    system = models.TextField(blank=True)
+    # Earlier turns as JSON [[role, text], …]; empty for the usual single question and answer.
+    turns = models.TextField(blank=True)
+    prompt = models.TextField()
+    completion = models.TextField()
+    n_chars = models.PositiveIntegerField(default=0)
+    erased_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["digest"], name="content_by_digest")]
+
+    def __str__(self) -> str:
+        return self.prompt[:60]
+
+    @property
+    def digest_hex(self) -> str:
+        """The digest as 64 hexadecimal characters."""
+        return bytes(self.digest).hex()
+
+    @property
+    def earlier(self) -> list[list[str]]:
+        """Turns before the last question, as [role, text]."""
+        return json.loads(self.turns) if self.turns else []
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The whole row as chat messages."""
+        return messages_of(self.system, self.turns, self.prompt, self.completion)
+
+
+def messages_of(system: str, turns: str, prompt: str, completion: str) -> list[dict[str, str]]:
+    """Chat messages from the stored columns of one content row."""
+    messages = [{"role": "system", "content": system}] if system else []
+    if turns:
+        messages.extend({"role": role, "content": text} for role, text in json.loads(turns))
+    messages.append({"role": "user", "content": prompt})
+    messages.append({"role": "assistant", "content": completion})
+    return messages
+
+
+class ExampleQuerySet(TeamQuerySet):
+    def shown(self) -> ExampleQuerySet:
+        """Rows whose import is finished: what people may see."""
+        finished = Import.objects.filter(state=ImportState.DONE).values("id")
+        return self.filter(source_id__in=finished)
+
+    def active(self) -> ExampleQuerySet:
+        """Shown rows that take part in checks, review and freezing."""
+        return self.shown().filter(state=ExampleState.ACTIVE)
+
+
+class Example(TeamOwned):
+    """One row of a dataset: which content, from which line of which file, and whether it takes part."""
+
+    team = models.ForeignKey("teams.Team", on_delete=models.CASCADE, related_name="+", db_index=False)
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="examples", db_index=False)
+    source = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="examples", db_index=False)
+    line = models.PositiveBigIntegerField()
+    content = models.ForeignKey(Content, on_delete=models.PROTECT, related_name="examples")
+    label = models.CharField(max_length=200, blank=True)
+    group = models.CharField(max_length=200, blank=True)
+    at = models.DateTimeField(null=True, blank=True)
+    state = models.CharField(max_length=10, choices=choices(ExampleState), default=ExampleState.ACTIVE)
+    # The reviewer's last word, empty while nobody looked.
+    review = models.CharField(max_length=10, choices=choices(Verdict), blank=True)
+    # Grows with every edit: an edit made against an older number is a conflict, not an overwrite.
+    edition = models.PositiveIntegerField(default=1)
+
+    objects = ExampleQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "line"], name="one_example_a_line")]
+        indexes = [models.Index(fields=["dataset", "state", "id"], name="examples_of_a_dataset")]
+
+    def __str__(self) -> str:
+        return f"example {self.pk}"
+
+
+class Edit(TeamOwned):
+    """One change of one example's content, kept with both sides so that it can be undone."""
+
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="edits")
+    before = models.ForeignKey(Content, on_delete=models.PROTECT, related_name="+")
+    after = models.ForeignKey(Content, on_delete=models.PROTECT, related_name="+")
+    label_before = models.CharField(max_length=200, blank=True)
+    label_after = models.CharField(max_length=200, blank=True)
+    fix = models.ForeignKey("Fix", on_delete=models.CASCADE, null=True, blank=True, related_name="edits")
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    at = models.DateTimeField(auto_now_add=True)
+    undone_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"edit of example {self.example_id}"
+
+
+class Finding(TeamOwned):
+    """Something a check says about a dataset: a named rule, how bad, how many rows."""
+
+    run = models.ForeignKey(CheckRun, on_delete=models.CASCADE, related_name="findings")
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+    rule = models.CharField(max_length=40)
+    severity = models.CharField(max_length=10, choices=choices(Severity))
+    headline = models.CharField(max_length=300)
+    detail = models.TextField(blank=True)
+    n_rows = models.PositiveIntegerField(default=0)
+    # How many rows the one-click fix would drop or change; 0 when there is none.
+    n_fixable = models.PositiveIntegerField(default=0)
+    facts = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["run", "rule"], name="one_finding_a_rule")]
+
+    def __str__(self) -> str:
+        return self.headline
+
+
+class FindingRow(models.Model):
+    """One example a finding speaks about. `cluster` joins rows that belong together; `keep` is the one to stay."""
+
+    finding = models.ForeignKey(Finding, on_delete=models.CASCADE, related_name="rows", db_index=False)
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="finding_rows")
+    cluster = models.PositiveIntegerField(default=0)
+    keep = models.BooleanField(default=False)
+    note = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["finding", "example"], name="one_row_a_finding")]
+        indexes = [models.Index(fields=["finding", "cluster", "id"], name="finding_rows_by_cluster")]
+
+    def __str__(self) -> str:
+        return f"row {self.example_id} of finding {self.finding_id}"
+
+
+class Fix(TeamOwned):
+    """One press of a fix button: what it did, by whom, and whether it was taken back."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="fixes")
+    finding = models.ForeignKey(
+        Finding, on_delete=models.SET_NULL, null=True, blank=True, related_name="fixes"
+    )
+    rule = models.CharField(max_length=40)
+    action = models.CharField(max_length=40)
+    n_rows = models.PositiveIntegerField(default=0)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    at = models.DateTimeField(auto_now_add=True)
+    undone_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        # Two presses of one button are one fix.
+        constraints = [
+            models.UniqueConstraint(
+                fields=["finding", "action"], condition=Q(undone_at=None), name="one_standing_fix_a_finding"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action}: {self.n_rows} rows"
+
+
+class FixedRow(models.Model):
+    """One example that a fix took out, so that undo brings back exactly these."""
+
+    fix = models.ForeignKey(Fix, on_delete=models.CASCADE, related_name="rows", db_index=False)
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["fix", "example"], name="one_row_a_fix")]
+
+    def __str__(self) -> str:
+        return f"row {self.example_id} of fix {self.fix_id}"
+
+
+class ReviewQuerySet(TeamQuerySet):
+    def latest_ids(self) -> Subquery:
+        """For an outer Dataset query: the id of its newest review."""
+        return Subquery(self.filter(dataset=OuterRef("pk")).order_by("-id").values("id")[:1])
+
+
+class Review(TeamOwned):
+    """A queue of rows that people look at one by one: a seeded share of the dataset."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="reviews")
+    share = models.FloatField(default=0.1)
+    seed = models.CharField(max_length=60)
+    n_total = models.PositiveIntegerField(default=0)
+    n_accepted = models.PositiveIntegerField(default=0)
+    n_edited = models.PositiveIntegerField(default=0)
+    n_rejected = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ReviewQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"review of {self.n_total} rows"
+
+    @property
+    def n_done(self) -> int:
+        """Rows somebody has judged."""
+        return self.n_accepted + self.n_edited + self.n_rejected
+
+    @property
+    def n_left(self) -> int:
+        """Rows nobody has judged yet."""
+        return max(0, self.n_total - self.n_done)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every row of the sample was judged; an empty sample is not a finished review."""
+        return self.n_total > 0 and self.n_left == 0
+
+
+class ReviewItem(models.Model):
+    """One row of a review queue and what was said about it."""
+
+    review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="items", db_index=False)
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="review_items")
+    position = models.PositiveIntegerField()
+    verdict = models.CharField(max_length=10, choices=choices(Verdict), blank=True)
+    reason = models.CharField(max_length=300, blank=True)
+    edit = models.ForeignKey(Edit, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    # Who looked, in words: a person's name, or "demo" when the demo workspace recorded it.
+    reviewer_name = models.CharField(max_length=200, blank=True)
+    at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["review", "position"], name="one_review_item_a_position"),
+            models.UniqueConstraint(fields=["review", "example"], name="one_review_item_an_example"),
+        ]
+        indexes = [models.Index(fields=["review", "verdict", "position"], name="review_items_to_do")]
+
+    def __str__(self) -> str:
+        return f"row {self.position} of review {self.review_id}"
+
+
+class QualityRun(TeamOwned):
+    """One judging of a seeded sample by a model: what was asked, and the summary (domain/quality.py)."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="quality_runs")
+    job = models.ForeignKey("jobs.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    model = models.CharField(max_length=120)
+    prompt_version = models.CharField(max_length=20)
+    seed = models.CharField(max_length=60)
+    n_sample = models.PositiveIntegerField(default=0)
+    n_scored = models.PositiveIntegerField(default=0)
+    average = models.FloatField(null=True, blank=True)
+    low = models.FloatField(null=True, blank=True)
+    high = models.FloatField(null=True, blank=True)
+    revision = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"quality of {self.n_sample} rows"
+
+
+class Judgement(WorkItem):
+    """What the judge said about one row; unscored rows carry their reason and no number."""
+
+    run = models.ForeignKey(QualityRun, on_delete=models.CASCADE, related_name="judgements")
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="judgements")
+    content = models.ForeignKey(Content, on_delete=models.PROTECT, related_name="+")
+    overall = models.FloatField(null=True, blank=True)
+    scores: Any = models.JSONField(default=dict, blank=True)
+    issues = models.JSONField(default=list, blank=True)
+    unscored = models.CharField(max_length=300, blank=True)
+    suspicious = models.BooleanField(default=False)
+    reply = models.TextField(blank=True)
+
+    class Meta(WorkItem.Meta):
+        abstract = False
+        constraints = [
+            *getattr(WorkItem.Meta, "constraints", []),
+            models.UniqueConstraint(fields=["run", "example"], name="one_judgement_a_row"),
+        ]
+
+    def __str__(self) -> str:
+        return f"judgement of example {self.example_id}"

@@ -1,0 +1,110 @@
+"""Frozen versions: which content, in which split, by which recipe. Written once, never changed."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from datasets.domain.statuses import Split, VersionState, choices
+from datasets.models.examples import Content
+from datasets.models.imports import Dataset
+from foundation.teams.models import TeamOwned, TeamQuerySet
+
+
+class VersionQuerySet(TeamQuerySet):
+    def frozen(self) -> VersionQuerySet:
+        """Versions that training and evaluation may use."""
+        return self.filter(state=VersionState.FROZEN)
+
+
+class DatasetVersion(TeamOwned):
+    """Frozen content ids + split + recipe + report + checksum."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    state = models.CharField(max_length=10, choices=choices(VersionState), default=VersionState.BUILDING)
+    # sha256 over the recipe and every (digest, label, split): same rows and recipe, same checksum, on any machine.
+    checksum = models.CharField(max_length=64, blank=True)
+    # {"seed", "ratios", "strategy", "task_kind", ...}: see domain/recipe.py
+    recipe = models.JSONField(default=dict)
+    task_kind = models.CharField(max_length=12, blank=True)
+    labels = models.JSONField(default=list, blank=True)
+    n_rows = models.PositiveIntegerField(default=0)
+    n_train = models.PositiveIntegerField(default=0)
+    n_validation = models.PositiveIntegerField(default=0)
+    n_test = models.PositiveIntegerField(default=0)
+    # {"leakage", "power", "gate", "distribution", "left_out", "findings", "review", "quality"}
+    report = models.JSONField(default=dict, blank=True)
+    stats = models.JSONField(default=dict, blank=True)
+    override_reason = models.TextField(blank=True)
+    error = models.TextField(blank=True)
+    notes = models.TextField(blank=True)
+    tags = models.JSONField(default=list, blank=True)
+    job = models.ForeignKey("jobs.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    frozen_at = models.DateTimeField(null=True, blank=True)
+
+    objects = VersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "number"], name="one_version_a_number"),
+            models.CheckConstraint(
+                condition=~Q(state="frozen") | (~Q(checksum="") & Q(frozen_at__isnull=False)),
+                name="a_frozen_version_has_its_checksum",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset.name} v{self.number}"
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether training and evaluation may use it."""
+        return self.state == VersionState.FROZEN
+
+
+class VersionRow(models.Model):
+    """One row of a version. `position` is the reading order inside its split, the same on any machine."""
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="rows", db_index=False)
+    content = models.ForeignKey(Content, on_delete=models.PROTECT, related_name="+")
+    # Where it came from; a plain number, because an example may go and the version stays.
+    example_id = models.PositiveBigIntegerField(null=True, blank=True)
+    label = models.CharField(max_length=200, blank=True)
+    group = models.CharField(max_length=200, blank=True)
+    at = models.DateTimeField(null=True, blank=True)
+    split = models.CharField(max_length=10, choices=choices(Split))
+    position = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version", "split", "position"], name="one_row_a_position_of_a_split"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.split} {self.position} of version {self.version_id}"
+
+
+class Look(TeamOwned):
+    """Somebody opened the sealed text of test rows: who, when and why."""
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="looks")
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    reason = models.TextField()
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"look at the test rows of version {self.version_id}"

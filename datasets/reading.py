@@ -1,0 +1,55 @@
+"""Reading frozen versions, for training and evaluation. Streams; knows no page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from datasets.domain.statuses import Split
+from datasets.models import DatasetVersion, VersionRow, messages_of
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One frozen row. `digest` is 64 hexadecimal characters; `messages` are chat messages with the answer last."""
+
+    content_id: int
+    digest: str
+    position: int
+    split: str
+    system: str
+    turns: str
+    prompt: str
+    completion: str
+    label: str
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The whole row as chat messages; the expected answer is the last one."""
+        return messages_of(self.system, self.turns, self.prompt, self.completion)
+
+
+def version_rows(version: DatasetVersion, split: Split | str, *, after: int = -1) -> Iterator[Row]:
+    """Rows of one split in their frozen order, streamed; `after` skips positions up to and including it."""
+    rows = (
+        VersionRow.objects.filter(version=version, split=str(split), position__gt=after)
+        .order_by("position")
+        .values_list(
+            "content_id",
+            "content__digest",
+            "position",
+            "split",
+            "content__system",
+            "content__turns",
+            "content__prompt",
+            "content__completion",
+            "label",
+        )
+    )
+    for content_id, digest, *rest in rows.iterator(chunk_size=2000):
+        yield Row(content_id, bytes(digest).hex(), *rest)
+
+
+def split_sizes(version: DatasetVersion) -> dict[str, int]:
+    """Rows in each split."""
+    return {"train": version.n_train, "validation": version.n_validation, "test": version.n_test}
