@@ -1,0 +1,199 @@
+"""What people and the clock may ask of long work: start, cancel, pause, resume, retry, run until idle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import IntegrityError, models, transaction
+from django.db.models import F, Min
+from django.utils import timezone
+
+from foundation.jobs import claiming, doorbell, running
+from foundation.jobs.claiming import rows
+from foundation.jobs.domain.states import ItemState, JobState, states_before
+from foundation.jobs.kinds import get_kind, item_models
+from foundation.jobs.models import Job
+from foundation.teams.errors import Conflict
+from foundation.teams.models import Team, User
+
+
+def start_job(
+    *,
+    actor: User | None,
+    team: Team,
+    kind: str,
+    title: str,
+    recipe: Mapping[str, Any],
+    subject: models.Model | None = None,
+    url: str = "",
+    cap_microusd: int | None = None,
+    dedupe_key: str = "",
+) -> Job:
+    """The job, written and on its way; with a `dedupe_key` in use, the job that already has it.
+
+    One transaction; the doorbell rings after commit and off this thread, so no page waits for a broker.
+    Raises: UnknownKind when nobody registered `kind`.
+    """
+    get_kind(kind)
+    fields: dict[str, Any] = {
+        "team": team,
+        "kind": kind,
+        "title": title[:300],
+        "recipe": dict(recipe),
+        "url": url,
+        "cap_microusd": cap_microusd,
+        "dedupe_key": dedupe_key,
+        "created_by": actor,
+    }
+    if subject is not None:
+        fields |= {"subject_type": subject._meta.label_lower, "subject_id": subject.pk}
+    if dedupe_key and (known := _with_key(team, dedupe_key)):
+        return known
+    try:
+        with transaction.atomic():
+            job = Job.objects.create(**fields)
+            doorbell.ring_after_commit(job)
+    except IntegrityError:
+        known = _with_key(team, dedupe_key) if dedupe_key else None
+        if known is None:
+            raise
+        return known
+    return job
+
+
+def _with_key(team: Team, dedupe_key: str) -> Job | None:
+    stands_in_no_way = [JobState.FAILED.value, JobState.CANCELLED.value]
+    return Job.objects.filter(team=team, dedupe_key=dedupe_key).exclude(state__in=stands_in_no_way).first()
+
+
+def cancel_job(*, actor: User | None, job: Job) -> Job:
+    """The job, `cancelling` at once and `cancelled` within 10 s; at once too when nobody works on it.
+
+    What is done is kept. Cancelling a finished job changes nothing.
+    """
+    before = [state.value for state in states_before(JobState.CANCELLING)]
+    with transaction.atomic():
+        moved = Job.objects.filter(pk=job.pk, state__in=before).update(
+            state=JobState.CANCELLING, cancel_asked_at=timezone.now(), control_attempts=0, control_after=None
+        )
+        if moved:
+            doorbell.ring_after_commit(job)
+    job.refresh_from_db()
+    if moved and running.try_to_cancel(job):
+        job.refresh_from_db()
+    return job
+
+
+def pause_job(*, actor: User | None, job: Job) -> Job:
+    """The job, paused: what runs now is finished, nothing new begins. Raises Conflict when it has ended."""
+    before = [state.value for state in states_before(JobState.PAUSED)]
+    with transaction.atomic():
+        moved = Job.objects.filter(pk=job.pk, state__in=before).update(state=JobState.PAUSED)
+    job.refresh_from_db()
+    if not moved and job.status is not JobState.PAUSED:
+        raise Conflict(f"“{job.title}” is {job.status.label.lower()} and cannot be paused.")
+    return job
+
+
+def resume_job(*, actor: User | None, job: Job) -> Job:
+    """The job, going on from where it was paused. Raises Conflict when it is not paused."""
+    with transaction.atomic():
+        paused = Job.objects.filter(pk=job.pk, state=JobState.PAUSED)
+        moved = paused.filter(plan_cursor__isnull=True).update(state=JobState.QUEUED) or paused.update(
+            state=JobState.PLANNING
+        )
+        if moved:
+            doorbell.ring_after_commit(job)
+    job.refresh_from_db()
+    if not moved and job.status.is_final:
+        raise Conflict(f"“{job.title}” is {job.status.label.lower()} and cannot go on. Retry it or start it again.")
+    return job
+
+
+def retry_failed(*, actor: User | None, job: Job) -> Job:
+    """The job, queued again with only its failed items (or its failed planning or finish) to do.
+
+    Raises: Conflict when nothing failed, or when a newer job does the same work already.
+    """
+    kind = get_kind(job.kind)
+    if job.status not in (JobState.FAILED, JobState.SUCCEEDED) or not (job.failed or job.status is JobState.FAILED):
+        raise Conflict(f"“{job.title}” has nothing that failed.")
+    failed = rows(kind.item_model).filter(job_id=job.pk, state=ItemState.FAILED)
+    while True:
+        # In slices, so that no lock is held for long; the job itself is set going last.
+        pks = list(failed.values_list("pk", flat=True)[:1000])
+        if not pks:
+            break
+        with transaction.atomic():
+            n = failed.filter(pk__in=pks).update(state=ItemState.QUEUED, attempts=0, error="", due_at=None)
+            Job.objects.filter(pk=job.pk).update(failed=F("failed") - n)
+    target = JobState.QUEUED if job.plan_cursor is None else JobState.PLANNING
+    before = [state.value for state in states_before(target) if state.is_final]
+    try:
+        with transaction.atomic():
+            moved = Job.objects.filter(pk=job.pk, state__in=before).update(
+                state=target,
+                error="",
+                finished_at=None,
+                settled_at=None,
+                cancel_asked_at=None,
+                control_attempts=0,
+                control_after=None,
+            )
+            if moved:
+                doorbell.ring_after_commit(job)
+    except IntegrityError:
+        raise Conflict("The same work was started again meanwhile. Look at the newer job.") from None
+    job.refresh_from_db()
+    return job
+
+
+def settle(job: Job) -> None:
+    """What people learn when a job has ended. Called under the job's lease, until it succeeds."""
+
+
+def unfinished_ids() -> list[int]:
+    """Jobs a worker may carry on now, and ended ones that are not settled, oldest first."""
+    ids = set(Job.objects.active().values_list("pk", flat=True))
+    ids |= set(Job.objects.unsettled().values_list("pk", flat=True)[:200])
+    return sorted(ids)
+
+
+def run_until_idle(max_seconds: float = 60.0) -> bool:
+    """Carry on every job in this process, without a broker, until nothing is left to do.
+
+    Returns whether that was reached within `max_seconds`. For tests, commands and a machine without a worker.
+    """
+    deadline = time.monotonic() + max_seconds
+    while True:
+        claiming.sweep()
+        ids = unfinished_ids()
+        if not ids:
+            return True
+        worked = False
+        for job_id in ids:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            before = Job.objects.filter(pk=job_id).values("state", "done", "failed", "skipped", "plan_cursor").first()
+            running.advance(job_id, budget_s=left, settle=settle)
+            after = Job.objects.filter(pk=job_id).values("state", "done", "failed", "skipped", "plan_cursor").first()
+            worked = worked or before != after
+        if not worked:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(min(0.2, _seconds_to_next()))
+
+
+def _seconds_to_next() -> float:
+    """Seconds until a waiting item is due; a short while when others hold the leases."""
+    now = timezone.now()
+    instants = [
+        rows(model).filter(state=ItemState.QUEUED, due_at__isnull=False).aggregate(at=Min("due_at"))["at"]
+        for model in item_models()
+    ]
+    instants.append(Job.objects.filter(control_after__isnull=False).aggregate(at=Min("control_after"))["at"])
+    waits = [(at - now).total_seconds() for at in instants if at is not None]
+    return max(0.01, min(waits, default=0.2))
