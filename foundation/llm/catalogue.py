@@ -1,0 +1,94 @@
+"""What is known of models: limits, life and prices, as rows seeded from a dated file and editable in the admin."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+from django.db import transaction
+from django.utils import timezone
+
+from foundation.llm.domain.bounds import prompt_tokens_bound
+from foundation.llm.domain.messages import Request
+from foundation.llm.domain.pricing import Price, price_at
+from foundation.llm.errors import NoPrice
+from foundation.llm.models import ModelEntry, ModelPrice
+
+DATA_FILE = Path(__file__).parent / "catalogue-2026-11-22.json"
+EDITED = "edited"
+
+
+def load(path: Path = DATA_FILE) -> tuple[int, int]:
+    """Rows made or renewed from the file, as (models, prices). Running it again changes nothing; edited rows stay."""
+    data = json.loads(path.read_text())
+    source = f"catalogue {data['as_of']}"
+    n_models = n_prices = 0
+    with transaction.atomic():
+        existing = {(e.provider, e.model_id): e for e in ModelEntry.objects.all()}
+        prices = {
+            (p.entry_id, p.effective_from.isoformat(), p.above_prompt_tokens): p
+            for p in ModelPrice.objects.all()
+        }
+        for rank, model in enumerate(data["models"]):
+            fields = {**data["defaults"], **{k: v for k, v in model.items() if k != "prices"}}
+            fields.setdefault("rank", rank)
+            key = (fields.pop("provider"), fields.pop("model_id"))
+            entry = existing.get(key)
+            if entry is None:
+                entry = ModelEntry.objects.create(provider=key[0], model_id=key[1], source=source, **fields)
+                n_models += 1
+            elif entry.source != EDITED and entry.source != source:
+                for name, value in fields.items():
+                    setattr(entry, name, value)
+                entry.source = source
+                entry.save()
+                n_models += 1
+            for rates in data["prices"][model["prices"]]:
+                row = prices.get((entry.pk, rates["effective_from"], rates["above_prompt_tokens"]))
+                if row is None:
+                    ModelPrice.objects.create(entry=entry, source=source, **rates)
+                    n_prices += 1
+                elif row.source != EDITED and row.source != source:
+                    ModelPrice.objects.filter(pk=row.pk).update(source=source, **rates)
+                    n_prices += 1
+    return n_models, n_prices
+
+
+def load_after_migrate(**kwargs: object) -> None:
+    """Seed the catalogue when the tables are there (post_migrate)."""
+    load()
+
+
+def entry(model: str, *, provider: str = "anthropic") -> ModelEntry | None:
+    """What is known of a model, or None."""
+    return ModelEntry.objects.filter(provider=provider, model_id=model).first()
+
+
+def models_offered(*, provider: str = "anthropic", at: date | None = None) -> list[ModelEntry]:
+    """Models that can still be chosen on a day, in the catalogue's order."""
+    at = at or timezone.now().date()
+    return [
+        e
+        for e in ModelEntry.objects.filter(provider=provider).exclude(lifecycle=ModelEntry.Lifecycle.RETIRED)
+        if not e.restricted and (e.retires_at is None or e.retires_at > at)
+    ]
+
+
+def price(model: str, at: date | None = None, *, provider: str = "anthropic") -> Price:
+    """The price of a model on a day. Raises NoPrice: a call without a known price is never made."""
+    rows = ModelPrice.objects.filter(entry__provider=provider, entry__model_id=model)
+    found = price_at((r.as_rates() for r in rows), at or timezone.now().date())
+    if found is None:
+        raise NoPrice(
+            f"The catalogue has no price for “{model}”, so no cap could be kept. "
+            "Choose a listed model, or add its price in the admin under Model prices."
+        )
+    return found
+
+
+def bound_microusd(request: Request, at: date | None = None, *, batch: bool = False) -> int:
+    """The most this request can cost. Raises NoPrice."""
+    return price(request.model, at).bound_microusd(
+        prompt_tokens_bound(request), request.max_tokens, batch=batch
+    )
