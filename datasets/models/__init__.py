@@ -15,6 +15,7 @@ from datasets.models.examples import (
     messages_of,
 )
 from datasets.models.imports import BadRow, CheckRun, Dataset, Import
+from datasets.models.training import TrainingRun
 from datasets.models.versions import DatasetVersion, Look, VersionRow
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "QualityRun",
     "Review",
     "ReviewItem",
+    "TrainingRun",
     "Look",
     "VersionRow",
     "messages_of",
