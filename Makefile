@@ -23,7 +23,7 @@ fix: setup-dev       ## what check can mend by itself
 	@$(PY) -m ruff check --fix --quiet . ; $(PY) -m ruff format --quiet .
 
 bench: setup-dev     ## figures with sizes, as ratios to a floor measured in the same run
-	@exec $(PY) -m bench
+	@exec $(PY) -m ftportal.bench
 
 trial: setup         ## the lifecycle on a file of yours: make trial DATA=FILE
 	@$(PY) manage.py lifecycle "$(DATA)"

@@ -3,8 +3,21 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from foundation.teams.routes import public_path, self_path
+from foundation.ui import views as ui
+
+# The ui floor stands below the one that knows people, so the roof says whom its pages serve.
+ui_patterns = [
+    public_path("livez", ui.livez, name="livez"),
+    public_path("readyz", ui.readyz, name="readyz"),
+    public_path("ui/theme/", ui.theme, name="theme"),
+    public_path("ui/shortcuts/", ui.shortcuts, name="shortcuts"),
+    self_path("ui/palette/", ui.palette, name="palette"),
+    self_path("ui/gallery/", ui.gallery, name="gallery"),
+]
+
 urlpatterns = [
-    path("", include("foundation.ui.urls")),
+    path("", include((ui_patterns, "ui"))),
     path("", include("foundation.teams.urls")),
     path("", include("foundation.files.urls")),
     path("", include("foundation.jobs.urls")),
@@ -16,3 +29,8 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]
+
+handler400 = "foundation.ui.errors.handler400"
+handler403 = "foundation.ui.errors.handler403"
+handler404 = "foundation.ui.errors.handler404"
+handler500 = "foundation.ui.errors.handler500"
