@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -116,7 +117,7 @@ class Flat:
 
 def _word_shingles(texts: Sequence[list[str]], vocabulary: _Vocabulary) -> Flat:
     lengths = np.fromiter((len(words) for words in texts), np.int64, len(texts))
-    hashes = np.fromiter((vocabulary[w] for words in texts for w in words), np.uint64, int(lengths.sum()))
+    hashes = np.fromiter(map(vocabulary.__getitem__, chain.from_iterable(texts)), np.uint64, int(lengths.sum()))
     with np.errstate(over="ignore"):
         grams = hashes[:-2] * _MIX[0] + hashes[1:-1] * _MIX[1]
         grams ^= hashes[2:] * _MIX[2]

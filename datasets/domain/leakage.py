@@ -1,0 +1,95 @@
+"""Does the test know what the training said? Rows shared between splits, exactly, nearly, by group or by time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from datasets.domain.statuses import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """Rows of one kind that stand in more than one split. `n_rows` counts validation and test rows that are touched."""
+
+    kind: str
+    n_groups: int
+    n_rows: int
+    examples: tuple[tuple[int, ...], ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing was found."""
+        return self.n_groups == 0
+
+
+def shared(kind: str, keys: Sequence[Any], splits: Sequence[str], *, most: int = 20) -> Leak:
+    """Groups of rows with one key in more than one split; a key that is None or "" joins nobody.
+
+    Shapes: equal lengths; the result names positions.
+    """
+    groups: dict[Any, list[int]] = {}
+    for position, key in enumerate(keys):
+        if key is not None and key != "":
+            groups.setdefault(key, []).append(position)
+    leaking = [rows for rows in groups.values() if len(rows) > 1 and len({splits[i] for i in rows}) > 1]
+    touched = sum(splits[i] != Split.TRAIN for rows in leaking for i in rows)
+    return Leak(kind, len(leaking), touched, tuple(tuple(rows[:6]) for rows in leaking[:most]))
+
+
+def from_the_future(times: Sequence[datetime | None], splits: Sequence[str]) -> int:
+    """Training rows that are newer than the oldest test row: temporal leakage when the task has a clock."""
+    test = [t for t, s in zip(times, splits, strict=True) if t is not None and s == Split.TEST]
+    if not test:
+        return 0
+    oldest = min(test)
+    return sum(t is not None and s == Split.TRAIN and t > oldest for t, s in zip(times, splits, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class LeakageReport:
+    """What was compared and what was found (S37)."""
+
+    exact: Leak
+    loose: Leak
+    prompt: Leak
+    near: Leak
+    group: Leak
+    n_from_the_future: int
+    has_times: bool
+
+    @property
+    def is_clean(self) -> bool:
+        """No row of validation or test was seen in training, exactly or nearly. Groups and time are told apart."""
+        return self.exact.is_clean and self.loose.is_clean and self.near.is_clean
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for a JSON column."""
+        return {**asdict(self), "is_clean": self.is_clean}
+
+
+def leakage(
+    *,
+    digests: Sequence[bytes],
+    loose_keys: Sequence[Any],
+    prompt_keys: Sequence[Any],
+    near_roots: Sequence[int],
+    groups: Sequence[str],
+    times: Sequence[datetime | None],
+    splits: Sequence[str],
+) -> LeakageReport:
+    """Every kind of sharing between the splits.
+
+    Shapes: all sequences are as long as `splits`; position i is the same row in each.
+    """
+    return LeakageReport(
+        exact=shared("exact", digests, splits),
+        loose=shared("loose", loose_keys, splits),
+        prompt=shared("prompt", prompt_keys, splits),
+        near=shared("near", near_roots, splits),
+        group=shared("group", groups, splits),
+        n_from_the_future=from_the_future(times, splits),
+        has_times=any(t is not None for t in times),
+    )

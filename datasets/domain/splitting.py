@@ -1,0 +1,212 @@
+"""Which row goes to training, validation or test: seed and digests in, splits out. No random generator.
+
+Rows are ordered by sha256(seed ‖ digest), so that any machine gets the same split. Rows that belong together (near-
+duplicates, one customer) form a unit and are never divided.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from fractions import Fraction
+
+from datasets.domain.statuses import Split
+
+SPLITS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
+
+
+class Strategy(StrEnum):
+    """How rows are dealt out."""
+
+    STRATIFIED = "stratified"
+    RANDOM = "random"
+    TIME = "time"
+
+    @property
+    def label(self) -> str:
+        """The words people read."""
+        return {
+            "stratified": "Stratified: every label in the same shares",
+            "random": "Random: labels are not looked at",
+            "time": "By time: the newest rows are the test",
+        }[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """Shares of the three splits; at least 0 each, 1 together."""
+
+    train: Fraction = Fraction(8, 10)
+    validation: Fraction = Fraction(1, 10)
+    test: Fraction = Fraction(1, 10)
+
+    def __post_init__(self) -> None:
+        if min(self.parts) < 0:
+            raise ValueError("A share cannot be below 0.")
+        if sum(self.parts) != 1:
+            raise ValueError(f"The three shares must add up to 100 %, they add up to {float(sum(self.parts)):.4g}.")
+
+    @property
+    def parts(self) -> tuple[Fraction, Fraction, Fraction]:
+        """Train, validation, test."""
+        return self.train, self.validation, self.test
+
+    @classmethod
+    def of(cls, train: object, validation: object, test: object) -> Ratios:
+        """Exact shares from decimals as people write them ("0.8", 0.8). Raises ValueError."""
+        try:
+            parts = [Fraction(str(part)) for part in (train, validation, test)]
+        except (ValueError, ZeroDivisionError):
+            raise ValueError("A share must be a number between 0 and 1.") from None
+        return cls(*parts)
+
+    def as_json(self) -> list[str]:
+        """Exact text of the three shares."""
+        return [str(part) for part in self.parts]
+
+    def with_test_rows(self, n_rows: int, wanted: int, *, most: Fraction = Fraction(3, 10)) -> Ratios:
+        """The same shares, the test's raised to hold `wanted` of `n_rows`, at most `most` of all.
+
+        What the test gains, training and validation give in proportion. Never lowers the test.
+        """
+        if n_rows <= 0 or self.test == 0:
+            return self
+        test = min(max(self.test, Fraction(wanted, n_rows)), max(most, self.test))
+        rest = self.train + self.validation
+        if test == self.test or rest == 0:
+            return self
+        train = (1 - test) * self.train / rest
+        return Ratios(train, 1 - test - train, test)
+
+
+def largest_remainder(total: int, shares: Sequence[Fraction]) -> list[int]:
+    """Whole numbers that add up to `total`, each within 1 of its share; ties go to the earlier share."""
+    exact = [total * share for share in shares]
+    counts = [int(value) for value in exact]
+    by_rest = sorted(range(len(shares)), key=lambda i: (counts[i] - exact[i], i))
+    for i in by_rest[: total - sum(counts)]:
+        counts[i] += 1
+    return counts
+
+
+def seats(sizes: Sequence[int], ratios: Ratios) -> list[list[int]]:
+    """How many rows of each stratum each split gets: whole totals by largest remainder, every stratum close to its share.
+
+    Shapes: one row a stratum, three columns (train, validation, test); rows add up to the sizes, columns to the totals.
+    """
+    shares = ratios.parts
+    totals = largest_remainder(sum(sizes), shares)
+    table = [[int(size * share) for share in shares] for size in sizes]
+    left = [size - sum(row) for size, row in zip(sizes, table, strict=True)]
+    open_seats = [total - sum(row[s] for row in table) for s, total in enumerate(totals)]
+    # Largest fractions first; where fractions tie, training comes first, so that a thin label is learnt before it is tested.
+    wishes = sorted(
+        (
+            (table[i][s] - size * shares[s], s, i)
+            for i, size in enumerate(sizes)
+            for s in range(3)
+            if size * shares[s] != table[i][s]
+        ),
+    )
+    for _, s, i in wishes:
+        if left[i] and open_seats[s]:
+            table[i][s] += 1
+            left[i] -= 1
+            open_seats[s] -= 1
+    for i, rest in enumerate(left):
+        for s in range(3):
+            take = min(rest, open_seats[s])
+            table[i][s] += take
+            open_seats[s] -= take
+            rest -= take
+    return table
+
+
+def rank(seed: str, digest: bytes) -> bytes:
+    """The place of a row in the order of a seed: sha256(seed ‖ digest)."""
+    return hashlib.sha256(seed.encode() + digest).digest()
+
+
+def assign(
+    digests: Sequence[bytes],
+    *,
+    seed: str,
+    ratios: Ratios,
+    strategy: Strategy = Strategy.STRATIFIED,
+    labels: Sequence[str] = (),
+    units: Sequence[int] = (),
+    times: Sequence[datetime | None] = (),
+) -> list[Split]:
+    """The split of every row, in the order given.
+
+    Shapes: `labels`, `units` and `times` are empty or as long as `digests`; rows with the same unit stay together.
+    The result depends on the set of rows, not on their order: a unit is named by its smallest digest.
+    """
+    n = len(digests)
+    members: dict[int, list[int]] = {}
+    for i in range(n):
+        members.setdefault(units[i] if len(units) else i, []).append(i)
+    groups = []
+    for rows in members.values():
+        head = min(rows, key=lambda i: digests[i])
+        label = labels[head] if len(labels) and strategy is Strategy.STRATIFIED else ""
+        groups.append((label, digests[head], rows))
+    if strategy is Strategy.TIME:
+        return _by_time(groups, seed, ratios, times, n)
+    strata: dict[str, list[tuple[bytes, list[int]]]] = {}
+    for label, head, rows in groups:
+        strata.setdefault(label, []).append((rank(seed, head), rows))
+    names = sorted(strata)
+    table = seats([sum(len(rows) for _, rows in strata[name]) for name in names], ratios)
+    out = [Split.TRAIN] * n
+    for name, quota in zip(names, table, strict=True):
+        _deal(sorted(strata[name], key=lambda unit: unit[0]), quota, ratios, out)
+    return out
+
+
+def _deal(units: Sequence[tuple[bytes, list[int]]], quota: list[int], ratios: Ratios, out: list[Split]) -> None:
+    """Fill test, then validation, then training, each with whole units, never above its quota while another has room."""
+    left = list(quota)
+    for _, rows in units:
+        size = len(rows)
+        choice = next((s for s in (2, 1, 0) if left[s] >= size), None)
+        if choice is None:
+            # No split has room for the whole unit: the one with most room takes it, training first.
+            usable = [s for s in (0, 1, 2) if ratios.parts[s] > 0]
+            choice = max(usable, key=lambda s: (left[s], -s))
+        left[choice] -= size
+        for i in rows:
+            out[i] = SPLITS[choice]
+
+
+def _by_time(
+    groups: Sequence[tuple[str, bytes, list[int]]],
+    seed: str,
+    ratios: Ratios,
+    times: Sequence[datetime | None],
+    n: int,
+) -> list[Split]:
+    """Oldest to training, newest to test. A unit is as new as its newest row; rows without a time are the oldest."""
+    out = [Split.TRAIN] * n
+
+    def age(group: tuple[str, bytes, list[int]]) -> tuple[bool, float, bytes]:
+        known = [t.timestamp() for i in group[2] if (t := times[i]) is not None] if len(times) else []
+        return bool(known), max(known, default=0.0), rank(seed, group[1])
+
+    quota = largest_remainder(n, ratios.parts)
+    boundaries = (n - quota[2], n - quota[2] - quota[1])
+    after = n
+    for _, _, rows in sorted(groups, key=age, reverse=True):
+        before = after - len(rows)
+        # A unit belongs to the split that holds its middle row.
+        middle = (before + after - 1) / 2
+        choice = 2 if middle >= boundaries[0] else 1 if middle >= boundaries[1] else 0
+        if not (times and any(times[i] is not None for i in rows)):
+            choice = 0
+        for i in rows:
+            out[i] = SPLITS[choice]
+        after = before
+    return out
