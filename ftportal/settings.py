@@ -156,11 +156,12 @@ DATABASE_URL = os.environ.get("DATABASE_URL", "").strip()
 if DATABASE_URL:
     try:
         DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+        _engine = DATABASES["default"]["ENGINE"]
     except Exception:
         raise ImproperlyConfigured(
             "DATABASE_URL cannot be read. It looks like postgres://user:password@host:5432/name."
         ) from None
-    if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    if _engine == "django.db.backends.postgresql":
         DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
         if not TESTING:
             DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": _number("DATABASE_POOL", 8, 1, 200), "timeout": 5}
@@ -216,7 +217,6 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 10, "socket_connect_timeout
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-JOBS_INLINE = _flag("JOBS_INLINE", False)
 
 # --- people --------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "teams.User"

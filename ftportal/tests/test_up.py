@@ -1,0 +1,144 @@
+"""`manage.py up` as a person types it: real processes, real signals, a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.faults
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Portal:
+    """One `manage.py up`, its lines, its children."""
+
+    def __init__(self, var: Path, port: int | str, *words: str) -> None:
+        env = {k: v for k, v in os.environ.items() if k not in ("CELERY_BROKER_URL", "REDIS_URL", "DATABASE_URL")}
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "up", "--port", str(port), *words],
+            cwd=ROOT,
+            env={**env, "VAR_DIR": str(var), "LOG_LEVEL": "WARNING"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.port = port
+
+    def ready(self) -> str:
+        line = self.process.stdout.readline()
+        assert line.startswith("READY"), line + self.process.stderr.read()
+        return line
+
+    def children(self) -> list[int]:
+        found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
+        return [int(pid) for pid in found.stdout.split()]
+
+    def end(self, how: int = signal.SIGINT, patience: float = 30) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(patience)
+
+
+@pytest.fixture
+def portal(tmp_path):
+    started: list[Portal] = []
+
+    def start(port: int | str | None = None, *words: str, var: Path | None = None) -> Portal:
+        one = Portal(var or tmp_path / "var", port or free_port(), *words)
+        started.append(one)
+        return one
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+
+
+def gone(pids: list[int], within_s: float = 10) -> bool:
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        alive = [pid for pid in pids if Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]]
+        if not alive:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_up_answers_and_ctrl_c_leaves_nothing(portal):
+    one = portal()
+    line = one.ready()
+    assert f"http://localhost:{one.port}" in line and "sign in as" in line
+    with urllib.request.urlopen(f"http://127.0.0.1:{one.port}/livez", timeout=10) as answer:
+        assert answer.status == 200
+    children = one.children()
+    assert len(children) >= 4  # queue, web, worker, beat
+    assert one.end() == 0
+    assert gone(children)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_killed_launcher_takes_its_children_along(portal):
+    one = portal()
+    one.ready()
+    children = one.children()
+    one.end(signal.SIGKILL)
+    assert gone(children, 15)
+
+
+def test_a_killed_worker_is_noticed_and_said(portal):
+    one = portal()
+    one.ready()
+    pids = subprocess.run(["pgrep", "-P", str(one.process.pid), "-f", "celery -A ftportal --quiet worker"], capture_output=True, text=True)
+    os.kill(int(pids.stdout.split()[0]), signal.SIGKILL)
+    assert one.process.wait(30) == 1
+    assert "The worker process ended by itself" in one.process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("port", "code", "sentence"),
+    [
+        ("eighty", 2, "PORT must be a number between 1 and 65535"),
+        ("70000", 2, "PORT must be a number between 1 and 65535"),
+    ],
+)
+def test_a_wrong_port_is_one_sentence(portal, port, code, sentence):
+    one = portal(port)
+    out, err = one.process.communicate(timeout=60)
+    assert one.process.returncode == code
+    assert sentence in err and len(err.strip().splitlines()) == 1
+
+
+def test_a_used_port_is_one_sentence_and_starts_nothing(portal, tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        one = portal(port)
+        out, err = one.process.communicate(timeout=60)
+    assert one.process.returncode == 3
+    assert f"Port {port} is used by another program" in err and len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "var" / "queue").exists()
+
+
+def test_a_second_portal_on_the_same_folder_is_refused(portal):
+    first = portal()
+    first.ready()
+    second = portal()
+    out, err = second.process.communicate(timeout=60)
+    assert second.process.returncode == 3 and "Another portal already runs" in err
