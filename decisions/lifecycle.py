@@ -9,6 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from django.db.models import prefetch_related_objects
+from django.urls import reverse
+
+from decisions import reading
 from decisions.models import UseCase
 
 State = Literal["done", "now", "next", "warn", "todo", "later"]
@@ -98,6 +102,31 @@ def next_step(rail: Sequence[tuple[Stage, StageState]]) -> NextStep | None:
     return None
 
 
+def decide_states(use_cases: list[UseCase]) -> dict[int, StageState]:
+    """The state of Decide for each use case: answered, open, or answered on facts that have changed since.
+
+    No query where the rows come from `UseCase.objects.with_answers()`.
+    """
+    prefetch_related_objects(use_cases, "latest_decision", "latest_roi")
+    return {use_case.pk: _decide_state(use_case) for use_case in use_cases}
+
+
+def _decide_state(use_case: UseCase) -> StageState:
+    latest = use_case.latest_decision
+    if latest is None:
+        ask = reverse("decisions:decision-preview", args=[use_case.pk])
+        return StageState("next", "Not decided yet", ask, "See the answer")
+    url = reverse("decisions:decision-detail", args=[use_case.pk, latest.number])
+    other = reading.now_of(use_case).other
+    if other is not None:
+        ask = reverse("decisions:decision-preview", args=[use_case.pk])
+        return StageState(
+            "warn", f"Facts changed: now {other.recommendation.inline}", ask, "Look at the new answer"
+        )
+    return StageState("done", latest.headline, url)
+
+
+DECIDE = Stage("decide", "Decide", decide_states)
 NOT_YET = StageState("later", "Not yet")
 
 

@@ -33,7 +33,15 @@ class UseCaseQuerySet(TeamQuerySet):
 
     def with_answers(self) -> UseCaseQuerySet:
         """With team, owner, latest decision and latest ROI analysis in the same query."""
-        return self.select_related("team", "owner", "latest_decision__author", "latest_roi")
+        rows = self.select_related("team", "owner", "latest_decision__author", "latest_roi")
+        # The whole answers are for their own pages; a list would carry them for nothing.
+        heavy = (
+            "latest_decision__result",
+            "latest_decision__inputs",
+            "latest_roi__result",
+            "latest_roi__inputs",
+        )
+        return rows.defer(*heavy)
 
 
 class UseCase(TeamOwned):
@@ -221,6 +229,8 @@ class RoiAnalysis(FrozenRow):
     # Whether the improvement was measured against the best prompt, and where; else it is an assumption.
     is_measured = models.BooleanField(default=False)
     source = models.CharField(max_length=300, blank=True)
+    # Copied out of the result for lists: whether the total over the horizon is above zero.
+    is_positive = models.BooleanField(default=False)
     headline = models.CharField(max_length=300)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -11,9 +11,12 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from decisions import policies
+from decisions import policies, reading
+from decisions.domain import framework, roi
+from decisions.domain.digest import digest_of
+from decisions.domain.roi import Assumptions
 from decisions.errors import EditedMeanwhile
-from decisions.models import Evidence, UseCase
+from decisions.models import Decision, Evidence, RoiAnalysis, UseCase
 from foundation.teams import audit
 from foundation.teams.errors import BadInput
 from foundation.teams.models import Team, User
@@ -115,6 +118,98 @@ def restore_use_case(*, actor: User | None, use_case: UseCase) -> UseCase:
     return _set_archived(actor, use_case, None, "use_case.restored")
 
 
+def decide(*, actor: User | None, use_case: UseCase, note: str = "") -> Decision:
+    """A new decision from what stands now; the latest one when nothing changed since, so pressing twice is once.
+
+    Raises: Archived.
+    """
+    policies.check_can_change(use_case)
+    with transaction.atomic():
+        row = _locked(use_case)
+        inputs = reading.inputs_of(row)
+        digest = reading.inputs_digest(inputs)
+        latest = row.latest_decision
+        if latest is not None and latest.inputs_sha256 == digest:
+            return latest
+        result = framework.as_json(reading.report_of(inputs))
+        decision = Decision.objects.create(
+            team=row.team,
+            use_case=row,
+            number=latest.number + 1 if latest else 1,
+            author=actor,
+            note=note.strip(),
+            inputs=inputs,
+            inputs_sha256=digest,
+            result=result,
+            recommendation=result["verdict"]["recommendation"],
+            headline=result["verdict"]["headline"][:300],
+        )
+        UseCase.objects.filter(pk=row.pk).update(latest_decision=decision)
+        audit.record(
+            actor=actor, team=row.team, verb="decision.saved", target=decision, digests={"inputs": digest}
+        )
+    use_case.latest_decision = decision
+    return decision
+
+
+def analyse_roi(
+    *,
+    actor: User | None,
+    use_case: UseCase,
+    is_measured: bool | None = None,
+    source: str | None = None,
+    note: str = "",
+    **assumptions: Any,
+) -> RoiAnalysis:
+    """A new ROI analysis; the latest one when neither its figures nor their source changed.
+
+    What `assumptions` leaves out comes from the use case: its volume, rates, and what was measured. Without
+    `is_measured` the gain counts as measured when it is the newest measured one.
+    Raises: BadInput naming the assumption, Archived.
+    """
+    policies.check_can_change(use_case)
+    with transaction.atomic():
+        row = _locked(use_case)
+        standard = reading.standard_assumptions(row)
+        values = {**standard, **{name: value for name, value in assumptions.items() if value is not None}}
+        if unknown := set(values) - set(standard):
+            raise BadInput(f"There is no assumption named {sorted(unknown)[0]!r}.", field=sorted(unknown)[0])
+        try:
+            given = Assumptions.from_mapping(values)
+        except (ValueError, TypeError, ZeroDivisionError, ArithmeticError) as error:
+            raise BadInput(str(error), field=str(error).split(" ")[0]) from None
+        if is_measured is None:
+            measured = reading.gain_source(row)
+            is_measured = bool(measured) and values["quality_improvement"] == standard["quality_improvement"]
+            source = measured if is_measured and source is None else source
+        inputs = given.as_mapping()
+        digest = digest_of({**inputs, "is_measured": is_measured, "source": source or ""})
+        latest = row.latest_roi
+        if latest is not None and latest.inputs_sha256 == digest:
+            return latest
+        result = roi.as_json(roi.analyse(given))
+        analysis = RoiAnalysis.objects.create(
+            team=row.team,
+            use_case=row,
+            number=latest.number + 1 if latest else 1,
+            author=actor,
+            note=note.strip(),
+            inputs=inputs,
+            inputs_sha256=digest,
+            result=result,
+            is_measured=is_measured,
+            source=(source or "")[:300],
+            is_positive=result["total_value_microusd"] > 0,
+            headline=result["headline"][:300],
+        )
+        UseCase.objects.filter(pk=row.pk).update(latest_roi=analysis)
+        audit.record(
+            actor=actor, team=row.team, verb="roi.saved", target=analysis, digests={"inputs": digest}
+        )
+    use_case.latest_roi = analysis
+    return analysis
+
+
 def record_evidence(
     *,
     use_case: UseCase,
@@ -159,6 +254,11 @@ def record_evidence(
         )
     use_case.measured = row.measured
     return evidence
+
+
+def _locked(use_case: UseCase) -> UseCase:
+    # Nullable joins cannot be locked on PostgreSQL: the row alone is, the latest answers follow by their own read.
+    return UseCase.objects.select_for_update().get(pk=use_case.pk)
 
 
 def _put(use_case: UseCase, values: Mapping[str, Any]) -> None:

@@ -1,0 +1,211 @@
+"""What stands now: a use case's rows turned into the values the rules work on, and two answers compared.
+
+Reads only; changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+
+from decisions.domain import framework, roi
+from decisions.domain.approaches import Approach
+from decisions.domain.costs import DAYS_A_MONTH, rates_with
+from decisions.domain.digest import digest_of
+from decisions.domain.facts import EvidenceKind, Facts
+from decisions.domain.tree import Answers
+from decisions.models import UseCase
+
+# What a first return is worked out with when nobody has estimated a gain: the tree's own bar.
+STANDARD_GAIN = Decimal("0.10")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The newest evidence of one kind."""
+
+    kind: str
+    label: str
+    value: Any
+    source: str
+    as_of: datetime | None
+
+
+def measured_facts(use_case: UseCase) -> list[Measured]:
+    """The newest evidence of each kind, in the order of `EvidenceKind`, others after it."""
+    known = {kind.value: kind.label for kind in EvidenceKind}
+    order = [*known, *(kind for kind in sorted(use_case.measured) if kind not in known)]
+    return [
+        Measured(
+            kind,
+            known.get(kind) or kind.replace("_", " "),
+            entry["value"],
+            entry["source"],
+            datetime.fromisoformat(entry["as_of"]) if entry.get("as_of") else None,
+        )
+        for kind in order
+        if (entry := use_case.measured.get(kind))
+    ]
+
+
+def answers_of(use_case: UseCase) -> Answers:
+    """What the tree and the matrix ask: measured where somebody measured, else as the team states it."""
+    measured, sources = use_case.measured, {}
+
+    def best(name: str, kind: EvidenceKind, stated: Any) -> Any:
+        entry = measured.get(kind.value)
+        if entry is None or entry["value"] is None:
+            return stated
+        sources[name] = entry["source"]
+        return entry["value"]
+
+    gain = best("expected_gain", EvidenceKind.MEASURED_GAIN, use_case.expected_gain)
+    examples = best("examples_in_hand", EvidenceKind.EXAMPLES_IN_HAND, use_case.examples_in_hand)
+    solves = best("prompt_solves_it", EvidenceKind.PROMPT_SOLVES_IT, use_case.prompt_solves_it)
+    latest_roi = use_case.latest_roi
+    if latest_roi is not None:
+        sources["roi_is_positive"] = f"ROI analysis {latest_roi.number}"
+    return Answers(
+        prompt_solves_it=solves,
+        examples_in_hand=None if examples is None else int(examples),
+        expected_gain=None if gain is None else float(gain),
+        is_prototype=use_case.is_prototype,
+        behaviour_changes_often=use_case.behaviour_changes_often,
+        roi_is_positive=None if latest_roi is None else latest_roi.is_positive,
+        sources=sources,
+    )
+
+
+def inputs_of(use_case: UseCase) -> dict[str, Any]:
+    """Everything a decision rests on, as plain JSON values: facts, answers, their sources, rates, rules."""
+    answers = answers_of(use_case)
+    return {
+        "rules": framework.RULES,
+        "facts": use_case.facts.as_mapping(),
+        "answers": {
+            "prompt_solves_it": answers.prompt_solves_it,
+            "examples_in_hand": answers.examples_in_hand,
+            "expected_gain": answers.expected_gain,
+            "is_prototype": answers.is_prototype,
+            "behaviour_changes_often": answers.behaviour_changes_often,
+            "roi_is_positive": answers.roi_is_positive,
+        },
+        "sources": dict(answers.sources),
+        "rates": use_case.rates,
+    }
+
+
+def inputs_digest(inputs: Mapping[str, Any]) -> str:
+    """One digest for inputs that lead to the same answer: neither the name nor the sources' wording counts."""
+    facts = {name: value for name, value in inputs["facts"].items() if name != "name"}
+    return digest_of({**{k: inputs[k] for k in ("rules", "answers", "rates")}, "facts": facts})
+
+
+def report_of(inputs: Mapping[str, Any]) -> framework.Report:
+    """The report of saved or present inputs."""
+    answers = Answers(**inputs["answers"], sources=inputs.get("sources", {}))
+    return framework.decide(Facts.from_mapping(inputs["facts"]), answers, inputs.get("rates"))
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """How the facts of today compare with the latest decision."""
+
+    inputs: dict[str, Any]
+    is_changed: bool
+    # What today's facts would answer, where that is another approach; None when the answer stands.
+    other: framework.Verdict | None
+
+
+def now_of(use_case: UseCase) -> Now:
+    """Whether the latest decision still says what today's facts say. Cheap when nothing changed."""
+    inputs = inputs_of(use_case)
+    latest = use_case.latest_decision
+    if latest is None or latest.inputs_sha256 == inputs_digest(inputs):
+        return Now(inputs, latest is None, None)
+    verdict = report_of(inputs).verdict
+    return Now(inputs, True, verdict if verdict.recommendation.value != latest.recommendation else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One input that differs between two answers."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """The inputs that differ, in the order of the form; rates as one line each."""
+    lines: list[Change] = []
+    for part in ("facts", "answers"):
+        for name, value in after[part].items():
+            old = before[part].get(name)
+            if old != value:
+                lines.append(Change(field_label(name), plain(name, old), plain(name, value)))
+    if before.get("rates") != after.get("rates"):
+        lines.append(Change("rates", "other rates", "these rates"))
+    if before.get("rules") != after.get("rules"):
+        lines.append(Change("rules", f"rules {before.get('rules')}", f"rules {after.get('rules')}"))
+    return lines
+
+
+def field_label(name: str) -> str:
+    """The words for an input, as the form has them."""
+    try:
+        return str(UseCase._meta.get_field(name).verbose_name)
+    except FieldDoesNotExist:
+        return name.replace("_", " ")
+
+
+def plain(name: str, value: Any) -> str:
+    """An input's value in words: yes, no, not known, or the figure."""
+    if value is None:
+        return "not known"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name == "expected_gain":
+        return f"{float(value):+.1%}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def standard_assumptions(use_case: UseCase) -> dict[str, Any]:
+    """What a return would be worked out with: the team's rates, its volume, and what was measured."""
+    rates = rates_with(use_case.rates)
+    prompt, tuned = rates[Approach.PROMPT], rates[Approach.FINE_TUNING]
+
+    def measured(kind: EvidenceKind, stated: Any) -> Any:
+        entry = use_case.measured.get(kind.value)
+        return stated if entry is None or entry["value"] is None else entry["value"]
+
+    gain = measured(EvidenceKind.MEASURED_GAIN, None)
+    if gain is None:
+        gain = STANDARD_GAIN if use_case.expected_gain is None else use_case.expected_gain
+    volume = int(measured(EvidenceKind.VOLUME_PER_DAY, use_case.volume_per_day))
+    return {
+        "monthly_volume": volume * DAYS_A_MONTH,
+        "current_cost_per_request_microusd": int(
+            measured(EvidenceKind.COST_PER_REQUEST, prompt.per_request_microusd)
+        ),
+        "fine_tuned_cost_per_request_microusd": int(
+            measured(EvidenceKind.FINE_TUNED_COST_PER_REQUEST, tuned.per_request_microusd)
+        ),
+        "setup_cost_microusd": tuned.setup_microusd,
+        "training_cost_microusd": int(measured(EvidenceKind.TRAINING_COST, tuned.training_microusd)),
+        "monthly_maintenance_microusd": tuned.monthly_microusd,
+        "quality_improvement": str(gain),
+        "value_per_improved_microusd": use_case.value_per_improved_microusd,
+        "horizon_months": roi.STANDARD_HORIZON_MONTHS,
+    }
+
+
+def gain_source(use_case: UseCase) -> str:
+    """Where a measured gain comes from; empty while the gain is an assumption."""
+    entry = use_case.measured.get(EvidenceKind.MEASURED_GAIN.value)
+    return entry["source"] if entry else ""
