@@ -1,5 +1,5 @@
-"""Where bytes live: one folder, each file under its own SHA-256. An S3-compatible store can stand behind the same
-five functions later; nothing outside this module may build a path."""
+"""Where bytes live: one folder, each file under its own SHA-256. An S3-compatible store can stand behind the
+same five functions later; nothing outside this module may build a path."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def put(
 ) -> Blob:
     """The team's blob with these bytes; `.was_known` is true when the team had them before under this kind.
 
-    Streamed: memory stays at one chunk. Raises: TooLarge over `limit_bytes` (else UPLOAD_MAX_BYTES), StoreUnwritable.
+    Streamed: memory stays at one chunk. Raises: TooLarge over `limit_bytes` (else UPLOAD_MAX_BYTES),
+    StoreUnwritable.
     """
     limit = settings.UPLOAD_MAX_BYTES if limit_bytes is None else limit_bytes
     sha256, size = _write(stream, limit)

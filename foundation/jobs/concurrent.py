@@ -1,15 +1,18 @@
-"""Many calls at once from one worker: an asyncio loop in a helper thread, joined to the main thread by a queue.
+"""Many calls at once from one worker: an asyncio loop in a helper thread, joined to the main one by a queue.
 
-The main thread takes the items (which counts their attempts) and receives the answers; only calls run over there.
+The main thread takes the items (which counts their attempts), receives the answers and does what the
+calls ask of the database; only calls run over there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import queue
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -18,6 +21,12 @@ Answer = TypeVar("Answer")
 # How long calls in flight may still bring their answer after somebody cancelled.
 CANCEL_PATIENCE_S = 4.0
 _NOTHING_MORE = object()
+_DATABASE = object()
+
+# Inside a call: a coroutine function that runs `fn()` on the main thread and answers what it returns.
+MAIN_THREAD: ContextVar[Callable[[Callable[[], Any]], Awaitable[Any]] | None] = ContextVar(
+    "MAIN_THREAD", default=None
+)
 
 
 def answers(
@@ -25,19 +34,26 @@ def answers(
 ) -> Iterator[tuple[Item, Answer | BaseException]]:
     """Each item with its answer, or with the exception its call raised, as each is ready.
 
-    At most `limit` calls are in flight. `coroutine_fn` must not touch the database. Given a running batch, a
-    cancel or pause begins nothing new, waits a few seconds for what is in flight, and cancels the rest.
+    At most `limit` calls are in flight. `coroutine_fn` reaches the database through `MAIN_THREAD` alone. Given
+    a running batch, a cancel or pause begins nothing new, waits a few seconds for what is in flight, and
+    cancels the rest.
     """
     if limit < 1:
         raise ValueError("limit must be at least 1")
     work = getattr(items, "work", None)
-    ready: queue.SimpleQueue[tuple[Item, Any]] = queue.SimpleQueue()
+    ready: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="jobs-calls", daemon=True)
     thread.start()
     tasks: set[Any] = set()
 
+    async def on_main(fn: Callable[[], Any]) -> Any:
+        reply: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        ready.put((_DATABASE, (fn, reply)))
+        return await asyncio.wrap_future(reply)
+
     async def ask(item: Item) -> None:
+        MAIN_THREAD.set(on_main)
         try:
             answer: Any = await coroutine_fn(item)
         except asyncio.CancelledError:
@@ -50,6 +66,7 @@ def answers(
     exhausted = False
     in_flight = 0
     stop_at: float | None = None
+    ask_again_at = 0.0
     try:
         while True:
             while not exhausted and in_flight < limit:
@@ -61,26 +78,42 @@ def answers(
                 in_flight += 1
             if not in_flight:
                 return
+            if work is not None and time.monotonic() >= ask_again_at:
+                # In process without a heartbeat thread this is what keeps the lease.
+                ask_again_at = time.monotonic() + 0.25
+                work.heartbeat()
+                if work.cancelled:
+                    stop_at = stop_at or time.monotonic() + CANCEL_PATIENCE_S
+                    if time.monotonic() >= stop_at:
+                        return
             try:
                 item, answer = ready.get(timeout=0.25)
             except queue.Empty:
-                if work is not None:
-                    # In process without a heartbeat thread this is what keeps the lease.
-                    work.heartbeat()
-                    if work.cancelled:
-                        stop_at = stop_at or time.monotonic() + CANCEL_PATIENCE_S
-                        if time.monotonic() >= stop_at:
-                            return
+                continue
+            if item is _DATABASE:
+                _run(*answer)
                 continue
             in_flight -= 1
             yield item, answer
     finally:
         for task in tasks:
             task.cancel()
-        _close(loop, thread)
+        _close(loop, thread, ready)
 
 
-def _close(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+def _run(fn: Callable[[], Any], reply: concurrent.futures.Future[Any]) -> None:
+    """Do on the main thread what a call asked for. What it raises is the call's, not ours."""
+    if not reply.set_running_or_notify_cancel():
+        return
+    try:
+        reply.set_result(fn())
+    except BaseException as error:
+        reply.set_exception(error)
+
+
+def _close(
+    loop: asyncio.AbstractEventLoop, thread: threading.Thread, ready: queue.SimpleQueue[tuple[Any, Any]]
+) -> None:
     async def drain() -> None:
         others = [task for task in asyncio.all_tasks(loop) if task is not asyncio.current_task()]
         for task in others:
@@ -89,7 +122,17 @@ def _close(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
         await loop.shutdown_asyncgens()
 
     try:
-        asyncio.run_coroutine_threadsafe(drain(), loop).result(timeout=5)
+        drained = asyncio.run_coroutine_threadsafe(drain(), loop)
+        deadline = time.monotonic() + 5
+        # A cancelled call still books what it may have cost: this thread serves until the last one is out.
+        while not drained.done() and time.monotonic() < deadline:
+            try:
+                kind, asked = ready.get(timeout=0.02)
+            except queue.Empty:
+                continue
+            if kind is _DATABASE:
+                _run(*asked)
+        drained.result(timeout=0.1)
     except (TimeoutError, RuntimeError):
         pass
     finally:

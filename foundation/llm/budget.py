@@ -1,7 +1,8 @@
-"""Money set aside before a call and settled after it, so that a cap is never crossed, whatever dies in between.
+"""Money set aside before a call and settled after it, so that a cap is never crossed, whatever dies in
+between.
 
-A reservation is held, then marked sent in the instant before its call leaves, then settled. If its owner dies, the sweep
-settles a sent one at its bound (it may have been charged) and releases one that was never sent.
+A reservation is held, then marked sent in the instant before its call leaves, then settled. If its owner
+dies, the sweep settles a sent one at its bound (it may have been charged) and releases one never sent.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ def job_scope(job_id: int) -> str:
 
 
 def open_budget(job: Any, cap_microusd: int, *, team: Team | None = None) -> Ledger:
-    """The ledger of a job (or of a scope named by a string, then `team` is needed). Opening again changes only the cap."""
+    """The ledger of a job (or of a scope named by a string, then `team` is needed).
+
+    Opening again changes only the cap.
+    """
     scope = job if isinstance(job, str) else job_scope(job.pk)
     team_id = team.pk if team is not None else job.team_id
     budget, created = Budget.objects.get_or_create(
@@ -87,7 +91,10 @@ def mark_sent(reservation: Reservation, *, hold_s: float = HOLD_S) -> bool:
 
 
 def settle(reservation: Reservation, actual_microusd: int | None) -> bool:
-    """Book what the call cost; None means nobody knows, so the bound is booked and flagged. False if already booked."""
+    """Book what the call cost; None means nobody knows, so the bound is booked and flagged.
+
+    False if already booked.
+    """
     unconfirmed = actual_microusd is None
     amount = reservation.bound_microusd if actual_microusd is None else actual_microusd
     if amount > reservation.bound_microusd:

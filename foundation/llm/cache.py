@@ -1,4 +1,5 @@
-"""Answers kept by team, digest of the whole question, and sample number. Failures and refusals are not kept."""
+"""Answers kept by team, digest of the whole question, and sample number. Failures and refusals are not
+kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What is known of models: limits, life and prices, as rows seeded from a dated file and editable in the admin."""
+"""What is known of models: limits, life and prices, as rows seeded from a dated file and editable in the
+admin."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ EDITED = "edited"
 
 
 def load(path: Path = DATA_FILE) -> tuple[int, int]:
-    """Rows made or renewed from the file, as (models, prices). Running it again changes nothing; edited rows stay."""
+    """Rows made or renewed from the file, as (models, prices).
+
+    Running it again changes nothing; edited rows stay.
+    """
     data = json.loads(path.read_text())
     source = f"catalogue {data['as_of']}"
     n_models = n_prices = 0

@@ -1,4 +1,5 @@
-"""A key that was refused is not tried ten thousand times: after a refusal its calls fail at once for a while."""
+"""A key that was refused is not tried ten thousand times: after a refusal its calls fail at once for a
+while."""
 
 from __future__ import annotations
 

@@ -55,7 +55,8 @@ def connections_for(team: Team) -> list[Connection]:
 
 
 def default_connection(team: Team) -> Connection | None:
-    """The connection used when nobody chose: the one marked default, else the environment's, else the first."""
+    """The connection used when nobody chose: the one marked default, else the environment's, else the
+    first."""
     usable = connections_for(team)
     return min(usable, key=lambda c: (not c.is_default, not c.from_environment, c.pk), default=None)
 

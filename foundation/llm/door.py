@@ -1,4 +1,4 @@
-"""The one door to models: cache, cap, place in the line, call, retry, booking. Every paid call of the portal passes here."""
+"""The one door to models: cache, cap, place in the line, call, retry, booking. Every paid call does."""
 
 from __future__ import annotations
 
@@ -62,8 +62,9 @@ async def complete(
 ) -> Completion:
     """A finished answer with its cost in micro-dollars (0 from the cache or a local model).
 
-    `sample` tells repeats of one question apart, so that they are asked anew. Raises a subclass of LLMError: BudgetReached
-    when the cap has no room, NoBudget for a paid call without a ledger, NoPrice for a model the catalogue cannot price.
+    `sample` tells repeats of one question apart, so that they are asked anew.
+    Raises: a subclass of LLMError; BudgetReached when the cap has no room, NoBudget for a paid call without a
+    ledger, NoPrice for a model the catalogue cannot price.
     """
     if connection.provider == Connection.Provider.LOCAL:
         return await _complete_locally(connection, request)
@@ -132,7 +133,7 @@ def _prepare(
     )
 
 
-# Places in the database are leased one by one; this line keeps one process from polling for more than it may have.
+# Places in the database are leased one by one; this keeps a process from polling for more than its share.
 _lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[int, int], asyncio.Semaphore]] = (
     weakref.WeakKeyDictionary()
 )
@@ -184,8 +185,8 @@ def _cap_sentence(ledger: Ledger, bound_microusd: int) -> str:
     row = ledger.budget()
     left = row.cap_microusd - row.spent_microusd - row.reserved_microusd
     return (
-        f"The cap of ${row.cap_microusd / 1e6:.2f} has ${max(0, left) / 1e6:.4f} left and the next call could cost "
-        f"${bound_microusd / 1e6:.4f}. Raise the cap to go on."
+        f"The cap of ${row.cap_microusd / 1e6:.2f} has ${max(0, left) / 1e6:.4f} left and the next call "
+        f"could cost ${bound_microusd / 1e6:.4f}. Raise the cap to go on."
     )
 
 
@@ -217,7 +218,7 @@ async def _one_call(
         await in_database(_end, begun, None if failure.maybe_charged else 0)
         return failure
     except BaseException:
-        # Cancelled under way: the provider may have charged, nobody will know. Shielded, so that it is booked all the same.
+        # Cancelled under way: the provider may have charged, nobody will know. Shielded, so it is booked.
         await asyncio.shield(in_database(_end, begun, None))
         raise
     completion = _completion(answer, prepared.price, (time.perf_counter() - started) * 1000, tries)

@@ -1,4 +1,5 @@
-"""The words for what can go wrong with a model. Small and picklable: no key, no prompt, no provider object inside."""
+"""The words for what can go wrong with a model. Small and picklable: no key, no prompt, no provider object
+inside."""
 
 from __future__ import annotations
 

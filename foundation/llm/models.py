@@ -95,7 +95,10 @@ class ConnectionQuerySet(TeamQuerySet):
 
 
 class Connection(TeamOwned):
-    """A way to a provider's models. The key is encrypted, never shown again and bound to the host it was given for."""
+    """A way to a provider's models.
+
+    The key is encrypted, never shown again and bound to the host it was given for.
+    """
 
     class Provider(models.TextChoices):
         ANTHROPIC = "anthropic", "Claude (Anthropic)"

@@ -1,4 +1,5 @@
-"""How many calls of one connection may be under way at once, over all processes: numbered places with leases."""
+"""How many calls of one connection may be under way at once, over all processes: numbered places with
+leases."""
 
 from __future__ import annotations
 

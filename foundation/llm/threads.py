@@ -1,17 +1,14 @@
-"""Where database work of a coroutine runs: on a worker's main thread where there is one, else on the ORM's own thread."""
+"""Where database work of a coroutine runs: on a worker's main thread where there is one, else on the ORM's
+own thread."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 
-try:
-    from foundation.jobs.concurrent import MAIN_THREAD
-except ImportError:
-    MAIN_THREAD: ContextVar[Any] = ContextVar("MAIN_THREAD", default=None)  # type: ignore[no-redef]
+from foundation.jobs.concurrent import MAIN_THREAD
 
 T = TypeVar("T")
 

@@ -25,7 +25,10 @@ def seal(secret: str, *, host: str) -> str:
 
 
 def unseal(ciphertext: str, *, host: str) -> str:
-    """The secret. Raises NoConnection when it was sealed for another host or under a key this portal no longer has."""
+    """The secret.
+
+    Raises NoConnection when it was sealed for another host or under a key this portal no longer has.
+    """
     try:
         sealed = json.loads(_fernet().decrypt(ciphertext.encode()))
     except InvalidToken:

@@ -1,1 +1,2 @@
-"""One module a provider: our request in, our answer or our error out. Nothing of a provider's SDK leaves this room."""
+"""One module a provider: our request in, our answer or our error out. Nothing of a provider's SDK leaves
+this room."""

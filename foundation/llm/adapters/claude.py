@@ -1,10 +1,11 @@
-"""Claude through Anthropic's SDK. Retries are ours (the SDK's are off) and its exceptions stop here: pickled, they carry
-the key and the prompt."""
+"""Claude through Anthropic's SDK. Retries are ours (the SDK's are off) and its exceptions stop here:
+pickled, they carry the key and the prompt."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import weakref
 from typing import Any
 
@@ -15,6 +16,9 @@ from foundation.llm import errors
 from foundation.llm.adapters.answer import Answer
 from foundation.llm.domain.messages import Request, Usage
 from foundation.llm.domain.retries import SPEND_LIMIT_CODES, is_retryable_status
+
+# At DEBUG the SDK logs whole requests: prompts of strangers do not belong in a log, however loud it is set.
+logging.getLogger("anthropic").setLevel(logging.WARNING)
 
 # The API version that still takes temperature, for the models that still know it.
 SAMPLING_API_VERSION = "2023-06-01"
@@ -142,7 +146,10 @@ def _answer(reply: Any, recorded: dict[str, Any]) -> Answer:
 
 
 def translated(error: Exception, *, model: str) -> errors.LLMError:
-    """The provider's exception as one of ours: a class, a sentence, numbers. No text of the provider's is kept."""
+    """The provider's exception as one of ours: a class, a sentence, numbers.
+
+    No text of the provider's is kept.
+    """
     if isinstance(error, anthropic.APITimeoutError):
         cause = error.__cause__
         if isinstance(cause, httpx2.ConnectTimeout | httpx2.PoolTimeout):
@@ -231,5 +238,6 @@ def _retry_after_s(headers: Any) -> float | None:
 
 
 def _encodable(text: str) -> str:
-    """Half a surrogate pair cannot travel as UTF-8; it becomes a question mark, as any browser would send it."""
+    """Half a surrogate pair cannot travel as UTF-8; it becomes a question mark, as any browser would send
+    it."""
     return text.encode("utf-8", "replace").decode("utf-8")

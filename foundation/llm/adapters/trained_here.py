@@ -1,4 +1,5 @@
-"""Models trained in this portal, asked in process. They see the last thing the user said, and nothing is charged."""
+"""Models trained in this portal, asked in process. They see the last thing the user said, and nothing is
+charged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What tokens cost, in whole micro-dollars. Rates are micro-dollars per million tokens, so $0.10 is 100,000."""
+"""What tokens cost, in whole micro-dollars. Rates are micro-dollars per million tokens, so $0.10 is
+100,000."""
 
 from __future__ import annotations
 
@@ -13,7 +14,10 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The price list of one model from one day on, for prompts above some length. Micro-dollars per million tokens."""
+    """The price list of one model from one day on, for prompts above some length.
+
+    Micro-dollars per million tokens.
+    """
 
     effective_from: date
     above_prompt_tokens: int
@@ -51,9 +55,11 @@ class Price:
         return _rounded_up(exact, rates, batch)
 
     def bound_microusd(self, prompt_tokens: int, max_tokens: int, *, batch: bool = False) -> int:
-        """The most a call can cost whose prompt has at most `prompt_tokens` and whose answer at most `max_tokens`.
+        """The most a call can cost whose prompt has at most `prompt_tokens` and whose answer at most
+        `max_tokens`.
 
-        A longer prompt need not fall in a dearer tier, so every tier the prompt could fall in is tried at its end.
+        A longer prompt need not fall in a dearer tier, so every tier the prompt could fall in is tried at
+        its end.
         """
         worst, tiers = 0, sorted(self.tiers, key=lambda t: t.above_prompt_tokens)
         for position, rates in enumerate(tiers):

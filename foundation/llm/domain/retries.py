@@ -1,4 +1,5 @@
-"""Whether and when a failed call is tried again. Reads only its arguments: chance and clock come from the caller."""
+"""Whether and when a failed call is tried again. Reads only its arguments: chance and clock come from the
+caller."""
 
 from __future__ import annotations
 
@@ -45,8 +46,8 @@ def wait_before_retry_s(
 ) -> float | None:
     """Seconds to wait before the next try, or None to give up.
 
-    `tries` calls were made, `elapsed_s` seconds have passed since the first began, `chance` is 0 to 1 (full jitter).
-    A provider's retry-after is honoured, plus up to 5 % so that callers do not come back together.
+    `tries` calls were made, `elapsed_s` seconds have passed since the first began, `chance` is 0 to 1 (full
+    jitter). A provider's retry-after is honoured, plus up to 5 % so that callers do not come back together.
     """
     if not failure.retryable or tries >= policy.max_tries:
         return None

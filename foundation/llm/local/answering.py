@@ -1,4 +1,5 @@
-"""Answers of the models trained here: a linear classifier, a nearest-example responder, the majority answer."""
+"""Answers of the models trained here: a linear classifier, a nearest-example responder, the majority
+answer."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from foundation.llm.local.features import BLOCK_ROWS, Features, fit_idf, weighte
 
 DESCRIPTIONS = {
     "classifier": "Local classifier, not a language model",
-    "nearest": "Nearest-example responder, not a language model: it repeats the answer of the most similar row",
+    "nearest": "Nearest-example responder, not a language model: repeats the answer of the most similar row",
     "majority": "Majority answer: always the most frequent one, whatever is asked",
 }
 NEAREST_BLOCK_ROWS = 256
@@ -28,7 +29,8 @@ NEAREST_BLOCK_ROWS = 256
 
 @dataclass(frozen=True, slots=True)
 class LocalAnswer:
-    """One answer. `confidence` is 0 to 1: a probability (classifier), a cosine (nearest) or a share (majority)."""
+    """One answer. `confidence` is 0 to 1: a probability (classifier), a cosine (nearest) or a share
+    (majority)."""
 
     text: str
     confidence: float
@@ -111,7 +113,10 @@ class ClassifierModel(LocalModel):
     def from_linear(
         cls, labels: Sequence[str], coef: np.ndarray, intercept: np.ndarray, features: Features, **rest: Any
     ) -> ClassifierModel:
-        """From scikit-learn's `coef_` and `intercept_`. Two labels have one row there: softmax of (0, z) is its sigmoid."""
+        """From scikit-learn's `coef_` and `intercept_`.
+
+        Two labels have one row there: softmax of (0, z) is its sigmoid.
+        """
         coef, intercept = np.asarray(coef), np.asarray(intercept)
         if len(labels) == 2 and coef.shape[0] == 1:
             coef = np.vstack([np.zeros_like(coef), coef])

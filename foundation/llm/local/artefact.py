@@ -1,4 +1,5 @@
-"""A trained model in one file: safetensors with a JSON head. Reading it can run no code, whatever is in it."""
+"""A trained model in one file: safetensors with a JSON head. Reading it can run no code, whatever is in
+it."""
 
 from __future__ import annotations
 
@@ -32,7 +33,10 @@ class Artefact:
 
 
 def write(artefact: Artefact, path: Path) -> str:
-    """Write the artefact to one file; answers the file's SHA-256 as hex. The same artefact gives the same bytes."""
+    """Write the artefact to one file; answers the file's SHA-256 as hex.
+
+    The same artefact gives the same bytes.
+    """
     if artefact.kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}")
     texts = json.dumps(artefact.texts, ensure_ascii=True, sort_keys=True).encode("ascii")

@@ -1,8 +1,8 @@
 """Text to numbers, the same way at training and at prediction: hashed words and characters.
 
-Word 1- and 2-grams and character 3- to 5-grams inside words, each hashed (MurmurHash3, 32 bit, seed 0) into its own half,
-counts damped to 1 + ln(count), optionally weighted by idf, rows scaled to length 1. Equal to scikit-learn's
-HashingVectorizer + TfidfTransformer (a test compares them), but a whole batch of texts is hashed at once.
+Word 1- and 2-grams and character 3- to 5-grams inside words, each hashed (MurmurHash3, 32 bit, seed 0) into
+its own half, counts damped to 1 + ln(count), optionally weighted by idf, rows scaled to length 1. Equal to
+scikit-learn's HashingVectorizer + TfidfTransformer (a test compares them), but a whole batch of texts is hashed at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 from scipy import sparse
 
 _WORD = re.compile(r"\w+")
-# One run of letters this long is debris (base64, hashes); the cut keeps a hostile megabyte word from costing seconds.
+# One run of letters this long is debris (base64, hashes); the cut keeps a hostile megabyte word from costing
+# seconds.
 LONGEST_WORD = 64
 LONGEST_TEXT = 100_000
 BLOCK_ROWS = 2048
@@ -68,7 +69,10 @@ class Features:
         return blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr")
 
     def matrix(self, texts: Sequence[str], idf: np.ndarray | None = None) -> sparse.csr_matrix:
-        """Rows of length 1 (or 0 for a text without any letter). Shapes: (len(texts), size); idf is (size,)."""
+        """Rows of length 1 (or 0 for a text without any letter).
+
+        Shapes: (len(texts), size); idf is (size,).
+        """
         return weighted(self.counts(texts), idf)
 
     def _count_block(self, texts: Sequence[str]) -> sparse.csr_matrix:
@@ -135,7 +139,7 @@ def _word_spans(lowered: Sequence[str], low: int, high: int) -> Spans:
     n_words = np.fromiter(
         (line.count(" ") + 1 if line else 0 for line in lines), dtype=np.int64, count=len(lines)
     )
-    data, begin_byte = _byte_offsets("\n".join(line for line in lines if line))
+    data, _ = _byte_offsets("\n".join(line for line in lines if line))
     gaps = np.flatnonzero((data == 32) | (data == 10))
     begins = np.concatenate([[0], gaps + 1]) if len(data) else np.empty(0, dtype=np.int64)
     ends = np.append(gaps, len(data)) if len(data) else np.empty(0, dtype=np.int64)
