@@ -11,6 +11,8 @@ from urllib.parse import quote
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from foundation.jobs import beat
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
@@ -98,6 +100,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.forms",
     "django.contrib.humanize",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
@@ -144,6 +147,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "foundation.ui.context.page",
                 "foundation.teams.context.people",
+                "foundation.jobs.context.work",
             ],
             "builtins": ["django.templatetags.static", "foundation.ui.templatetags.ui"],
         },
@@ -217,6 +221,14 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 10, "socket_connect_timeout
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+JOBS_TICK_S = _number("JOBS_TICK_S", 5, 1, 60)
+# A worker that says nothing for so long has lost its work to others; it speaks every third of it.
+JOBS_LEASE_S = _number("JOBS_LEASE_S", 15, 2, 600)
+# Tests start no broker of their own accord: nobody is there to hear a doorbell.
+JOBS_DOORBELL = _flag("JOBS_DOORBELL", not TESTING)
+# Modules of further kinds of work, for tests that start real workers.
+JOBS_EXTRA_KINDS = env.list("JOBS_EXTRA_KINDS", default=[]) if _flag("TESTING", TESTING) and not PRODUCTION else []
+CELERY_BEAT_SCHEDULE = beat.schedule(JOBS_TICK_S)
 
 # --- people --------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "teams.User"
@@ -229,6 +241,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
+if TESTING:
+    # Real hashes cost 0.2 s a person, by intent; a test that signs in makes several.
+    PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_ADAPTER = "foundation.teams.adapters.InvitationOnlyAdapter"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.core.exceptions import PermissionDenied
 
+from foundation.ui.errors import PlainError
 
-class PortalError(Exception):
+
+class PortalError(PlainError):
     """Base of errors whose text is shown to people as it is."""
 
     status = 400

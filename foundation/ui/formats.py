@@ -119,7 +119,11 @@ def duration(value: object) -> str:
     seconds = float(value)  # type: ignore[arg-type]
     sign, seconds = (MINUS if seconds < 0 else ""), abs(seconds)
     if seconds < 9.95:
-        return sign + (f"{seconds:.1f}".removesuffix(".0") if seconds >= 0.1 or seconds == 0 else "under 0.1") + " s"
+        return (
+            sign
+            + (f"{seconds:.1f}".removesuffix(".0") if seconds >= 0.1 or seconds == 0 else "under 0.1")
+            + " s"
+        )
     whole = round(seconds)
     if whole < 60:
         return f"{sign}{whole} s"

@@ -64,16 +64,22 @@ def refresh(request: HttpRequest) -> HttpResponse:
 
 
 def toast(
-    request: HttpRequest, text: str, level: str = "good", *, response: HttpResponse | None = None
+    request: HttpRequest,
+    text: str,
+    level: str = "good",
+    *,
+    response: HttpResponse | None = None,
+    undo_url: str = "",
 ) -> HttpResponse | None:
-    """Say one sentence in the corner. Levels: good, warn, bad, live.
+    """Say one sentence in the corner. Levels: good, warn, bad, live. `undo_url` is posted to by its "Undo" button.
 
     Without a response it waits for the next page (the messages framework). With one that htmx will read, it is sent
     along in HX-Trigger and shown at once.
     """
-    if response is not None and wants_fragment(request) and "HX-Redirect" not in response.headers:
-        return trigger(response, "toast", {"text": text, "level": level})
-    messages.add_message(request, LEVELS.get(level, messages.INFO), text)
+    is_read_now = response is not None and wants_fragment(request)
+    if is_read_now and not {"HX-Redirect", "HX-Refresh"} & set(response.headers):
+        return trigger(response, "toast", {"text": text, "level": level, "undo": undo_url})
+    messages.add_message(request, LEVELS.get(level, messages.INFO), text, extra_tags=undo_url)
     return response
 
 

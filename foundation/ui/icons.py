@@ -84,7 +84,9 @@ def icon(name: str, label: str = "") -> SafeString:
     """
     drawn = mark_safe(ICONS[name])  # noqa: S308  our own constants, no outside text
     if label:
-        return format_html('<svg class="icon" viewBox="0 0 24 24" role="img" aria-label="{}">{}</svg>', label, drawn)
+        return format_html(
+            '<svg class="icon" viewBox="0 0 24 24" role="img" aria-label="{}">{}</svg>', label, drawn
+        )
     return format_html('<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">{}</svg>', drawn)
 
 

@@ -40,7 +40,9 @@ class NavItem:
 
     def match_length(self, view_name: str) -> int:
         """How many characters of the view name this item claims; 0 when the page is not its own."""
-        starts = self.matches or ((self.url_name.rpartition(":")[0] + ":") if ":" in self.url_name else self.url_name,)
+        starts = self.matches or (
+            (self.url_name.rpartition(":")[0] + ":") if ":" in self.url_name else self.url_name,
+        )
         return max((len(start) for start in starts if view_name.startswith(start)), default=0)
 
 
@@ -53,6 +55,7 @@ class Shown:
     icon: str
     badge: Badge | None
     current: bool
+    key: str = ""
 
 
 _items: list[NavItem] = []
@@ -86,7 +89,9 @@ def _badge(item: NavItem, request: HttpRequest) -> Badge | None:
     value = item.badge(request) if item.badge else None
     if value in (None, "", 0):
         return None
-    return value if isinstance(value, Badge) else Badge(f"{value:,}" if isinstance(value, int) else str(value))
+    return (
+        value if isinstance(value, Badge) else Badge(f"{value:,}" if isinstance(value, int) else str(value))
+    )
 
 
 def shown_groups(request: HttpRequest, team_slug: str | None) -> list[tuple[str, list[Shown]]]:
@@ -96,6 +101,7 @@ def shown_groups(request: HttpRequest, team_slug: str | None) -> list[tuple[str,
     claims = {item.label: item.match_length(view_name) for item in _items}
     longest = max(claims.values(), default=0)
     groups: dict[str, list[Shown]] = {}
+    taken: set[str] = set()
     for item in _items:
         if item.needs_team and not team_slug:
             continue
@@ -104,5 +110,9 @@ def shown_groups(request: HttpRequest, team_slug: str | None) -> list[tuple[str,
         except NoReverseMatch:
             continue
         current = longest > 0 and claims[item.label] == longest
-        groups.setdefault(item.group, []).append(Shown(item.label, url, item.icon, _badge(item, request), current))
+        # "g" and this letter go there: the first letter of the label that no earlier item has.
+        key = next((letter for letter in item.label.lower() if letter.isalpha() and letter not in taken), "")
+        taken.add(key)
+        shown = Shown(item.label, url, item.icon, _badge(item, request), current, key)
+        groups.setdefault(item.group, []).append(shown)
     return list(groups.items())

@@ -40,4 +40,8 @@ def register_search(sources: Iterable[Source]) -> None:
 
 def find(request: HttpRequest, words: str, *, limit: int = 6) -> list[tuple[str, Found]]:
     """Up to `limit` lines of each kind, as (kind, line), in the order of the sources."""
-    return [(source.kind, found) for source in _sources for found in list(source.find(request, words, limit))[:limit]]
+    return [
+        (source.kind, found)
+        for source in _sources
+        for found in list(source.find(request, words, limit))[:limit]
+    ]

@@ -17,7 +17,7 @@ from django.utils.text import slugify
 
 from foundation.ui import charts, formats, icons
 from foundation.ui.diffing import words_changed
-from foundation.ui.navigation import team_url
+from foundation.ui.navigation import Shown, shown_groups, team_url
 
 register = template.Library()
 
@@ -99,7 +99,9 @@ def when(moment: datetime | date | None, missing: str = "never") -> SafeString |
     if moment is None:
         return missing
     if not isinstance(moment, datetime):
-        return format_html('<time datetime="{}">{}</time>', moment.isoformat(), f"{moment.day} {moment:%b %Y}")
+        return format_html(
+            '<time datetime="{}">{}</time>', moment.isoformat(), f"{moment.day} {moment:%b %Y}"
+        )
     if timezone.is_naive(moment):
         moment = moment.replace(tzinfo=UTC)
     return format_html(
@@ -144,7 +146,11 @@ def facts(items: Any) -> SafeString:
             "",
             "<div><dt>{}</dt><dd>{}</dd>{}</div>",
             (
-                (row[0], row[1], format_html('<dd class="note">{}</dd>', row[2]) if len(row) > 2 and row[2] else "")
+                (
+                    row[0],
+                    row[1],
+                    format_html('<dd class="note">{}</dd>', row[2]) if len(row) > 2 and row[2] else "",
+                )
                 for row in rows
             ),
         ),
@@ -170,7 +176,9 @@ def interval(
     Units: share, percent, points, ms, usd, dollars, number, duration, or a word of your own.
     """
     if not (formats.is_number(low) and formats.is_number(high)):
-        return format_html('<span class="interval"><b>{}</b> <span>no interval</span></span>', formats.as_unit(mean, unit))
+        return format_html(
+            '<span class="interval"><b>{}</b> <span>no interval</span></span>', formats.as_unit(mean, unit)
+        )
     if unit in ("points", "percent"):
         digits, scale = 1, 100
         low_text, high_text = (formats.grouped(float(x) * scale, digits) for x in (low, high))  # type: ignore[arg-type]
@@ -178,7 +186,9 @@ def interval(
         low_text, high_text = formats.as_unit(low, unit), formats.as_unit(high, unit)
     tail = format_html(", n = {}", formats.grouped(n)) if n is not None else ""
     head = format_html("<b>{}</b> ", formats.as_unit(mean, unit)) if formats.is_number(mean) else ""
-    return format_html('<span class="interval">{}<span>({} to {}{})</span></span>', head, low_text, high_text, tail)
+    return format_html(
+        '<span class="interval">{}<span>({} to {}{})</span></span>', head, low_text, high_text, tail
+    )
 
 
 @register.simple_tag
@@ -229,7 +239,13 @@ def diff(before: object, after: object) -> SafeString:
 
 @register.simple_block_tag(end_name="endcard")
 def card(
-    content: str, title: str = "", link_url: str = "", link_text: str = "", note: str = "", id: str = "", cls: str = ""
+    content: str,
+    title: str = "",
+    link_url: str = "",
+    link_text: str = "",
+    note: str = "",
+    id: str = "",
+    cls: str = "",
 ) -> SafeString:
     """{% card "Title" link_url=url link_text="Open" note="…" id="x" cls="flush" %}…{% endcard %}"""
     side: Any = ""
@@ -392,7 +408,9 @@ def next_step(state: Any, stage: Any = None) -> dict[str, Any]:
 def tabs(items: Iterable[Any], label: str = "Parts of this page") -> dict[str, Any]:
     """{% tabs items %}: links; items are (label, url, is_current[, count]) or dicts of label, url, current, count."""
     rows = [
-        item if isinstance(item, Mapping) else dict(zip(("label", "url", "current", "count"), item, strict=False))
+        item
+        if isinstance(item, Mapping)
+        else dict(zip(("label", "url", "current", "count"), item, strict=False))
         for item in items
     ]
     return {"items": rows, "label": label}
@@ -418,7 +436,12 @@ def pagination(
         query[name] = str(cursor)
         return f"{request.path}?{query.urlencode()}"
 
-    return {"next_url": address(param, next), "prev_url": address(prev_param, prev), "note": note, "target": target}
+    return {
+        "next_url": address(param, next),
+        "prev_url": address(prev_param, prev),
+        "note": note,
+        "target": target,
+    }
 
 
 @register.inclusion_tag("_ui/lineage.html")
@@ -432,7 +455,9 @@ def lineage(items: Iterable[Any]) -> dict[str, Any]:
 
 
 @register.simple_tag(takes_context=True)
-def chip(context: template.Context, label: str, param: str, value: object = "", n: object = None) -> SafeString:
+def chip(
+    context: template.Context, label: str, param: str, value: object = "", n: object = None
+) -> SafeString:
     """{% chip "Regressions" "show" "worse" n=16 %}: a filter as a link; on, when the address already says so."""
     request = context["request"]
     query = request.GET.copy()
@@ -472,6 +497,13 @@ def sort_by(context: template.Context, label: str, key: str, default: str = "") 
     )  # fmt: skip
 
 
+@register.simple_tag(takes_context=True)
+def navigation(context: template.Context) -> list[tuple[str, list[Shown]]]:
+    """{% navigation as nav %}: the groups of the left navigation for the team this page is about."""
+    team = context.get("team")
+    return shown_groups(context["request"], team.slug if team else None) if "request" in context else []
+
+
 @register.simple_tag
 def team_home(slug: str) -> str:
     """{% team_home team.slug %}: where choosing this team leads."""
@@ -482,7 +514,9 @@ def team_home(slug: str) -> str:
 
 
 @register.simple_tag
-def whisker(low: object, high: object, mean: object, span: float | None = None, tone: str = "", label: str = "") -> SafeString:
+def whisker(
+    low: object, high: object, mean: object, span: float | None = None, tone: str = "", label: str = ""
+) -> SafeString:
     """{% whisker low high mean span=0.2 tone="good" label="…" %}: a difference and its interval around zero."""
     return charts.whisker(low, high, mean, span=span, tone=tone, label=label)
 
@@ -519,7 +553,9 @@ def form_errors(context: template.Context, form: Any) -> SafeString | str:
 def described(field: Any) -> Any:
     """{{ field|described }}: the widget, told where its help and its error stand, and whether it is wrong."""
     ids = " ".join(
-        f"{field.auto_id}_{part}" for part, there in (("helptext", field.help_text), ("error", field.errors)) if there
+        f"{field.auto_id}_{part}"
+        for part, there in (("helptext", field.help_text), ("error", field.errors))
+        if there
     )
     attrs: dict[str, Any] = {"aria-describedby": ids} if ids else {}
     if field.errors:

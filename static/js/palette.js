@@ -1,0 +1,89 @@
+// Ctrl-K or Cmd-K: go to anything. The server says what there is; only what this person may see.
+import { open } from "./dialogs.js";
+import { make } from "./parts.js";
+
+let dialog, input, list, asking;
+
+function options() {
+  return [...list.querySelectorAll('[role="option"]')];
+}
+
+function mark(at) {
+  const lines = options();
+  lines.forEach((line, i) => line.setAttribute("aria-selected", String(i === at)));
+  if (lines[at]) {
+    input.setAttribute("aria-activedescendant", lines[at].id);
+    lines[at].scrollIntoView({ block: "nearest" });
+  } else input.removeAttribute("aria-activedescendant");
+}
+
+/** With nothing written yet: the places of the navigation. */
+function places() {
+  const links = [...document.querySelectorAll(".shell > .side li > a")];
+  list.replaceChildren(...links.map((link, i) => {
+    const line = make("a", { href: link.href, id: `place-${i}`, tabIndex: -1 }, link.querySelector(".icon")?.cloneNode(true) ?? "", link.querySelector(".grow")?.textContent ?? link.textContent);
+    line.setAttribute("role", "option");
+    return line;
+  }));
+  mark(0);
+}
+
+async function ask() {
+  asking?.abort();
+  const words = input.value.trim();
+  if (!words) return places();
+  asking = new AbortController();
+  try {
+    const answer = await fetch(`${dialog.dataset.url}?q=${encodeURIComponent(words)}`, { headers: { "HX-Request": "true" }, signal: asking.signal, credentials: "same-origin" });
+    if (answer.headers.get("HX-Redirect")) return location.assign(answer.headers.get("HX-Redirect"));
+    if (!answer.ok) throw new Error(String(answer.status));
+    // Our own server's markup, escaped there; scripts in it would not run.
+    list.innerHTML = await answer.text();
+    const here = [...document.querySelectorAll(".shell > .side li > a")].filter((a) => a.textContent.toLowerCase().includes(words.toLowerCase()));
+    if (!options().length && here.length) list.replaceChildren(...here.map((a, i) => {
+      const line = make("a", { href: a.href, id: `place-${i}`, tabIndex: -1 }, a.querySelector(".grow")?.textContent ?? "");
+      line.setAttribute("role", "option");
+      return line;
+    }));
+    mark(0);
+  } catch (error) {
+    if (error.name !== "AbortError") list.replaceChildren(make("p", {}, "The search cannot be reached just now."));
+  }
+}
+
+/** Opens the palette, empty. */
+export function openPalette() {
+  if (!dialog) return;
+  open("palette");
+  input.value = "";
+  places();
+  input.focus();
+}
+
+export function start() {
+  dialog = document.getElementById("palette");
+  if (!dialog) return;
+  input = dialog.querySelector("input");
+  list = dialog.querySelector('[role="listbox"]');
+  let timer;
+  input.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(ask, 60);
+  });
+  dialog.addEventListener("opened", openPalette);
+  dialog.addEventListener("keydown", (event) => {
+    const lines = options();
+    const at = lines.findIndex((line) => line.getAttribute("aria-selected") === "true");
+    if (event.key === "ArrowDown") mark((at + 1) % Math.max(lines.length, 1));
+    else if (event.key === "ArrowUp") mark((at - 1 + lines.length) % Math.max(lines.length, 1));
+    else if (event.key === "Enter" && lines[at]) lines[at].click();
+    else return;
+    event.preventDefault();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+    event.preventDefault();
+    if (dialog.open) dialog.close();
+    else openPalette();
+  });
+}
