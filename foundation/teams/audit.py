@@ -22,8 +22,8 @@ def record(
 ) -> AuditEvent:
     """The saved event of a change; call it inside the transaction of the change.
 
-    `verb` is "<noun>.<what happened>", as in "dataset.created". `fields` are names only, `digests` hex digests by
-    name: what people wrote never comes here. `actor` None is the clock.
+    `verb` is "<noun>.<what happened>", as in "dataset.created". `fields` are names only, `digests` hex
+    digests by name: what people wrote never comes here. `actor` None is the clock.
     """
     return AuditEvent.objects.create(
         team=team,

@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from foundation.teams.domain.roles import Role
-from foundation.teams.models import Notice, Team
+from foundation.teams.models import Notice
+
+_NOBODY = {
+    "team": None,
+    "role": None,
+    "can_edit": False,
+    "can_approve": False,
+    "can_admin": False,
+    "teams": [],
+}
 
 
 def people(request: HttpRequest) -> dict[str, object]:
-    """Template context: team, role, what the person may do, their teams, and how much is unread.
+    """Template context: team, role, what the person may do, their teams as (team, role), and what is unread.
 
-    On pages about no team (inbox, profile) `team` is the one last visited, so that the navigation still leads back.
+    `unread_count` costs one query, and only where a page shows it.
     """
     user = getattr(request, "user", None)
+    # The sign-in pages promise a letter only where one can be sent.
+    said = {"email_is_set_up": settings.EMAIL_IS_SET_UP}
     if user is None or not user.is_authenticated or not hasattr(request, "teams"):
-        return {"team": None, "role": None, "can_edit": False, "can_approve": False, "can_admin": False, "teams": []}
-    team, role = request.team, request.role
-    if team is None:
-        team, role = last_team(request)
+        return {**_NOBODY, **said}
+    role = request.role
     return {
-        "team": team,
+        **said,
+        "team": request.team,
         "role": role,
         "can_edit": role is not None and role >= Role.EDITOR,
         "can_approve": role is not None and role >= Role.APPROVER,
         "can_admin": role is not None and role >= Role.ADMIN,
-        "teams": [own for own, _ in request.teams],
-        "unread_notices": SimpleLazyObject(lambda: Notice.objects.for_user(user).unread().count()),
+        "teams": request.teams,
+        "unread_count": SimpleLazyObject(lambda: unread(request)),
     }
 
 
-def last_team(request: HttpRequest) -> tuple[Team | None, Role | None]:
-    """The team the person visited last, else the first of their own, else nothing."""
-    last = request.session.get("team")
-    for team, role in request.teams:
-        if team.pk == last:
-            return team, role
-    if request.user.is_superuser:
-        if last and (team := Team.objects.filter(pk=last).first()):
-            return team, Role.ADMIN
-        if not len(request.teams):
-            return (team, Role.ADMIN) if (team := Team.objects.order_by("name").first()) else (None, None)
-    return request.teams[0] if len(request.teams) else (None, None)
+def unread(request: HttpRequest) -> int:
+    """How many notices the person has not read; asked of the database once a request."""
+    if not request.user.is_authenticated:
+        return 0
+    if not hasattr(request, "_unread_notices"):
+        request._unread_notices = Notice.objects.visible_to(request.user).unread().count()
+    return request._unread_notices

@@ -1,4 +1,4 @@
-"""Who is there, and in which teams; and the refusal of every address that says nothing about whom it serves."""
+"""Who is there, and in which teams; and the refusal of addresses that say nothing about whom they serve."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 
+from foundation.teams.current import stay
 from foundation.teams.domain.roles import Role
 from foundation.teams.errors import NotAllowed
 from foundation.teams.models import Membership, Team
@@ -61,4 +62,7 @@ class TeamMiddleware:
                 return to_sign_in(request)
             if not (request.user.is_staff and request.user.is_active):
                 raise Http404
+        if policy.scope is Scope.PUBLIC and not hasattr(view, "policy"):
+            # The sign-in package's own pages (password, passkeys, sessions) keep the navigation, too.
+            stay(request)
         return None

@@ -41,7 +41,9 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=200, blank=True)
-    theme = models.CharField(max_length=10, choices=[(t.value, t.label) for t in Theme], default=Theme.SYSTEM.value)
+    theme = models.CharField(
+        max_length=10, choices=[(t.value, t.label) for t in Theme], default=Theme.SYSTEM.value
+    )
     wants_email = models.BooleanField("send notices by e-mail too", default=True)
     is_staff = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
@@ -64,19 +66,6 @@ class Team(models.Model):
         return self.name
 
 
-class Membership(models.Model):
-    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
-    role = models.PositiveSmallIntegerField(choices=ROLE_CHOICES, default=Role.VIEWER.value)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["team", "user"], name="one_membership_a_team")]
-
-    def __str__(self) -> str:
-        return f"{self.user} in {self.team}"
-
-
 class TeamQuerySet(models.QuerySet):
     def visible_to(self, user: Any) -> Any:
         """Rows of the teams `user` belongs to; a superuser sees all, a stranger none."""
@@ -89,6 +78,21 @@ class TeamQuerySet(models.QuerySet):
     def of(self, team: Team) -> Any:
         """Rows of one team."""
         return self.filter(team=team)
+
+
+class Membership(models.Model):
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.PositiveSmallIntegerField(choices=ROLE_CHOICES, default=Role.VIEWER.value)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "user"], name="one_membership_a_team")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.team}"
 
 
 class TeamOwned(models.Model):
@@ -137,7 +141,9 @@ class ApiToken(TeamOwned):
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=8, unique=True)
     secret_sha256 = models.CharField(max_length=64)
-    scope = models.CharField(max_length=10, choices=[(s.value, s.label) for s in Scope], default=Scope.READ.value)
+    scope = models.CharField(
+        max_length=10, choices=[(s.value, s.label) for s in Scope], default=Scope.READ.value
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True, blank=True)
@@ -148,6 +154,24 @@ class ApiToken(TeamOwned):
 
     def __str__(self) -> str:
         return f"{self.name} (ftl_{self.prefix}…)"
+
+
+class AuditQuerySet(TeamQuerySet):
+    def matching(self, *, verb: str = "", actor_id: int | None = None) -> AuditQuerySet:
+        """Events of one verb (or of one noun, as in "dataset"), of one person; all when neither is given."""
+        found = self
+        if verb:
+            found = found.filter(verb=verb) if "." in verb else found.filter(verb__startswith=f"{verb}.")
+        return found.filter(actor_id=actor_id) if actor_id is not None else found
+
+    def verbs(self) -> Any:
+        """The verbs that occur, each once."""
+        return self.order_by().values_list("verb", flat=True).distinct()
+
+    def before(self, event_id: int | None) -> AuditQuerySet:
+        """Newest first, from below `event_id` on."""
+        found = self.select_related("actor").order_by("-id")
+        return found.filter(pk__lt=event_id) if event_id is not None else found
 
 
 class AuditEvent(models.Model):
@@ -172,7 +196,7 @@ class AuditEvent(models.Model):
     seal_number = models.PositiveBigIntegerField(null=True, blank=True)
     sha256 = models.CharField(max_length=64, null=True, blank=True)
 
-    objects = TeamQuerySet.as_manager()
+    objects = AuditQuerySet.as_manager()
 
     class Meta:
         indexes = [
@@ -204,10 +228,32 @@ class AuditSeal(TeamOwned):
         return f"{self.team} up to {self.last_number}"
 
 
+class Press(models.Model):
+    """A form's key that was pressed, so that a second press finds what the first made. Forgotten after days."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    digest = models.CharField(max_length=64, unique=True)
+    made = models.CharField(max_length=64, blank=True)
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        verbose_name_plural = "presses"
+
+    def __str__(self) -> str:
+        return self.digest[:12]
+
+
 class NoticeQuerySet(TeamQuerySet):
-    def for_user(self, user: User) -> NoticeQuerySet:
-        """This person's own notices from teams they are still in, newest first."""
-        return self.visible_to(user).filter(user=user).select_related("team").order_by("-id")
+    def visible_to(self, user: Any) -> Any:
+        """This person's own notices, from teams they are still in; nobody reads another's."""
+        if not user.is_authenticated:
+            return self.none()
+        return super().visible_to(user).filter(user=user)
+
+    def before(self, notice_id: int | None) -> NoticeQuerySet:
+        """Newest first, from below `notice_id` on."""
+        found = self.select_related("team").order_by("-id")
+        return found.filter(pk__lt=notice_id) if notice_id is not None else found
 
     def unread(self) -> NoticeQuerySet:
         """Those not read yet."""

@@ -1,7 +1,7 @@
 """The policy table: for every address, who may read it and who may write to it.
 
-It is filled by the routes themselves (`routes.py`) and, for addresses other packages own, by prefixes that the
-roof declares. An address in neither is refused.
+It is filled by the routes themselves (`routes.py`) and, for addresses other packages own, by prefixes the roof
+declares. An address in neither is refused.
 """
 
 from __future__ import annotations
@@ -88,3 +88,29 @@ def _walk(patterns: list[URLPattern | URLResolver], route: str, namespace: str) 
         else:
             name = f"{namespace}{pattern.name or ''}"
             yield Line(address, name, policy_of(pattern.callback, address), pattern)
+
+
+def as_markdown(lines: list[Line]) -> str:
+    """The table as a page of the documentation. Addresses of other packages stand as one line a prefix."""
+    rows = [
+        "# Who may open and change what",
+        "",
+        "Made by `manage.py policy --write` from the routes; a test fails when it is out of date. Whoever is in no",
+        "team of an address gets 404, whoever's role is too low 403, whoever is not signed in the sign-in page.",
+        "An address that is not in this table is refused.",
+        "",
+        "| address | name | scope | read | write |",
+        "|---|---|---|---|---|",
+    ]
+    for line in sorted(lines, key=lambda line: line.address):
+        if line.policy is None or isinstance(getattr(line.pattern.callback, "policy", None), Policy):
+            rows.append(_row(f"/{line.address}", line.name, line.policy))
+    rows.extend(_row(f"/{prefix}…", "", policy) for prefix, policy in sorted(_prefixes.items()))
+    return "\n".join(rows) + "\n"
+
+
+def _row(address: str, name: str, policy: Policy | None) -> str:
+    if policy is None:
+        return f"| `{address}` | {name} | **none: refused** | | |"
+    read, write = (role.label.lower() if role else "" for role in (policy.read, policy.write))
+    return f"| `{address}` | {name} | {policy.scope} | {read} | {write} |"

@@ -1,6 +1,7 @@
 """The only ways to declare an address: each says whom it serves, and the view is guarded by what it says.
 
-A view declared here never asks who is there: it is called only for people who may, with the team or the row found.
+A view declared here never asks who is there: it is called only for people who may, with the team or the row
+found.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from django.shortcuts import resolve_url
 from django.urls import URLPattern, path
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from foundation.teams.current import stay
 from foundation.teams.domain.roles import Role
 from foundation.teams.errors import NotAllowed
 from foundation.teams.models import Team
@@ -31,7 +33,8 @@ def team_path(
 ) -> URLPattern:
     """An address below a team's slug: `view(request, team, **rest)`.
 
-    A stranger to the team gets 404, a member whose role is too low 403 with a sentence, nobody at all the sign-in.
+    A stranger to the team gets 404, a member whose role is too low 403 with a sentence, and somebody who is not
+    signed in the sign-in page.
     """
     policy = Policy(Scope.TEAM, Role(read), Role(write))
 
@@ -92,6 +95,7 @@ def self_path(route: str, view: View, *, name: str) -> URLPattern:
     def guarded(request: HttpRequest, **rest: Any) -> HttpResponse:
         if not request.user.is_authenticated:
             return to_sign_in(request)
+        stay(request)
         return view(request, **rest)
 
     return _declared(route, guarded, policy, name)
