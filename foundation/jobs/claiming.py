@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, Exists, F, Q, QuerySet, Value, When
+from django.db.models import Exists, F, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -124,12 +124,10 @@ def give_back(
     pks, uncount = list(pks), list(uncount)
     if not pks:
         return
-    attempts = (
-        Case(When(Q(pk__in=uncount) & Q(attempts__gt=0), then=F("attempts") - 1), default=F("attempts"))
-        if uncount
-        else F("attempts")
-    )
-    held.rows().filter(pk__in=pks).update(state=ItemState.QUEUED, due_at=due_at, attempts=attempts, **FREE)
+    mine = held.rows()
+    if uncount:
+        mine.filter(pk__in=uncount, attempts__gt=0).update(attempts=F("attempts") - 1)
+    mine.filter(pk__in=pks).update(state=ItemState.QUEUED, due_at=due_at, **FREE)
 
 
 def settle_failed(held: Claim, pks: Sequence[int], reason: str) -> int:
@@ -196,6 +194,8 @@ def _free(model: type[WorkItem], job_id: int, kind_name: str, lost: Q) -> int:
 
 def break_leases(job: Job, kind: Kind) -> int:
     """Take every running item of a job from whoever holds it; what they write later changes nothing."""
-    return rows(kind.item_model).filter(job_id=job.pk, state=ItemState.RUNNING).update(
-        state=ItemState.QUEUED, **FREE
+    return (
+        rows(kind.item_model)
+        .filter(job_id=job.pk, state=ItemState.RUNNING)
+        .update(state=ItemState.QUEUED, **FREE)
     )

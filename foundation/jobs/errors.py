@@ -9,7 +9,9 @@ class UnknownKind(PortalError):
     """A job names a kind of work that nobody registered."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"This portal knows no work called “{name}”. It may have been renamed: start it again.")
+        super().__init__(
+            f"This portal knows no work called “{name}”. It may have been renamed: start it again."
+        )
 
 
 class LeaseLost(Exception):

@@ -5,6 +5,7 @@ Nothing here knows a broker or a page.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from django.db import models
 from foundation.jobs.domain.states import ItemState
 from foundation.jobs.errors import UnknownKind
 from foundation.jobs.models import Job, Shard, WorkItem
+from foundation.jobs.supervising import supervise
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,8 @@ class Kind:
     all_or_nothing: bool = False
     # No notice in the inbox when it ends well (small or clock-driven work).
     quiet: bool = False
+    # Team admins may start it by the clock; its recipe is then what they wrote, plus "slot".
+    schedulable: bool = False
     # The name of the Celery task that carries it.
     task: str = "jobs.run_batch"
 
@@ -132,7 +136,7 @@ class SubprocessKind(Kind):
 
     queue = "training"
     batch_size = 1
-    parallel = 2
+    parallel = 1
     task = "jobs.supervise"
     # Seconds between SIGTERM and SIGKILL on cancel: time for a checkpoint.
     grace_s: float = 5.0
@@ -150,8 +154,21 @@ class SubprocessKind(Kind):
     ) -> Outcome:
         """What the ended child means. The default fails on a return code other than 0."""
         if returncode:
-            return Outcome.failure(item, last_line(stderr_tail) or f"The process ended with code {returncode}.")
+            return Outcome.failure(item, why_it_ended(returncode, stderr_tail))
         return Outcome(item, result=data)
+
+    def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome | Wait]:
+        """Supervise one child an item; a cancelled child leaves its item unanswered, so that it may run again."""
+        for item in items:
+            ended = supervise(
+                self.command(job, item),
+                work=work,
+                grace_s=self.grace_s,
+                environment=self.environment(job, item),
+            )
+            if ended.was_cancelled:
+                return
+            yield self.collect(job, item, ended.data, ended.returncode, ended.stderr_tail)
 
 
 class RemoteKind(Kind):
@@ -171,6 +188,15 @@ class RemoteKind(Kind):
         for item in items:
             answer = self.poll(job, item)
             yield Wait(answer.seconds, answer.note, item) if isinstance(answer, Wait) else answer
+
+
+def why_it_ended(returncode: int, stderr_tail: str) -> str:
+    """One sentence on why a child failed: its last words, or the signal that ended it."""
+    if returncode == -signal.SIGKILL:
+        return "The system ended the process, probably for want of memory. Try it with less data or smaller settings."
+    if returncode < 0:
+        return f"The process was ended by signal {-returncode}."
+    return last_line(stderr_tail) or f"The process ended with code {returncode} and said nothing."
 
 
 def last_line(text: str) -> str:
@@ -195,7 +221,8 @@ def register_kinds(kinds: Iterable[type[Kind]]) -> None:
         unique = [
             constraint
             for constraint in cls.item_model._meta.constraints
-            if isinstance(constraint, models.UniqueConstraint) and tuple(constraint.fields) == ("job", "position")
+            if isinstance(constraint, models.UniqueConstraint)
+            and tuple(constraint.fields) == ("job", "position")
         ]
         if not unique:
             raise ImproperlyConfigured(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from foundation.jobs.domain.states import ACTIVE, FINAL, OPEN, ItemState, JobState
+from foundation.jobs.looks import Look, look
 from foundation.teams.models import TeamOwned, TeamQuerySet
 
 
@@ -104,7 +106,9 @@ class Job(TeamOwned):
                 condition=Q(state__in=["planning", "queued", "running", "paused", "cancelling"]),
                 name="jobs_job_open",
             ),
-            models.Index(fields=["settled_at"], condition=Q(settled_at__isnull=True), name="jobs_job_unsettled"),
+            models.Index(
+                fields=["settled_at"], condition=Q(settled_at__isnull=True), name="jobs_job_unsettled"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -124,6 +128,21 @@ class Job(TeamOwned):
     def settled(self) -> int:
         """Items that have their answer: done, failed or skipped."""
         return self.done + self.failed + self.skipped
+
+    @property
+    def recipe_text(self) -> str:
+        """What was asked, as indented JSON."""
+        return json.dumps(self.recipe, indent=2, ensure_ascii=False, sort_keys=True)
+
+    @property
+    def result_text(self) -> str:
+        """What came out, as indented JSON."""
+        return json.dumps(self.result, indent=2, ensure_ascii=False, sort_keys=True)
+
+    @property
+    def progress(self) -> Look:
+        """How the job looks to people now."""
+        return look(self, now=timezone.now())
 
 
 class WorkItem(models.Model):
@@ -176,7 +195,9 @@ class Schedule(models.Model):
     name = models.CharField(max_length=200)
     kind = models.CharField(max_length=100)
     crontab = models.CharField(
-        max_length=100, blank=True, help_text="Five fields in UTC: minute, hour, day of month, month, day of week."
+        max_length=100,
+        blank=True,
+        help_text="Five fields in UTC: minute, hour, day of month, month, day of week.",
     )
     interval_s = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds between two starts.")
     recipe = models.JSONField(default=dict, blank=True)
@@ -193,7 +214,8 @@ class Schedule(models.Model):
         ordering = ["name", "pk"]
         constraints = [
             models.CheckConstraint(
-                condition=(~Q(crontab="") & Q(interval_s__isnull=True)) | (Q(crontab="") & Q(interval_s__isnull=False)),
+                condition=(~Q(crontab="") & Q(interval_s__isnull=True))
+                | (Q(crontab="") & Q(interval_s__isnull=False)),
                 name="jobs_schedule_one_timing",
             ),
         ]
@@ -249,5 +271,3 @@ def is_due(now: datetime) -> Q:
 def suspects() -> Q:
     """Condition on items: an attempt was lost or failed, so they are claimed singly."""
     return Q(attempts__gt=0)
-
-

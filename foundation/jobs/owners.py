@@ -11,7 +11,7 @@ from pathlib import Path
 def _namespace() -> str:
     # Two containers may carry one host name; their process numbers mean different processes.
     try:
-        return os.readlink("/proc/self/ns/pid").strip("pid:[]")
+        return str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
     except OSError:
         return "0"
 

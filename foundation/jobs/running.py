@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, overload
 
@@ -465,7 +466,10 @@ def _plan(control: Control, kind: Kind) -> None:
         manager.bulk_create(slices[-1], ignore_conflicts=True)
         changes: dict[str, Any] = {"plan_cursor": plan.next_cursor, "total": job.total + len(items)}
         if plan.next_cursor is None:
-            changes |= {"state": JobState.QUEUED, "total": rows(kind.item_model).filter(job_id=job.pk).count()}
+            changes |= {
+                "state": JobState.QUEUED,
+                "total": rows(kind.item_model).filter(job_id=job.pk).count(),
+            }
         if not control.mine(JobState.PLANNING).filter(plan_cursor=job.plan_cursor).update(**changes):
             transaction.set_rollback(True)
 
@@ -477,10 +481,17 @@ def _finish(control: Control, kind: Kind) -> None:
         return
     if job.state == JobState.QUEUED:
         # Nothing was planned, or all was settled before a retry found anything: it runs for an instant.
-        control.mine(JobState.QUEUED).update(state=JobState.RUNNING, started_at=job.started_at or timezone.now())
+        control.mine(JobState.QUEUED).update(
+            state=JobState.RUNNING, started_at=job.started_at or timezone.now()
+        )
         job.state = JobState.RUNNING.value
     result = kind.finish(job)
-    changes: dict[str, Any] = {"state": JobState.SUCCEEDED, "finished_at": timezone.now(), "step": "", "error": ""}
+    changes: dict[str, Any] = {
+        "state": JobState.SUCCEEDED,
+        "finished_at": timezone.now(),
+        "step": "",
+        "error": "",
+    }
     if result is not None:
         changes["result"] = result
     control.mine(JobState.RUNNING).update(**changes)
@@ -527,17 +538,26 @@ def try_to_cancel(job: Job, *, now: datetime | None = None) -> bool:
     )
 
 
-def _settle(control: Control, settle: Callable[[Job], None]) -> None:
-    """What follows a final state: clean up, tell people; then it is settled."""
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the floor above the loop adds: telling people at the end, calling more workers once all is planned."""
+
+    tell_people: Callable[[Job], None] = lambda job: None
+    planned: Callable[[Job], None] = lambda job: None
+
+
+def _settle(control: Control, hooks: Hooks) -> None:
+    """What follows a final state: clean up, then tell people in the transaction that marks the job settled."""
     job = control.job
     if job.status in (JobState.FAILED, JobState.CANCELLED):
         with contextlib.suppress(UnknownKind):
             get_kind(job.kind).abandoned(job)
-    settle(job)
-    control.mine(*FINAL).update(settled_at=timezone.now())
+    with transaction.atomic():
+        if control.mine(job.status).update(settled_at=timezone.now()):
+            hooks.tell_people(job)
 
 
-def step(job: Job, *, threaded: bool, settle: Callable[[Job], None]) -> bool:
+def step(job: Job, *, threaded: bool, hooks: Hooks) -> bool:
     """Do the next thing a job needs. Returns whether anything was done."""
     state = job.status
     if state is JobState.PAUSED:
@@ -551,7 +571,7 @@ def step(job: Job, *, threaded: bool, settle: Callable[[Job], None]) -> bool:
         _controlled(
             control,
             "cleaning up",
-            lambda: _settle(control, settle),
+            lambda: _settle(control, hooks),
             threaded=threaded,
             give_up=lambda reason: _give_up_settling(control, reason),
         )
@@ -573,6 +593,8 @@ def step(job: Job, *, threaded: bool, settle: Callable[[Job], None]) -> bool:
             threaded=threaded,
             give_up=lambda reason: _fail_mine(control, reason),
         )
+        if Job.objects.filter(pk=job.pk, state=JobState.QUEUED).exists():
+            hooks.planned(job)
         return True
     held = claiming.claim(job, kind)
     if held is not None:
@@ -603,15 +625,25 @@ def _give_up_settling(control: Control, reason: str) -> None:
 
 
 def advance(
-    job_id: int, *, budget_s: float, settle: Callable[[Job], None], threaded: bool | None = None
+    job_id: int,
+    *,
+    budget_s: float,
+    hooks: Hooks,
+    threaded: bool | None = None,
+    on_step: Callable[[int], None] | None = None,
 ) -> bool:
-    """Carry one job on until it has nothing to do now, or the budget is spent. Returns whether more is to do."""
+    """Carry one job on until it has nothing to do now, or the budget is spent. Returns whether more is to do.
+
+    `on_step` hears the job's id at every step that did something.
+    """
     if threaded is None:
         threaded = can_beat_in_a_thread()
     deadline = time.monotonic() + budget_s
     while True:
         job = Job.objects.select_related("team", "created_by").filter(pk=job_id).first()
-        if job is None or not step(job, threaded=threaded, settle=settle):
+        if job is None or not step(job, threaded=threaded, hooks=hooks):
             return False
+        if on_step is not None:
+            on_step(job_id)
         if time.monotonic() >= deadline:
             return True

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import F, Min
+from django.urls import reverse
 from django.utils import timezone
 
 from foundation.jobs import claiming, doorbell, running
 from foundation.jobs.claiming import rows
 from foundation.jobs.domain.states import ItemState, JobState, states_before
+from foundation.jobs.errors import UnknownKind
 from foundation.jobs.kinds import get_kind, item_models
 from foundation.jobs.models import Job
+from foundation.teams import audit
 from foundation.teams.errors import Conflict
 from foundation.teams.models import Team, User
+from foundation.teams.notices import notify
 
 
 def start_job(
@@ -54,7 +60,8 @@ def start_job(
     try:
         with transaction.atomic():
             job = Job.objects.create(**fields)
-            doorbell.ring_after_commit(job)
+            audit.record(actor=actor, team=team, verb="job.started", target=job, note=kind)
+            _announce(job)
     except IntegrityError:
         known = _with_key(team, dedupe_key) if dedupe_key else None
         if known is None:
@@ -79,7 +86,8 @@ def cancel_job(*, actor: User | None, job: Job) -> Job:
             state=JobState.CANCELLING, cancel_asked_at=timezone.now(), control_attempts=0, control_after=None
         )
         if moved:
-            doorbell.ring_after_commit(job)
+            audit.record(actor=actor, team=job.team, verb="job.cancelled", target=job)
+            _announce(job)
     job.refresh_from_db()
     if moved and running.try_to_cancel(job):
         job.refresh_from_db()
@@ -91,6 +99,8 @@ def pause_job(*, actor: User | None, job: Job) -> Job:
     before = [state.value for state in states_before(JobState.PAUSED)]
     with transaction.atomic():
         moved = Job.objects.filter(pk=job.pk, state__in=before).update(state=JobState.PAUSED)
+        if moved:
+            audit.record(actor=actor, team=job.team, verb="job.paused", target=job)
     job.refresh_from_db()
     if not moved and job.status is not JobState.PAUSED:
         raise Conflict(f"“{job.title}” is {job.status.label.lower()} and cannot be paused.")
@@ -105,10 +115,13 @@ def resume_job(*, actor: User | None, job: Job) -> Job:
             state=JobState.PLANNING
         )
         if moved:
-            doorbell.ring_after_commit(job)
+            audit.record(actor=actor, team=job.team, verb="job.resumed", target=job)
+            _announce(job)
     job.refresh_from_db()
     if not moved and job.status.is_final:
-        raise Conflict(f"“{job.title}” is {job.status.label.lower()} and cannot go on. Retry it or start it again.")
+        raise Conflict(
+            f"“{job.title}” is {job.status.label.lower()} and cannot go on. Retry it or start it again."
+        )
     return job
 
 
@@ -118,7 +131,7 @@ def retry_failed(*, actor: User | None, job: Job) -> Job:
     Raises: Conflict when nothing failed, or when a newer job does the same work already.
     """
     kind = get_kind(job.kind)
-    if job.status not in (JobState.FAILED, JobState.SUCCEEDED) or not (job.failed or job.status is JobState.FAILED):
+    if not (job.status is JobState.FAILED or (job.status is JobState.SUCCEEDED and job.failed)):
         raise Conflict(f"“{job.title}” has nothing that failed.")
     failed = rows(kind.item_model).filter(job_id=job.pk, state=ItemState.FAILED)
     while True:
@@ -143,15 +156,58 @@ def retry_failed(*, actor: User | None, job: Job) -> Job:
                 control_after=None,
             )
             if moved:
-                doorbell.ring_after_commit(job)
+                audit.record(actor=actor, team=job.team, verb="job.retried", target=job)
+                _announce(job)
     except IntegrityError:
         raise Conflict("The same work was started again meanwhile. Look at the newer job.") from None
     job.refresh_from_db()
     return job
 
 
-def settle(job: Job) -> None:
-    """What people learn when a job has ended. Called under the job's lease, until it succeeds."""
+def _announce(job: Job) -> None:
+    """Ring for the job once its transaction is committed."""
+    transaction.on_commit(lambda: doorbell.ring(job))
+
+
+def _tell_people(job: Job) -> None:
+    """The line in the inbox of whoever started a job. Called once, in the transaction that settles the job."""
+    if job.created_by is None or job.status is JobState.CANCELLED:
+        return
+    failed = job.status is JobState.FAILED
+    with contextlib.suppress(UnknownKind):
+        if get_kind(job.kind).quiet and not failed:
+            return
+    counts = f"{job.done:,} done, {job.failed:,} failed" if job.failed else f"{job.done:,} done"
+    notify(
+        team=job.team,
+        users=[job.created_by],
+        title=f"{job.title}: {'failed' if failed else 'done'}",
+        body=job.error if failed else f"{counts}.",
+        url=job.url or page_of(job),
+    )
+
+
+def page_of(job: Job) -> str:
+    """The address of a job's own page."""
+    return reverse("jobs:job-detail", args=[job.pk])
+
+
+def _more_hands(job: Job) -> None:
+    """Planning is done: ring for the further workers this job can use; this one goes on by itself."""
+    job.refresh_from_db()
+    kind = get_kind(job.kind)
+    doorbell.ring(job, min(kind.parallel, math.ceil(job.total / kind.batch_size)) - 1)
+
+
+HOOKS = running.Hooks(tell_people=_tell_people, planned=_more_hands)
+
+
+def work_on(job_id: int, *, turn_s: float) -> None:
+    """Carry one job on for about `turn_s` seconds, then ring for whoever goes on with it."""
+    if running.advance(job_id, budget_s=turn_s, hooks=HOOKS):
+        job = Job.objects.filter(pk=job_id).first()
+        if job is not None:
+            doorbell.ring(job)
 
 
 def unfinished_ids() -> list[int]:
@@ -172,16 +228,13 @@ def run_until_idle(max_seconds: float = 60.0) -> bool:
         ids = unfinished_ids()
         if not ids:
             return True
-        worked = False
+        steps: list[int] = []
         for job_id in ids:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            before = Job.objects.filter(pk=job_id).values("state", "done", "failed", "skipped", "plan_cursor").first()
-            running.advance(job_id, budget_s=left, settle=settle)
-            after = Job.objects.filter(pk=job_id).values("state", "done", "failed", "skipped", "plan_cursor").first()
-            worked = worked or before != after
-        if not worked:
+            running.advance(job_id, budget_s=left, hooks=HOOKS, on_step=steps.append)
+        if not steps:
             if time.monotonic() >= deadline:
                 return False
             time.sleep(min(0.2, _seconds_to_next()))

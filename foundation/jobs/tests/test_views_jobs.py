@@ -1,0 +1,153 @@
+"""Pages of long work, as an editor, a viewer and a stranger see them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from foundation.jobs import presence, services
+from foundation.jobs.models import Job, WorkerSeen
+from foundation.teams.testing import assert_route_guarded
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def job(start):
+    return start(n=12, title="Score <b>12</b> rows")
+
+
+def test_every_address_is_guarded_by_role_and_team(client, job, team, outsider, viewer, editor, admin_user):
+    urls = [reverse("jobs:job-list", args=[team.slug]), reverse("jobs:schedule-list", args=[team.slug])]
+    urls += [reverse("jobs:schedule-new", args=[team.slug])]
+    urls += [reverse(f"jobs:job-{name}", args=[job.pk]) for name in ("detail", "progress", "cancel", "retry")]
+    for url in urls:
+        assert_route_guarded(client, url, outsider=outsider, viewer=viewer, editor=editor, admin=admin_user)
+
+
+def test_the_list_shows_the_teams_jobs_only_and_escapes_their_titles(client_for, editor, job, team, outsider):
+    from foundation.teams.models import Team
+
+    Job.objects.create(team=Team.objects.get(slug="elsewhere"), kind="test.squares", title="Hidden canary")
+    page = client_for(editor).get(reverse("jobs:job-list", args=[team.slug])).content.decode()
+    assert "Score &lt;b&gt;12&lt;/b&gt; rows" in page
+    assert "Hidden canary" not in page
+
+
+def test_the_list_narrows_by_state_and_pages_by_key(client_for, editor, start, finish, team):
+    for number in range(53):
+        start(n=1, title=f"Job number {number:02}")
+    client = client_for(editor)
+    url = reverse("jobs:job-list", args=[team.slug])
+    first = client.get(url).content.decode()
+    assert first.count("Job number") == 50
+    older = re.search(r"after=(\d+)", first)
+    assert older
+    assert client.get(f"{url}?after={older.group(1)}").content.decode().count("Job number") == 3
+    assert client.get(f"{url}?show=failed").content.decode().count("Job number") == 0
+    assert client.get(f"{url}?show=open").content.decode().count("Job number") == 50
+    assert client.get(f"{url}?show=nonsense&after=x").status_code == 200
+
+
+@pytest.mark.parametrize("n", [3, 45])
+def test_the_list_asks_a_fixed_number_of_questions(
+    client_for, editor, start, team, django_assert_max_num_queries, n
+):
+    for _ in range(n):
+        start(n=1)
+    client = client_for(editor)
+    client.get(reverse("jobs:job-list", args=[team.slug]))
+    with django_assert_max_num_queries(10):
+        client.get(reverse("jobs:job-list", args=[team.slug]))
+
+
+def test_the_page_of_a_running_job_polls_and_of_a_finished_one_does_not(client_for, editor, job, finish):
+    client = client_for(editor)
+    url = reverse("jobs:job-detail", args=[job.pk])
+    page = client.get(url).content.decode()
+    assert "load delay:1s" in page
+    assert page.count("btn primary") == 1
+    finish(job)
+    page = client.get(url).content.decode()
+    assert "hx-trigger" not in page.split("<main")[1].split("</main")[0]
+    assert page.count("btn primary") == 1
+
+
+def test_the_polled_part_holds_no_button_and_speaks_every_fifth_time(client_for, editor, job):
+    client = client_for(editor)
+    url = reverse("jobs:job-progress", args=[job.pk])
+    answers = [client.get(url, {"n": n}, headers={"HX-Request": "true"}).content.decode() for n in range(1, 11)]
+    assert all("<button" not in answer and "hx-get" in answer for answer in answers)
+    assert ["hx-swap-oob" in answer for answer in answers] == [False] * 4 + [True] + [False] * 4 + [True]
+    assert "?n=2" in answers[0]
+
+
+def test_polling_ends_with_a_fresh_page(client_for, editor, job, finish):
+    finish(job)
+    answer = client_for(editor).get(
+        reverse("jobs:job-progress", args=[job.pk]), {"n": 4}, headers={"HX-Request": "true"}
+    )
+    assert answer.headers["HX-Refresh"] == "true"
+    assert "job-finished" in answer.headers["HX-Trigger"]
+
+
+def test_a_job_that_failed_says_why_what_is_kept_and_offers_a_retry(client_for, editor, start, finish):
+    job = finish(start(n=12, fail=[3, 5]))
+    page = client_for(editor).get(reverse("jobs:job-detail", args=[job.pk])).content.decode()
+    assert "3 is unlucky" in page
+    assert "Retry the 2 that failed" in page
+    assert "Traceback" not in page
+    job = finish(start(n=60, fail=[59], kind="test.all_squares"))
+    page = client_for(editor).get(reverse("jobs:job-detail", args=[job.pk])).content.decode()
+    assert "59 is unlucky" in page
+    assert "59 of 60 done are kept." in page
+
+
+def test_cancel_pause_and_resume_lead_back_to_where_the_button_stood(client_for, editor, job):
+    client = client_for(editor)
+    back = reverse("jobs:job-list", args=[job.team.slug])
+    answer = client.post(reverse("jobs:job-pause", args=[job.pk]), {"next": back})
+    assert answer.headers["Location"] == back
+    job.refresh_from_db()
+    assert job.state == "paused"
+    answer = client.post(reverse("jobs:job-resume", args=[job.pk]), {"next": "https://elsewhere.example/"})
+    assert answer.headers["Location"] == services.page_of(job)
+    answer = client.post(reverse("jobs:job-cancel", args=[job.pk]))
+    job.refresh_from_db()
+    assert job.state == "cancelled"
+    # A second press finds it cancelled and says so.
+    assert client.post(reverse("jobs:job-cancel", args=[job.pk])).status_code == 302
+
+
+def test_a_viewer_sees_no_button_that_would_be_refused(client_for, viewer, job):
+    page = client_for(viewer).get(reverse("jobs:job-detail", args=[job.pk])).content.decode()
+    assert "Cancel it" not in page
+    assert client_for(viewer).post(reverse("jobs:job-cancel", args=[job.pk])).status_code == 403
+
+
+def test_the_banner_says_when_nobody_works(monkeypatch):
+    monkeypatch.setattr(presence, "_process_began", -1000.0)
+    presence.forget_cached()
+    assert presence.absence().worker and presence.absence().beat
+    presence.seen("w@host", WorkerSeen.Role.WORKER, "default")
+    presence.forget_cached()
+    assert "clock" in presence.absence().sentence
+    presence.seen("beat@host", WorkerSeen.Role.BEAT)
+    presence.forget_cached()
+    assert presence.absence() is None
+    WorkerSeen.objects.update(seen_at=timezone.now() - presence.MISSING_AFTER * 2)
+    # Kept for five seconds, so that pages stay cheap.
+    assert presence.absence() is None
+    presence.forget_cached()
+    assert presence.absence().worker
+
+
+def test_the_banner_is_one_question_at_most(monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(presence, "_process_began", -1000.0)
+    presence.forget_cached()
+    with django_assert_num_queries(1):
+        for _ in range(5):
+            presence.absence()
