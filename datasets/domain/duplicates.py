@@ -117,7 +117,9 @@ class Flat:
 
 def _word_shingles(texts: Sequence[list[str]], vocabulary: _Vocabulary) -> Flat:
     lengths = np.fromiter((len(words) for words in texts), np.int64, len(texts))
-    hashes = np.fromiter(map(vocabulary.__getitem__, chain.from_iterable(texts)), np.uint64, int(lengths.sum()))
+    hashes = np.fromiter(
+        map(vocabulary.__getitem__, chain.from_iterable(texts)), np.uint64, int(lengths.sum())
+    )
     with np.errstate(over="ignore"):
         grams = hashes[:-2] * _MIX[0] + hashes[1:-1] * _MIX[1]
         grams ^= hashes[2:] * _MIX[2]
@@ -309,8 +311,3 @@ def groups_from(roots: np.ndarray) -> list[list[int]]:
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))) if len(order) else []
     ends = np.concatenate((starts[1:], [len(order)])).astype(int) if len(order) else []
     return [order[a:b].tolist() for a, b in zip(starts, ends, strict=True) if b - a > 1]
-
-
-def keeper(members: Sequence[int], *, reviewed: Callable[[int], bool], n_chars: Callable[[int], int]) -> int:
-    """Which row of a cluster stays: one a person has looked at, else the longest, else the first."""
-    return min(members, key=lambda i: (not reviewed(i), -n_chars(i), i))

@@ -474,7 +474,7 @@ def parse_time(value: Any, column: str) -> datetime | None:
 def converter(mapping: ColumnMapping, *, task_kind: str = "") -> Callable[[MappingType[str, Any]], Parts]:
     """A function from one record to its parts. The function raises RowError with what is wrong."""
     if mapping.messages:
-        return _chat_converter(mapping)
+        return _chat_converter(mapping, task_kind)
     prompt_column, context_column = mapping.prompt, mapping.context
     completion_column = mapping.completion or mapping.label
     label_column = mapping.label or (mapping.completion if task_kind == "classify" else "")
@@ -535,7 +535,7 @@ def _content(value: Any, place: str) -> str:
     return normalise(text)
 
 
-def _chat_converter(mapping: ColumnMapping) -> Callable[[MappingType[str, Any]], Parts]:
+def _chat_converter(mapping: ColumnMapping, task_kind: str) -> Callable[[MappingType[str, Any]], Parts]:
     column = mapping.messages
 
     def convert(record: MappingType[str, Any]) -> Parts:
@@ -582,12 +582,16 @@ def _chat_converter(mapping: ColumnMapping) -> Callable[[MappingType[str, Any]],
                 column=column,
                 fix="End each conversation with the answer to learn.",
             )
+        answer = turns[-1][1]
+        label = _tag(record, mapping.label) if mapping.label else ""
+        if task_kind == "classify" and not mapping.label and len(answer) <= MAX_TAG:
+            label = answer
         return Parts(
             system,
             orjson.dumps(turns[:-2]).decode() if len(turns) > 2 else "",
             turns[-2][1],
-            turns[-1][1],
-            _tag(record, mapping.label) if mapping.label else "",
+            answer,
+            label,
             _tag(record, mapping.group) if mapping.group else "",
             parse_time(record.get(mapping.at), mapping.at) if mapping.at else None,
         )

@@ -49,10 +49,17 @@ def size_gate(n_rows: int, *, override_reason: str = "") -> SizeGate:
         few = f"{n_rows:,} rows are fewer than {BLOCKED_BELOW}: a test on them says little"
         if len(reason) >= 10:
             return SizeGate(
-                Gate.OVERRIDDEN, n_rows, f"{few}. Frozen all the same, with the reason on the record.", FOLDS, reason
+                Gate.OVERRIDDEN,
+                n_rows,
+                f"{few}. Frozen all the same, with the reason on the record.",
+                FOLDS,
+                reason,
             )
         return SizeGate(
-            Gate.BLOCKED, n_rows, f"{few}. Add rows, or write why these are enough (10 characters or more).", FOLDS
+            Gate.BLOCKED,
+            n_rows,
+            f"{few}. Add rows, or write why these are enough (10 characters or more).",
+            FOLDS,
         )
     if n_rows < WARNED_BELOW:
         return SizeGate(

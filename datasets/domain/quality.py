@@ -133,7 +133,9 @@ def parse_reply(text: str) -> Rating:
     return Rating(**numbers, issues=tuple(issue.strip()[:300] for issue in issues[:10] if issue.strip()))
 
 
-_DEGENERATE = re.compile(r"[\W_]*(?:thought process|reasoning|solution|answer|let'?s think.*)?[\W_]*", re.IGNORECASE)
+_DEGENERATE = re.compile(
+    r"[\W_]*(?:thought process|reasoning|solution|answer|let'?s think.*)?[\W_]*", re.IGNORECASE
+)
 _ADDRESSES_THE_JUDGE = re.compile(
     r"ignore (?:all |any |the |your )*(?:previous|prior|above|earlier|other)? ?(?:instruction|prompt|rule|rubric|criteria)"
     r"|disregard (?:all |any |the |your )*(?:previous|prior|above|earlier|instruction|prompt|rubric)"
@@ -182,7 +184,9 @@ def summarise(scores: Sequence[float], *, sample_size: int) -> QualitySummary:
     n = len(scores)
     if n == 0:
         what = "no row could be scored" if sample_size else "there are no rows to score"
-        return QualitySummary(sample_size, 0, None, None, None, "Not known", None, f"Quality is not known: {what}.")
+        return QualitySummary(
+            sample_size, 0, None, None, None, "Not known", None, f"Quality is not known: {what}."
+        )
     average = fmean(scores)
     low = high = None
     if n >= 2:

@@ -47,7 +47,9 @@ class Ratios:
         if min(self.parts) < 0:
             raise ValueError("A share cannot be below 0.")
         if sum(self.parts) != 1:
-            raise ValueError(f"The three shares must add up to 100 %, they add up to {float(sum(self.parts)):.4g}.")
+            raise ValueError(
+                f"The three shares must add up to 100 %, they add up to {float(sum(self.parts)):.4g}."
+            )
 
     @property
     def parts(self) -> tuple[Fraction, Fraction, Fraction]:
@@ -167,7 +169,9 @@ def assign(
     return out
 
 
-def _deal(units: Sequence[tuple[bytes, list[int]]], quota: list[int], ratios: Ratios, out: list[Split]) -> None:
+def _deal(
+    units: Sequence[tuple[bytes, list[int]]], quota: list[int], ratios: Ratios, out: list[Split]
+) -> None:
     """Fill test, then validation, then training, each with whole units, never above its quota while another has room."""
     left = list(quota)
     for _, rows in units:

@@ -55,7 +55,13 @@ def judge_fit(*, train: float | None, validation: float | None, n_train: int, n_
     """
     if train is None or validation is None:
         missing = "validation" if validation is None else "training"
-        return Fit(train, validation, None, "warn", f"No {missing} rows were scored, so overfitting cannot be judged.")
+        return Fit(
+            train,
+            validation,
+            None,
+            "warn",
+            f"No {missing} rows were scored, so overfitting cannot be judged.",
+        )
     gap = train - validation
     scores = f"{train:.1%} on the {n_train:,} training rows, {validation:.1%} on the {n_validation:,} validation rows"
     if gap >= GAP_WARNED:
@@ -64,7 +70,9 @@ def judge_fit(*, train: float | None, validation: float | None, n_train: int, n_
             if n_train < FEW_ROWS
             else "More rows or stronger regularisation narrow the gap."
         )
-        return Fit(train, validation, gap, "bad", f"Overfitting: {scores}, {gap * 100:.1f} points apart. {why}")
+        return Fit(
+            train, validation, gap, "bad", f"Overfitting: {scores}, {gap * 100:.1f} points apart. {why}"
+        )
     if gap >= GAP_NOTED:
         text = f"Some overfitting: {scores}, {gap * 100:.1f} points apart. Trust the validation figure."
         return Fit(train, validation, gap, "warn", text)

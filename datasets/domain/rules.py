@@ -1,0 +1,135 @@
+"""The named rules a dataset is checked by: how bad, what they are called, what can be done with one click."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from datasets.domain.statuses import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One fix: its key, the words on the button, and whether it drops rows or rewrites their text."""
+
+    key: str
+    label: str
+    drops: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One check: key, title, severity, why it matters, and the fixes that are safe."""
+
+    key: str
+    title: str
+    severity: Severity
+    why: str
+    actions: tuple[Action, ...] = ()
+
+    def action(self, key: str) -> Action | None:
+        """The fix of that name, if this rule has it."""
+        return next((a for a in self.actions if a.key == key), None)
+
+
+_DROP = Action("drop", "Drop these rows")
+RULES: dict[str, Rule] = {
+    rule.key: rule
+    for rule in (
+        Rule(
+            "exact_duplicate",
+            "Exact duplicates",
+            Severity.ERROR,
+            "A row that stands twice counts twice, and may end up on both sides of the split.",
+            (Action("drop_extra", "Keep one of each"),),
+        ),
+        Rule(
+            "loose_duplicate",
+            "Duplicates but for formatting",
+            Severity.WARNING,
+            "These rows differ in case, punctuation or spacing only.",
+            (Action("drop_extra", "Keep one of each"),),
+        ),
+        Rule(
+            "near_duplicate",
+            "Near-duplicates",
+            Severity.WARNING,
+            "These rows share at least 80 % of their word groups. A split that divides them flatters the model; "
+            "freezing keeps each group in one split either way.",
+            (Action("drop_extra", "Keep one of each group"),),
+        ),
+        Rule(
+            "conflict",
+            "Same prompt, different answers",
+            Severity.ERROR,
+            "A model cannot learn two answers to one question.",
+            (Action("keep_majority", "Keep the answer most rows give"), Action("drop", "Drop all of them")),
+        ),
+        Rule(
+            "pii",
+            "Personal data",
+            Severity.ERROR,
+            "E-mail addresses, card numbers, IBANs, phone numbers and IP addresses, found by pattern and checksum. "
+            "A trained model can repeat them.",
+            (Action("mask", "Mask them", drops=False), _DROP),
+        ),
+        Rule(
+            "encoding",
+            "Debris of wrong encodings",
+            Severity.WARNING,
+            "Text such as “CafÃ©” was decoded wrongly somewhere on its way.",
+            (Action("repair", "Repair the text", drops=False), _DROP),
+        ),
+        Rule(
+            "lost_characters",
+            "Lost characters",
+            Severity.WARNING,
+            "The character � stands where the original is gone; nothing can bring it back.",
+            (_DROP,),
+        ),
+        Rule("too_short", "Too short", Severity.WARNING, "There is too little text to learn from.", (_DROP,)),
+        Rule("too_long", "Too long", Severity.WARNING, "Most providers cut rows of this length.", (_DROP,)),
+        Rule(
+            "empty_answer",
+            "Answers that say nothing",
+            Severity.ERROR,
+            "Only punctuation, or a phrase such as “Answer:”.",
+            (_DROP,),
+        ),
+        Rule(
+            "not_json",
+            "Answers that are not JSON",
+            Severity.WARNING,
+            "The task fills in fields as JSON.",
+            (_DROP,),
+        ),
+        Rule(
+            "unknown_label",
+            "Labels the task does not name",
+            Severity.WARNING,
+            "The use case lists its labels; these rows carry another one.",
+            (_DROP,),
+        ),
+        Rule(
+            "speaks_to_judge",
+            "Text that gives orders to a judge",
+            Severity.WARNING,
+            "The row asks for a score or tells its reader to ignore instructions. Its score must not be believed.",
+            (_DROP,),
+        ),
+        Rule(
+            "imbalance",
+            "Labels out of balance",
+            Severity.NOTE,
+            "The largest label has at least ten times the rows of the smallest. Accuracy alone will hide the rest.",
+        ),
+        Rule(
+            "thin_label",
+            "Thin labels",
+            Severity.WARNING,
+            "A label with fewer than 10 rows can be neither learnt nor tested.",
+            (_DROP,),
+        ),
+    )
+}
+THIN = 10
+OUT_OF_BALANCE = 10.0

@@ -1,0 +1,159 @@
+"""From active rows and a recipe to a split with its report: everything of a version but the writing.
+
+Rows are read in the order of their digest, so the order of imports leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from datasets.checking import active_rows, key_of, near_text, texts_of
+from datasets.domain.duplicates import NearDuplicates
+from datasets.domain.leakage import leakage
+from datasets.domain.power import mcnemar_power, power_sentence, rows_needed
+from datasets.domain.recipe import Recipe, checksum
+from datasets.domain.splitting import SPLITS, assign, rank
+from datasets.domain.statuses import Split
+from datasets.domain.stats import stats
+from datasets.models import Dataset
+
+# Rows that may share one prompt before it counts as the task's own words, where 1 % of all rows is fewer.
+MOST_ASKED = 20
+
+
+@dataclass(slots=True)
+class Frozen:
+    """A version before it is written: rows in reading order of their split, report, statistics, checksum."""
+
+    rows: list[
+        tuple[int, int, str, str, Any, str, int]
+    ]  # content, example, label, group, at, split, position
+    sizes: dict[str, int]
+    report: dict[str, Any]
+    stats: dict[str, Any]
+    checksum: str
+    labels: list[str]
+
+
+def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]) -> Frozen:
+    """The split of the rows as they are now, by the recipe alone. Same rows and recipe: same checksum anywhere."""
+    progress("Reading rows")
+    loaded: list[tuple[bytes, str, str, Any, int, int, int, int, bytes, bytes]] = []
+    for block in active_rows(dataset):
+        for row in block:
+            prompt_key = key_of(row.system, row.turns, row.prompt)
+            loaded.append(
+                (
+                    row.digest,
+                    row.label,
+                    row.group,
+                    row.at,
+                    row.content_id,
+                    row.id,
+                    len(row.prompt),
+                    len(row.completion),
+                    prompt_key,
+                    prompt_key + key_of(row.completion),
+                )
+            )
+        progress("Reading rows")
+    # By digest, then label, group and time: which of two equal rows stays must not hang on its place in a file.
+    loaded.sort(key=lambda r: (r[0], r[1], r[2], r[3].isoformat() if r[3] else "", r[5]))
+    unique = [row for i, row in enumerate(loaded) if i == 0 or row[0] != loaded[i - 1][0]]
+    left_out = len(loaded) - len(unique)
+    digests = [row[0] for row in unique]
+    labels = [row[1] for row in unique]
+    groups = [row[2] for row in unique]
+    times = [row[3] for row in unique]
+    content_ids = [row[4] for row in unique]
+    prompt_keys = [row[8] for row in unique]
+    whole_keys = [row[9] for row in unique]
+
+    finder = NearDuplicates(recipe.near_threshold)
+    for start in range(0, len(unique), 10_000):
+        progress("Comparing rows")
+        finder.add(texts_of(content_ids[start : start + 10_000], recipe.task_kind))
+    clusters = finder.clusters(
+        lambda at: texts_of([content_ids[i] for i in at], recipe.task_kind),
+        beat=lambda: progress("Comparing rows"),
+    )
+    near_roots = clusters.roots().copy()
+    # Rows that are equal but for formatting, or ask the same, or belong to one customer stay together as well.
+    # A prompt that a whole dataset shares ("Write a product text") names the task and binds nobody.
+    common = max(MOST_ASKED, len(unique) // 100)
+    asked = Counter(prompt_keys)
+    prompts = [key if asked[key] <= common else b"" for key in prompt_keys]
+    for keys in (whole_keys, prompts, groups if recipe.keep_groups else []):
+        first: dict[Any, int] = {}
+        for i, key in enumerate(keys):
+            if key:
+                clusters.join(first.setdefault(key, i), i)
+    units = clusters.roots()
+
+    progress("Splitting")
+    ratios = recipe.ratios
+    if recipe.size_test_by_power:
+        ratios = ratios.with_test_rows(len(unique), rows_needed())
+    splits = assign(
+        digests,
+        seed=recipe.seed,
+        ratios=ratios,
+        strategy=recipe.strategy,
+        labels=labels,
+        units=units.tolist(),
+        times=times,
+    )
+    progress("Looking for leaks")
+    found = leakage(
+        digests=digests,
+        loose_keys=whole_keys,
+        prompt_keys=prompt_keys,
+        near_roots=near_roots.tolist(),
+        groups=groups,
+        times=times,
+        splits=splits,
+    )
+    order: dict[str, list[int]] = {split: [] for split in SPLITS}
+    for i in sorted(range(len(unique)), key=lambda i: rank(recipe.seed, digests[i])):
+        order[splits[i]].append(i)
+    rows = [
+        (content_ids[i], unique[i][5], labels[i], groups[i], times[i], split.value, position)
+        for split in SPLITS
+        for position, i in enumerate(order[split])
+    ]
+    sizes = {split.value: len(order[split]) for split in SPLITS}
+    spread = {
+        split.value: dict(Counter(labels[i] for i in order[split] if labels[i]).most_common())
+        for split in SPLITS
+    }
+    leaks = found.as_json()
+    for kind in ("exact", "loose", "prompt", "near", "group"):
+        leaks[kind]["examples"] = [[unique[i][5] for i in rows] for rows in leaks[kind]["examples"]]
+    numbers = stats([row[6] for row in unique], [row[7] for row in unique], labels)
+    n_test = sizes[Split.TEST]
+    power = {
+        "n_test": n_test,
+        "power": round(mcnemar_power(n_test), 4),
+        "needed": rows_needed(),
+        "sentence": power_sentence(n_test),
+        "ratios": [round(float(part), 6) for part in ratios.parts],
+        "raised": ratios != recipe.ratios,
+    }
+    unit_sizes = np.bincount(units, minlength=0)
+    report = {
+        "leakage": leaks,
+        "power": power,
+        "distribution": {"whole": numbers.labels, **spread},
+        "left_out": {"exact_duplicates": left_out},
+        "units": {
+            "near_groups": int((np.bincount(near_roots) > 1).sum()) if len(unique) else 0,
+            "largest": int(unit_sizes.max()) if len(unique) else 0,
+        },
+    }
+    total = checksum(recipe, ((split.value, digests[i], labels[i]) for split in SPLITS for i in order[split]))
+    return Frozen(rows, sizes, report, numbers.as_json(), total, list(numbers.labels))

@@ -1,0 +1,237 @@
+"""Long work of this app as kinds of jobs: they plan, read and hand over; services write."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from datasets import bulk, importing
+from datasets.domain.formats import ColumnMapping, Layout, Parts
+from datasets.domain.parsing import Bad, giant
+from datasets.domain.statuses import ImportState
+from datasets.models import BadRow, CheckRun, Dataset, DatasetVersion, Finding, Import
+from datasets.services import checks, imports, versions
+from foundation.files import store
+from foundation.jobs.domain.states import JobState
+from foundation.jobs.kinds import Kind, Outcome, Plan, Work
+from foundation.jobs.models import Job, Shard
+from foundation.teams.errors import PortalError
+
+# A shard is about this many bytes of JSONL: some tenths of a second of work, so cancel and progress are quick.
+SHARD_BYTES = 2 * 1024 * 1024
+SHARDS_A_PLAN = 64
+
+
+def _import_of(job: Job) -> Import:
+    return Import.objects.select_related("dataset__team", "dataset__use_case", "blob").get(
+        pk=job.recipe["import"]
+    )
+
+
+class ImportRows(Kind):
+    """Reads a staged file into examples that stay unseen until all of it is in.
+
+    JSONL in UTF-8 is cut into byte ranges that several workers read at once; every other file is one stream that
+    goes on where it was, because slices already written are recognised.
+    """
+
+    name = "datasets.import"
+    title = "Import"
+    batch_size = 8
+    all_or_nothing = True
+
+    def plan(self, job: Job, cursor: int) -> Plan:
+        """Byte ranges of whole lines, 64 at a time; the cursor is the byte where the next one begins."""
+        import_ = _import_of(job)
+        layout = Layout.from_json(job.recipe["layout"])
+        if not importing.is_sharded(layout):
+            return Plan([Shard(job=job, position=0, key="stream", payload={"stream": True})])
+        first_line, position = 1, 0
+        if cursor:
+            last = Shard.objects.filter(job=job, payload__end=cursor).order_by("-position").first()
+            if last is not None:
+                first_line, position = last.payload["next_line"], last.position + 1
+        elif layout.encoding == "utf-8-sig":
+            cursor = 3
+        with store.open(import_.blob) as stream:
+            ranges = importing.byte_ranges(stream, cursor, first_line, size=SHARD_BYTES, most=SHARDS_A_PLAN)
+        items = [
+            Shard(
+                job=job,
+                position=position + i,
+                key=f"from line {part.first_line}",
+                payload={
+                    "start": part.start,
+                    "end": part.end,
+                    "first_line": part.first_line,
+                    "next_line": part.first_line + part.n_lines,
+                    "giant": part.is_giant,
+                },
+            )
+            for i, part in enumerate(ranges)
+        ]
+        finished = len(ranges) < SHARDS_A_PLAN
+        return Plan(items, None if finished else ranges[-1].end)
+
+    def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
+        """Parse and write one part after another; each answers with its counts."""
+        import_ = _import_of(job)
+        mapping = ColumnMapping.from_json(job.recipe["mapping"])
+        for item in items:
+            if item.payload.get("stream"):
+                counts = self._stream(job, import_, mapping, work)
+            else:
+                counts = self._shard(job, import_, mapping, item.payload, work)
+            if (
+                counts is None
+            ):  # stopped half-way: the part is read again later, slices already written are known
+                return
+            yield Outcome(item, result=dict(counts))
+
+    def _shard(
+        self, job: Job, import_: Import, mapping: ColumnMapping, payload: dict[str, Any], work: Work
+    ) -> Counter[str]:
+        if payload["giant"]:
+            imports.write_bad_rows(
+                import_=import_, rows=[giant(payload["first_line"], payload["end"] - payload["start"])]
+            )
+            return Counter(bad=1)
+        batch = importing.shard_rows(
+            import_.blob,
+            payload["start"],
+            payload["end"],
+            payload["first_line"],
+            mapping,
+            task_kind=job.recipe["task_kind"],
+        )
+        for part in bulk.chunks(batch.good):
+            imports.write_examples(import_=import_, rows=list(part))
+            work.heartbeat()
+        imports.write_bad_rows(import_=import_, rows=batch.bad)
+        return Counter(good=len(batch.good), bad=len(batch.bad), blank=batch.n_blank)
+
+    def _stream(self, job: Job, import_: Import, mapping: ColumnMapping, work: Work) -> Counter[str] | None:
+        layout = Layout.from_json(job.recipe["layout"])
+        counts: Counter[str] = Counter()
+        good: list[tuple[int, Parts]] = []
+        bad: list[Bad] = []
+        size = max(1, import_.blob.size)
+        with store.open(import_.blob) as stream:
+            for row in importing.stream_rows(stream, layout, mapping, task_kind=job.recipe["task_kind"]):
+                if row is None:
+                    counts["blank"] += 1
+                elif isinstance(row, Bad):
+                    bad.append(row)
+                else:
+                    good.append(row)
+                if len(good) >= bulk.ROWS_A_TRANSACTION or len(bad) >= bulk.ROWS_A_TRANSACTION:
+                    counts.update(good=len(good), bad=len(bad))
+                    imports.write_examples(import_=import_, rows=good)
+                    imports.write_bad_rows(import_=import_, rows=bad)
+                    good, bad = [], []
+                    work.progress(min(stream.tell(), size), size, "Reading rows")
+                    if work.cancelled:
+                        return None
+        counts.update(good=len(good), bad=len(bad))
+        imports.write_examples(import_=import_, rows=good)
+        imports.write_bad_rows(import_=import_, rows=bad)
+        return counts
+
+    def finish(self, job: Job) -> dict[str, Any]:
+        """Show all rows at once, or refuse with the first reason. Raises PortalError when nothing may come in."""
+        import_ = _import_of(job)
+        if import_.state not in (ImportState.RUNNING, ImportState.DONE):
+            raise PortalError("What was read of this file is gone. Start the import again from its page.")
+        counts = imports.count_shards(job)
+        if counts["bad"] and not job.recipe["skip_bad_rows"]:
+            first = BadRow.objects.filter(source=import_).first()
+            where = f" Line {first.line}: {first.reason}." if first else ""
+            rows = "1 row" if counts["bad"] == 1 else f"{counts['bad']:,} rows"
+            raise PortalError(
+                f"{rows} of {counts['good'] + counts['bad']:,} cannot be used, so nothing was imported.{where} "
+                "Mend the file, or tick “skip bad rows”."
+            )
+        if not counts["good"]:
+            raise PortalError("The file holds no usable row, so nothing was imported.")
+        imports.show_import(import_=import_, counts=counts)
+        import_.refresh_from_db()
+        checks.start_checks(actor=import_.created_by, dataset=import_.dataset)
+        return {"rows": counts["good"], "bad_rows": counts["bad"], "blank_lines": counts["blank"]}
+
+    def abandoned(self, job: Job) -> None:
+        """Take out what was staged and write down why."""
+        import_ = _import_of(job)
+        state = ImportState.CANCELLED if job.state == JobState.CANCELLED else ImportState.FAILED
+        error = "Cancelled. Nothing was imported." if state is ImportState.CANCELLED else job.error
+        imports.close_import(import_=import_, state=state, error=error, counts=imports.count_shards(job))
+
+
+class CheckRows(Kind):
+    """Goes over all active rows of a dataset and shows a new report when it is whole."""
+
+    name = "datasets.checks"
+    title = "Checks"
+    parallel = 1
+
+    def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
+        """One item: read, compare, write, flip."""
+        dataset = Dataset.objects.select_related("team", "use_case").get(pk=job.recipe["dataset"])
+        for item in items:
+            report, revision = checks.run_checks(dataset=dataset, progress=work.progress)
+            if work.cancelled:
+                return
+            run = checks.write_report(
+                job=job, dataset=dataset, report=report, revision=revision, beat=work.heartbeat
+            )
+            yield Outcome(item, result={"run": run.pk})
+
+    def finish(self, job: Job) -> dict[str, Any]:
+        """How many rows each rule found."""
+        run = CheckRun.objects.filter(job=job).exclude(finished_at=None).first()
+        found = Finding.objects.filter(run=run).values_list("rule", "n_rows") if run else []
+        return {"rows": run.n_rows if run else 0, "findings": dict(found)}
+
+    def abandoned(self, job: Job) -> None:
+        """Take away a report that was not finished."""
+        for run in CheckRun.objects.filter(job=job, finished_at=None):
+            checks.remove_run(run)
+
+
+class FreezeVersion(Kind):
+    """Builds a version row by row and flips it to frozen when it is whole."""
+
+    name = "datasets.freeze"
+    title = "Freeze"
+    parallel = 1
+
+    def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
+        """One item: compose, write, flip. Read again from the start after a kill; rows of the first try are removed."""
+        version = DatasetVersion.objects.select_related("dataset__team").get(pk=job.recipe["version"])
+        for item in items:
+            frozen = versions.build_version(version=version, progress=lambda step: work.progress(0, 1, step))
+            if work.cancelled:
+                return
+            if frozen is not None:
+                work.still_mine()
+                versions.flip_version(version=version, frozen=frozen)
+            yield Outcome(item, result={"checksum": version.checksum})
+
+    def finish(self, job: Job) -> dict[str, Any]:
+        """Number, checksum and sizes."""
+        version = DatasetVersion.objects.get(pk=job.recipe["version"])
+        return {
+            "version": version.number,
+            "checksum": version.checksum,
+            "train": version.n_train,
+            "validation": version.n_validation,
+            "test": version.n_test,
+        }
+
+    def abandoned(self, job: Job) -> None:
+        """Say why on the version and remove its rows."""
+        version = DatasetVersion.objects.select_related("dataset__team").get(pk=job.recipe["version"])
+        versions.fail_version(version=version, error=job.error or "Cancelled.")
+
+
+KINDS: list[type[Kind]] = [ImportRows, CheckRows, FreezeVersion]

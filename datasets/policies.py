@@ -1,0 +1,43 @@
+"""Who may do what while preparing data. Roles are asked at the routes; here stands what depends on the row."""
+
+from __future__ import annotations
+
+from datasets.domain.statuses import IMPORT_MOVES, ExampleState, ImportState
+from datasets.models import Dataset, DatasetVersion, Example, Import
+from foundation.teams.errors import BadInput, Conflict
+
+
+def check_can_change(dataset: Dataset) -> None:
+    """Raises Conflict when the dataset is put away."""
+    if dataset.archived_at is not None:
+        raise Conflict("This dataset is archived. Restore it first.")
+
+
+def can_change(dataset: Dataset) -> bool:
+    """Whether rows may be added, mended or frozen."""
+    return dataset.archived_at is None
+
+
+def check_can_start(import_: Import, *, again: bool) -> None:
+    """Raises Conflict when the import is on its way or done, BadInput for an unconfirmed repeat."""
+    check_can_change(import_.dataset)
+    if ImportState.RUNNING not in IMPORT_MOVES.get(ImportState(import_.state), frozenset()):
+        raise Conflict("This import is already under way or finished.")
+    if import_.repeats_id and not again:
+        raise BadInput(
+            "The same file was imported before. Tick “import it again” if the rows should stand twice.",
+            field="again",
+        )
+
+
+def check_can_edit(example: Example) -> None:
+    """Raises Conflict for a row that takes no part any more."""
+    check_can_change(example.dataset)
+    if example.state != ExampleState.ACTIVE:
+        raise Conflict("This row was taken out. Bring it back first.")
+
+
+def check_can_use(version: DatasetVersion) -> None:
+    """Raises Conflict when the version is not frozen."""
+    if not version.is_frozen:
+        raise Conflict(f"Version {version.number} is not frozen, so nothing can rest on it yet.")

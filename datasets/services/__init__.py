@@ -1,0 +1,62 @@
+"""One function for each intention of a person or the clock, by noun."""
+
+from datasets.services.checks import apply_fix, open_findings, start_checks, undo_fix
+from datasets.services.imports import (
+    archive_dataset,
+    create_dataset,
+    preview,
+    rename_dataset,
+    set_mapping,
+    stage_upload,
+    start_import,
+)
+from datasets.services.reviewing import (
+    accept_all,
+    edit_example,
+    plan_review,
+    review_example,
+    set_state,
+    undo_example_edit,
+    undo_review,
+)
+from datasets.services.versions import (
+    annotate,
+    bad_rows_csv,
+    blockers,
+    export,
+    export_lines,
+    has_looked,
+    open_test_rows,
+    record_export,
+    start_freeze,
+)
+
+__all__ = [
+    "accept_all",
+    "annotate",
+    "apply_fix",
+    "archive_dataset",
+    "bad_rows_csv",
+    "blockers",
+    "create_dataset",
+    "edit_example",
+    "export",
+    "export_lines",
+    "has_looked",
+    "open_findings",
+    "open_test_rows",
+    "plan_review",
+    "preview",
+    "record_export",
+    "rename_dataset",
+    "review_example",
+    "set_mapping",
+    "set_state",
+    "stage_upload",
+    "start_checks",
+    "start_freeze",
+    "start_import",
+    "undo_example_edit",
+    "undo_fix",
+    "undo_review",
+]

@@ -1,0 +1,357 @@
+"""Checking a dataset and mending what was found, with a person's say and a way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, F, Q
+from django.urls import reverse
+from django.utils import timezone
+
+from datasets import bulk
+from datasets.checking import Checker, Report, active_rows
+from datasets.domain.cleaning import digest, normalise
+from datasets.domain.encoding import repair
+from datasets.domain.pii import mask_pii
+from datasets.domain.rules import RULES, Action
+from datasets.domain.statuses import ExampleState
+from datasets.errors import NothingToDo
+from datasets.models import CheckRun, Content, Dataset, Edit, Example, Finding, FindingRow, Fix, FixedRow
+from datasets.policies import check_can_change
+from foundation.jobs.models import Job
+from foundation.jobs.services import start_job
+from foundation.teams import audit
+from foundation.teams.errors import BadInput
+from foundation.teams.models import User
+
+_FINDING_ROW = ("finding_id", "example_id", "cluster", "keep", "note")
+
+
+def start_checks(*, actor: User | None, dataset: Dataset) -> Job:
+    """The job that checks all active rows. One job for one state of the rows."""
+    check_can_change(dataset)
+    dataset.refresh_from_db(fields=["revision", "n_active"])
+    if not dataset.n_active:
+        raise NothingToDo("There are no rows to check yet. Import a file first.")
+    # A report that stands already answers; a finished job without its report was cleared away and may run again.
+    runs = CheckRun.objects.filter(dataset=dataset, revision=dataset.revision).count()
+    return start_job(
+        actor=actor,
+        team=dataset.team,
+        kind="datasets.checks",
+        title=f"Check {dataset.name}",
+        recipe={"dataset": dataset.pk, "revision": dataset.revision},
+        subject=dataset,
+        url=reverse("datasets:dataset-detail", args=[dataset.pk]),
+        dedupe_key=f"checks:{dataset.pk}:{dataset.revision}:{runs}",
+    )
+
+
+def run_checks(*, dataset: Dataset, progress: Callable[[int, int, str], None]) -> tuple[Report, int]:
+    """Go over all active rows. Returns the report and the revision it speaks about."""
+    dataset.refresh_from_db()
+    revision, total = dataset.revision, max(2, dataset.n_active)
+    checker = Checker(dataset.use_case.task_kind, dataset.use_case.task.label_names, total)
+    for block in active_rows(dataset):
+        checker.add(block)
+        progress(min(len(checker.ids), total - 1), total, "Looking at every row")
+    # Comparing is the last part: one row short of done, so that progress is not written at every step.
+    return checker.report(beat=lambda: progress(total - 1, total, "Comparing rows")), revision
+
+
+def write_report(
+    *, job: Job, dataset: Dataset, report: Report, revision: int, beat: Callable[[], None]
+) -> CheckRun:
+    """Write a report and show it at once in the place of the last one. Safe to repeat."""
+    for old in CheckRun.objects.filter(job=job, finished_at=None):
+        remove_run(old)
+    run = CheckRun.objects.create(
+        team=dataset.team,
+        dataset=dataset,
+        job=job,
+        revision=revision,
+        n_rows=report.n_rows,
+        stats=report.stats,
+    )
+    for found in report.findings:
+        rule = RULES[found.rule]
+        finding = Finding.objects.create(
+            team=dataset.team,
+            run=run,
+            dataset=dataset,
+            rule=found.rule,
+            severity=rule.severity.value,
+            headline=found.headline[:300],
+            detail=rule.why,
+            n_rows=len(found.rows),
+            n_fixable=found.n_fixable,
+            facts=found.facts,
+        )
+        rows = [(finding.pk, row.example_id, row.cluster, row.keep, row.note[:200]) for row in found.rows]
+        for part in bulk.chunks(rows):
+            with transaction.atomic():
+                bulk.insert(FindingRow, _FINDING_ROW, part)
+            beat()
+    with transaction.atomic():
+        CheckRun.objects.filter(pk=run.pk).update(finished_at=timezone.now())
+        Dataset.objects.filter(pk=dataset.pk).update(checks=run)
+        audit.record(actor=job.created_by, team=dataset.team, verb="dataset.checked", target=dataset)
+    run.refresh_from_db()
+    return run
+
+
+def remove_run(run: CheckRun) -> None:
+    """Take away an unfinished report with its rows, in short transactions."""
+    for finding in Finding.objects.filter(run=run):
+        while keys := list(FindingRow.objects.filter(finding=finding).values_list("id", flat=True)[:2000]):
+            FindingRow.objects.filter(pk__in=keys).delete()
+    run.delete()
+
+
+# --- fixes -------------------------------------------------------------------------------------------------------
+
+
+def apply_fix(*, actor: User | None, finding: Finding, action: str = "") -> Fix:
+    """What one press of a fix button did. Pressed again, it goes on where it stopped and repeats nothing.
+
+    Without `action` the rule's first (safest) one is taken. Raises: BadInput for an action the rule does not offer.
+    """
+    dataset = Dataset.objects.select_related("team", "use_case").get(pk=finding.dataset_id)
+    check_can_change(dataset)
+    rule = RULES[finding.rule]
+    chosen = rule.action(action) if action else (rule.actions[0] if rule.actions else None)
+    if chosen is None:
+        raise BadInput("This finding has no such fix.", field="action")
+    fix = Fix.objects.filter(finding=finding, action=chosen.key, undone_at=None).first()
+    if fix is None:
+        try:
+            with transaction.atomic():
+                fix = Fix.objects.create(
+                    team=dataset.team,
+                    dataset=dataset,
+                    finding=finding,
+                    rule=finding.rule,
+                    action=chosen.key,
+                    by=actor,
+                )
+                audit.record(
+                    actor=actor,
+                    team=dataset.team,
+                    verb="fix.applied",
+                    target=fix,
+                    note=f"{rule.title}: {chosen.label}",
+                )
+        except IntegrityError:
+            fix = Fix.objects.get(finding=finding, action=chosen.key, undone_at=None)
+    if chosen.drops:
+        _drop(fix, dataset, _to_drop(finding, chosen))
+    else:
+        _rewrite(fix, dataset, finding, mask_pii if chosen.key == "mask" else repair, actor)
+    fix.n_rows = fix.rows.count() if chosen.drops else fix.edits.count()
+    fix.save(update_fields=["n_rows"])
+    return fix
+
+
+def _to_drop(finding: Finding, action: Action) -> list[int]:
+    """Examples the action takes out. In a group at least one row stays, even if the marked keeper went meanwhile."""
+    rows = finding.rows.filter(example__state=ExampleState.ACTIVE).order_by("cluster", "id")
+    if action.key == "drop":
+        return list(rows.values_list("example_id", flat=True))
+    groups: dict[int, list[tuple[int, bool]]] = {}
+    for cluster, example, keep in rows.values_list("cluster", "example_id", "keep"):
+        groups.setdefault(cluster, []).append((example, keep))
+    out: list[int] = []
+    for members in groups.values():
+        kept = {example for example, keep in members if keep}
+        if not kept:
+            if action.key == "keep_majority":
+                continue  # a tie has no majority: nothing is dropped
+            kept = {members[0][0]}
+        out += [example for example, _ in members if example not in kept]
+    return out
+
+
+def _drop(fix: Fix, dataset: Dataset, example_ids: list[int]) -> None:
+    for part in bulk.chunks(example_ids, 500):
+        with transaction.atomic():
+            rows = Example.objects.filter(pk__in=part, state=ExampleState.ACTIVE)
+            keys = list(rows.values_list("id", flat=True))
+            if not keys:
+                continue
+            bulk.insert(FixedRow, ("fix_id", "example_id"), [(fix.pk, key) for key in keys], ignore=True)
+            Example.objects.filter(pk__in=keys).update(state=ExampleState.DROPPED)
+            move_counts(dataset, keys, -1, "n_dropped")
+
+
+def move_counts(dataset: Dataset, example_ids: list[int], sign: int, other: str) -> None:
+    """Keep the stored counts in step when rows leave (-1) or come back (+1). Inside the caller's transaction."""
+    labels = dict(
+        Example.objects.filter(pk__in=example_ids).values_list("label").annotate(n=Count("id")).order_by()
+    )
+    labels.pop("", None)
+    held = Dataset.objects.select_for_update().get(pk=dataset.pk)
+    counts = {**held.label_counts}
+    for label, n in labels.items():
+        counts[label] = counts.get(label, 0) + sign * n
+    Dataset.objects.filter(pk=dataset.pk).update(
+        n_active=F("n_active") + sign * len(example_ids),
+        revision=F("revision") + 1,
+        label_counts=dict(sorted(((k, v) for k, v in counts.items() if v > 0), key=lambda i: (-i[1], i[0]))),
+        **{other: F(other) - sign * len(example_ids)},
+    )
+
+
+def _rewrite(
+    fix: Fix, dataset: Dataset, finding: Finding, change: Callable[[str], str], actor: User | None
+) -> None:
+    """Give the finding's rows new text; the old content stays and the edit remembers both."""
+    keys = list(
+        finding.rows.filter(example__state=ExampleState.ACTIVE)
+        .exclude(example__edits__fix=fix)
+        .order_by("id")
+        .values_list("example_id", flat=True)
+    )
+    is_labelled = dataset.use_case.task_kind == "classify"
+    for part in bulk.chunks(keys, 300):
+        changed = []
+        for example in Example.objects.filter(pk__in=part).select_related("content"):
+            old = example.content
+            new = (
+                normalise(change(old.system)),
+                change(old.turns) if old.turns else "",
+                normalise(change(old.prompt)),
+                normalise(change(old.completion)),
+            )
+            if new == (old.system, old.turns, old.prompt, old.completion) or not new[2] or not new[3]:
+                continue
+            label = new[3] if is_labelled and example.label == old.completion else example.label
+            changed.append((example, new, label))
+        if not changed:
+            continue
+        with transaction.atomic():
+            replace_contents(dataset, changed, actor=actor, fix=fix)
+
+
+def replace_contents(
+    dataset: Dataset,
+    changed: list[tuple[Example, tuple[str, str, str, str], str]],
+    *,
+    actor: User | None,
+    fix: Fix | None = None,
+) -> list[Edit]:
+    """Give examples new content (system, turns, prompt, completion) and label. Inside the caller's transaction.
+
+    An example that changed since it was read is left alone; the edits written are returned.
+    """
+    ids = bulk.reserve_ids(Content, len(changed))
+    bulk.insert(
+        Content,
+        ("id", "team_id", "digest", "system", "turns", "prompt", "completion", "n_chars", "erased_at"),
+        [
+            (key, dataset.team_id, digest(*new), *new, len(new[2]) + len(new[3]), None)
+            for key, (_, new, _) in zip(ids, changed, strict=True)
+        ],
+    )
+    edits = []
+    relabelled: dict[str, int] = {}
+    for key, (example, _, label) in zip(ids, changed, strict=True):
+        moved = Example.objects.filter(pk=example.pk, edition=example.edition).update(
+            content_id=key, label=label, edition=F("edition") + 1
+        )
+        if not moved:
+            continue
+        if label != example.label:
+            relabelled[example.label] = relabelled.get(example.label, 0) - 1
+            relabelled[label] = relabelled.get(label, 0) + 1
+        edits.append(
+            Edit(
+                team_id=dataset.team_id,
+                example=example,
+                before_id=example.content_id,
+                after_id=key,
+                label_before=example.label,
+                label_after=label,
+                fix=fix,
+                by=actor,
+            )
+        )
+    Edit.objects.bulk_create(edits)
+    held = Dataset.objects.select_for_update().get(pk=dataset.pk)
+    counts = {**held.label_counts}
+    for label, n in relabelled.items():
+        if label:
+            counts[label] = counts.get(label, 0) + n
+    Dataset.objects.filter(pk=dataset.pk).update(
+        revision=F("revision") + 1,
+        label_counts=dict(sorted(((k, v) for k, v in counts.items() if v > 0), key=lambda i: (-i[1], i[0]))),
+    )
+    return edits
+
+
+def undo_fix(*, actor: User | None, fix: Fix) -> Fix:
+    """The fix, taken back: dropped rows return, rewritten text is as it was unless a person edited it since."""
+    dataset = Dataset.objects.select_related("team", "use_case").get(pk=fix.dataset_id)
+    check_can_change(dataset)
+    if fix.undone_at is not None:
+        return fix
+    for part in bulk.chunks(list(fix.rows.values_list("example_id", flat=True)), 500):
+        with transaction.atomic():
+            rows = Example.objects.filter(pk__in=part, state=ExampleState.DROPPED)
+            # A row that a second fix dropped as well has that fix to bring it back.
+            keys = list(
+                rows.exclude(
+                    pk__in=FixedRow.objects.filter(~Q(fix=fix), fix__undone_at=None, example__in=part).values(
+                        "example"
+                    )
+                ).values_list("id", flat=True)
+            )
+            if keys:
+                Example.objects.filter(pk__in=keys).update(state=ExampleState.ACTIVE)
+                move_counts(dataset, keys, +1, "n_dropped")
+    for edit in fix.edits.filter(undone_at=None).select_related("example"):
+        with transaction.atomic():
+            undo_edit(dataset, edit)
+    with transaction.atomic():
+        Fix.objects.filter(pk=fix.pk).update(undone_at=timezone.now())
+        audit.record(actor=actor, team=dataset.team, verb="fix.undone", target=fix)
+    fix.refresh_from_db()
+    return fix
+
+
+def undo_edit(dataset: Dataset, edit: Edit) -> bool:
+    """Put back the text from before an edit, if nobody changed it since. Inside the caller's transaction."""
+    moved = Example.objects.filter(pk=edit.example_id, content_id=edit.after_id).update(
+        content_id=edit.before_id, label=edit.label_before, edition=F("edition") + 1
+    )
+    if not moved:
+        return False
+    Edit.objects.filter(pk=edit.pk).update(undone_at=timezone.now())
+    held = Dataset.objects.select_for_update().get(pk=dataset.pk)
+    counts = {**held.label_counts}
+    if edit.label_before != edit.label_after:
+        for label, n in ((edit.label_after, -1), (edit.label_before, 1)):
+            if label:
+                counts[label] = counts.get(label, 0) + n
+    Dataset.objects.filter(pk=dataset.pk).update(
+        revision=F("revision") + 1,
+        label_counts=dict(sorted(((k, v) for k, v in counts.items() if v > 0), key=lambda i: (-i[1], i[0]))),
+    )
+    return True
+
+
+def open_findings(dataset: Dataset) -> list[Finding]:
+    """Findings of the shown report, worst first, each with its standing fix (`.standing`)."""
+    if dataset.checks_id is None:
+        return []
+    order = {"error": 0, "warning": 1, "note": 2}
+    found = list(Finding.objects.filter(run_id=dataset.checks_id))
+    standing = {
+        fix.finding_id: fix
+        for fix in Fix.objects.filter(finding__in=found, undone_at=None).select_related("by")
+    }
+    for finding in found:
+        finding.standing = standing.get(finding.pk)
+        finding.title = RULES[finding.rule].title
+        finding.actions = RULES[finding.rule].actions
+    return sorted(found, key=lambda f: (f.standing is not None, order[f.severity], -f.n_rows))

@@ -1,0 +1,376 @@
+"""Bringing files in: a dataset, a staged file with its guess, a mapping, an import, its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, F
+from django.urls import reverse
+from django.utils import timezone
+
+from datasets import bulk, importing
+from datasets.domain.formats import ColumnMapping, Layout, Parts, guess_mapping
+from datasets.domain.parsing import Bad
+from datasets.domain.cleaning import digest
+from datasets.domain.statuses import ExampleState, ImportState
+from datasets.errors import NothingToDo
+from datasets.models import BadRow, Content, Dataset, Example, Import
+from datasets.policies import check_can_change, check_can_start
+from decisions.models import UseCase
+from decisions.services import record_evidence
+from foundation.files.models import Blob
+from foundation.jobs.models import Job, Shard
+from foundation.jobs.services import start_job
+from foundation.teams import audit
+from foundation.teams.errors import BadInput
+from foundation.teams.models import Team, User
+
+SHOWN_ERRORS = 100
+
+
+def create_dataset(
+    *, actor: User | None, team: Team, use_case: UseCase, name: str, description: str = ""
+) -> Dataset:
+    """The saved, empty dataset. Raises BadInput for a blank or taken name, or a use case of another team."""
+    name = " ".join(name.split())
+    if not name:
+        raise BadInput("Give the dataset a name.", field="name")
+    if len(name) > 200:
+        raise BadInput("The name has more than 200 characters.", field="name")
+    if use_case.team_id != team.pk:
+        raise BadInput("This use case belongs to another team.", field="use_case")
+    try:
+        with transaction.atomic():
+            dataset = Dataset.objects.create(
+                team=team, use_case=use_case, name=name, description=description.strip(), created_by=actor
+            )
+            audit.record(actor=actor, team=team, verb="dataset.created", target=dataset, fields=["name"])
+    except IntegrityError:
+        raise BadInput("This use case already has a dataset of that name.", field="name") from None
+    return dataset
+
+
+def rename_dataset(*, actor: User | None, dataset: Dataset, name: str, description: str) -> Dataset:
+    """The dataset under its new name and description."""
+    name = " ".join(name.split())
+    if not name or len(name) > 200:
+        raise BadInput("Give the dataset a name of at most 200 characters.", field="name")
+    try:
+        with transaction.atomic():
+            Dataset.objects.filter(pk=dataset.pk).update(name=name, description=description.strip())
+            audit.record(
+                actor=actor,
+                team=dataset.team,
+                verb="dataset.renamed",
+                target=dataset,
+                fields=["name", "description"],
+            )
+    except IntegrityError:
+        raise BadInput("This use case already has a dataset of that name.", field="name") from None
+    dataset.refresh_from_db()
+    return dataset
+
+
+def archive_dataset(*, actor: User | None, dataset: Dataset, archived: bool = True) -> Dataset:
+    """The dataset, put away or brought back. Frozen versions stay usable."""
+    with transaction.atomic():
+        Dataset.objects.filter(pk=dataset.pk).update(archived_at=timezone.now() if archived else None)
+        verb = "dataset.archived" if archived else "dataset.restored"
+        audit.record(actor=actor, team=dataset.team, verb=verb, target=dataset)
+    dataset.refresh_from_db()
+    return dataset
+
+
+def stage_upload(
+    *, actor: User | None, dataset: Dataset, blob: Blob, name: str = "", source: str = "upload"
+) -> Import:
+    """A draft import with format, columns and mapping guessed; nothing is shown yet.
+
+    The same bytes imported before are recognised: `repeats` points at that import.
+    Raises: UnusableFile when the file cannot be read at all.
+    """
+    check_can_change(dataset)
+    layout = importing.layout_of(blob)
+    mapping = guess_mapping(importing.sample_records(blob, layout), layout.columns)
+    earlier = (
+        Import.objects.filter(dataset=dataset, blob__sha256=blob.sha256, state=ImportState.DONE)
+        .order_by("id")
+        .first()
+    )
+    with transaction.atomic():
+        import_ = Import.objects.create(
+            team=dataset.team,
+            dataset=dataset,
+            blob=blob,
+            name=(name or blob.name)[:255],
+            source=source,
+            layout=layout.as_json(),
+            mapping=mapping.as_json(),
+            repeats=earlier,
+            created_by=actor,
+        )
+        audit.record(
+            actor=actor,
+            team=dataset.team,
+            verb="import.staged",
+            target=import_,
+            digests={"file": blob.sha256},
+        )
+    return import_
+
+
+def set_mapping(
+    *,
+    actor: User | None,
+    import_: Import,
+    mapping: ColumnMapping | dict[str, str],
+    encoding: str = "",
+    skip_bad_rows: bool | None = None,
+) -> Import:
+    """The draft with the person's columns. Raises BadInput naming the field; NothingToDo once it was started."""
+    if not isinstance(mapping, ColumnMapping):
+        mapping = ColumnMapping.from_json(mapping)
+    layout = Layout.from_json(import_.layout)
+    if encoding and encoding != layout.encoding:
+        if encoding not in importing.ENCODINGS:
+            raise BadInput("Choose one of the encodings offered.", field="encoding")
+        layout = Layout.from_json({**import_.layout, "encoding": encoding})
+    field, problem = mapping.problem(layout.columns)
+    if problem:
+        raise BadInput(problem, field=field)
+    changes: dict[str, Any] = {"mapping": mapping.as_json(), "layout": layout.as_json()}
+    if skip_bad_rows is not None:
+        changes["skip_bad_rows"] = skip_bad_rows
+    startable = [ImportState.DRAFT, ImportState.FAILED, ImportState.CANCELLED]
+    with transaction.atomic():
+        if not Import.objects.filter(pk=import_.pk, state__in=startable).update(**changes):
+            raise NothingToDo("This import was already started, its columns stand.")
+        audit.record(
+            actor=actor, team=import_.dataset.team, verb="import.mapped", target=import_, fields=list(changes)
+        )
+    import_.refresh_from_db()
+    return import_
+
+
+def preview(*, import_: Import) -> importing.Preview:
+    """The first rows as they would become examples, and how many of the first rows are usable."""
+    return importing.preview(
+        import_.blob,
+        Layout.from_json(import_.layout),
+        ColumnMapping.from_json(import_.mapping),
+        task_kind=import_.dataset.use_case.task_kind,
+    )
+
+
+def start_import(
+    *, actor: User | None, import_: Import, skip_bad_rows: bool | None = None, again: bool = False
+) -> Job:
+    """The job that reads the file. Rows appear when all of it is in; two presses are one job.
+
+    Raises: Conflict when it was started, BadInput for a mapping that cannot be used or an unconfirmed repeat.
+    """
+    import_ = Import.objects.select_related("dataset__team", "dataset__use_case", "blob").get(pk=import_.pk)
+    if import_.state == ImportState.RUNNING and import_.job is not None:
+        return import_.job
+    check_can_start(import_, again=again)
+    layout = Layout.from_json(import_.layout)
+    mapping = ColumnMapping.from_json(import_.mapping)
+    field, problem = mapping.problem(layout.columns)
+    if problem:
+        raise BadInput(problem, field=field)
+    skip = import_.skip_bad_rows if skip_bad_rows is None else skip_bad_rows
+    with transaction.atomic():
+        attempt = Job.objects.about(import_).count()
+        job = start_job(
+            actor=actor,
+            team=import_.dataset.team,
+            kind="datasets.import",
+            title=f"Import {import_.name}",
+            recipe={
+                "import": import_.pk,
+                "layout": layout.as_json(),
+                "mapping": mapping.as_json(),
+                "task_kind": import_.dataset.use_case.task_kind,
+                "skip_bad_rows": skip,
+            },
+            subject=import_,
+            url=reverse("datasets:import-detail", args=[import_.pk]),
+            dedupe_key=f"import:{import_.pk}:{attempt}",
+        )
+        moved = Import.objects.filter(pk=import_.pk, state=import_.state).update(
+            state=ImportState.RUNNING, job=job, skip_bad_rows=skip, error="", n_good=0, n_bad=0, n_blank=0
+        )
+        if moved:
+            audit.record(actor=actor, team=import_.dataset.team, verb="import.started", target=import_)
+    return job
+
+
+# --- called by the import job ------------------------------------------------------------------------------------
+
+_CONTENT = ("id", "team_id", "digest", "system", "turns", "prompt", "completion", "n_chars", "erased_at")
+_EXAMPLE = (
+    "id",
+    "team_id",
+    "dataset_id",
+    "source_id",
+    "line",
+    "content_id",
+    "label",
+    "group",
+    "at",
+    "state",
+    "review",
+    "edition",
+)
+_BAD_ROW = ("source_id", "line", "column", "reason", "fix", "excerpt")
+
+
+def write_examples(*, import_: Import, rows: list[tuple[int, Parts]]) -> None:
+    """Write one slice of parsed rows, unseen until the import is finished. The same slice twice is written once.
+
+    A slice is named by its first line, so slices must be cut at the same places each time.
+    """
+    if not rows:
+        return
+    # Digests are taken before the lock is.
+    digests = [digest(p.system, p.turns, p.prompt, p.completion) for _, p in rows]
+    with transaction.atomic():
+        if Example.objects.filter(source_id=import_.pk, line=rows[0][0]).exists():
+            return
+        content_ids = bulk.reserve_ids(Content, len(rows))
+        example_ids = bulk.reserve_ids(Example, len(rows))
+        team = import_.team_id
+        bulk.insert(
+            Content,
+            _CONTENT,
+            [
+                (
+                    key,
+                    team,
+                    hashed,
+                    p.system,
+                    p.turns,
+                    p.prompt,
+                    p.completion,
+                    len(p.prompt) + len(p.completion),
+                    None,
+                )
+                for key, hashed, (_, p) in zip(content_ids, digests, rows, strict=True)
+            ],
+        )
+        moment = bulk.moment
+        bulk.insert(
+            Example,
+            _EXAMPLE,
+            [
+                (
+                    key,
+                    team,
+                    import_.dataset_id,
+                    import_.pk,
+                    line,
+                    content,
+                    p.label,
+                    p.group,
+                    moment(p.at) if p.at else None,
+                    ExampleState.ACTIVE.value,
+                    "",
+                    1,
+                )
+                for key, content, (line, p) in zip(example_ids, content_ids, rows, strict=True)
+            ],
+        )
+
+
+def write_bad_rows(*, import_: Import, rows: list[Bad]) -> None:
+    """Keep named errors, each line once."""
+    for part in bulk.chunks(rows):
+        with transaction.atomic():
+            bulk.insert(BadRow, _BAD_ROW, [(import_.pk, *bad) for bad in part], ignore=True)
+
+
+def count_shards(job: Job) -> Counter[str]:
+    """What the finished parts of an import counted: good, bad, blank."""
+    total: Counter[str] = Counter()
+    for result in Shard.objects.filter(job=job).values_list("result", flat=True).iterator():
+        total.update({key: result.get(key, 0) for key in ("good", "bad", "blank")})
+    return total
+
+
+def show_import(*, import_: Import, counts: Counter[str]) -> bool:
+    """Make all rows of a read import visible at once; False when that was done before."""
+    labels = dict(
+        Example.objects.filter(source_id=import_.pk).values_list("label").annotate(n=Count("id")).order_by()
+    )
+    labels.pop("", None)
+    n_rows = Example.objects.filter(source_id=import_.pk).count()
+    with transaction.atomic():
+        moved = Import.objects.filter(pk=import_.pk, state=ImportState.RUNNING).update(
+            state=ImportState.DONE,
+            n_good=n_rows,
+            n_bad=counts["bad"],
+            n_blank=counts["blank"],
+            finished_at=timezone.now(),
+        )
+        if not moved:
+            return False
+        dataset = (
+            Dataset.objects.select_for_update().select_related("use_case", "team").get(pk=import_.dataset_id)
+        )
+        dataset.label_counts = merge_counts(dataset.label_counts, labels)
+        Dataset.objects.filter(pk=dataset.pk).update(
+            n_active=F("n_active") + n_rows, revision=F("revision") + 1, label_counts=dataset.label_counts
+        )
+        audit.record(
+            actor=import_.created_by,
+            team=dataset.team,
+            verb="import.finished",
+            target=import_,
+            note=f"{n_rows} rows",
+        )
+    dataset.refresh_from_db()
+    record_evidence(
+        use_case=dataset.use_case,
+        kind="examples_in_hand",
+        value=dataset.n_active,
+        source=f"dataset “{dataset.name}”",
+        actor=import_.created_by,
+    )
+    return True
+
+
+def merge_counts(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    """Two counts added, most frequent first, nothing at or below zero."""
+    total = Counter(one)
+    total.update(other)
+    return dict(sorted(((k, v) for k, v in total.items() if v > 0), key=lambda item: (-item[1], item[0])))
+
+
+def clear_staged(*, import_: Import, batch: int = 1000) -> int:
+    """Remove rows of an import that never became visible, in short transactions. Returns how many."""
+    removed = 0
+    while Import.objects.filter(pk=import_.pk).exclude(state=ImportState.DONE).exists():
+        rows = list(Example.objects.filter(source_id=import_.pk).values_list("id", "content_id")[:batch])
+        if not rows:
+            break
+        with transaction.atomic():
+            Example.objects.filter(pk__in=[row[0] for row in rows])._raw_delete("default")
+            Content.objects.filter(pk__in=[row[1] for row in rows])._raw_delete("default")
+        removed += len(rows)
+    return removed
+
+
+def close_import(*, import_: Import, state: ImportState, error: str, counts: Counter[str]) -> None:
+    """An import that brought nothing: its rows go, its errors and its reason stay."""
+    with transaction.atomic():
+        Import.objects.filter(pk=import_.pk, state=ImportState.RUNNING).update(
+            state=state,
+            error=error[:1000],
+            n_good=counts["good"],
+            n_bad=counts["bad"],
+            n_blank=counts["blank"],
+            finished_at=timezone.now(),
+        )
+    clear_staged(import_=import_)

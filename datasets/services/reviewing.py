@@ -1,0 +1,283 @@
+"""People looking at rows one by one: the sample, a verdict, an edit, a way back."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from datasets import bulk
+from datasets.domain.cleaning import digest, normalise
+from datasets.domain.formats import MAX_TAG
+from datasets.domain.review import SHARE, sample_size, stratified_sample
+from datasets.domain.statuses import ExampleState, Verdict
+from datasets.errors import EditedMeanwhile, NothingToDo
+from datasets.models import Content, Dataset, Edit, Example, Review, ReviewItem
+from datasets.policies import check_can_change, check_can_edit
+from datasets.services.checks import move_counts, replace_contents, undo_edit
+from foundation.teams import audit
+from foundation.teams.errors import BadInput
+from foundation.teams.models import User
+
+_ITEM = ("review_id", "example_id", "position", "verdict", "reason", "reviewer_name")
+MAX_TEXT = 1_000_000
+
+
+def plan_review(*, actor: User | None, dataset: Dataset, share: float = SHARE, seed: str = "") -> Review:
+    """A queue of a seeded, stratified share of the active rows. An unfinished queue is returned as it is.
+
+    Raises: BadInput for a share outside (0, 1], NothingToDo without rows.
+    """
+    check_can_change(dataset)
+    standing = Review.objects.filter(dataset=dataset).order_by("-id").first()
+    if standing is not None and not standing.is_finished and standing.n_total:
+        return standing
+    keys: list[int] = []
+    digests: list[bytes] = []
+    labels: list[str] = []
+    rows = Example.objects.filter(dataset=dataset).active().order_by("id")
+    for key, hashed, label in rows.values_list("id", "content__digest", "label").iterator(chunk_size=5000):
+        keys.append(key)
+        digests.append(bytes(hashed))
+        labels.append(label)
+    try:
+        size = sample_size(len(keys), share)
+    except ValueError as error:
+        raise BadInput(str(error), field="share") from None
+    if not size:
+        raise NothingToDo("There are no rows to review yet. Import a file first.")
+    seed = seed or f"review-{dataset.pk}-{dataset.revision}"
+    chosen = [keys[i] for i in stratified_sample(digests, labels, size=size, seed=seed)]
+    with transaction.atomic():
+        review = Review.objects.create(
+            team=dataset.team, dataset=dataset, share=share, seed=seed, created_by=actor
+        )
+    bulk.insert_in_chunks(
+        ReviewItem, _ITEM, [(review.pk, key, position, "", "", "") for position, key in enumerate(chosen, 1)]
+    )
+    with transaction.atomic():
+        # Only now does anybody see a queue with rows in it.
+        Review.objects.filter(pk=review.pk).update(n_total=len(chosen))
+        audit.record(
+            actor=actor, team=dataset.team, verb="review.planned", target=review, note=f"{len(chosen)} rows"
+        )
+    review.refresh_from_db()
+    return review
+
+
+def edit_example(
+    *,
+    actor: User | None,
+    example: Example,
+    edition: int,
+    prompt: str,
+    completion: str,
+    label: str | None = None,
+    system: str | None = None,
+) -> Edit | None:
+    """The edit that gave the row new text; None when nothing changed. The old content stays.
+
+    Raises: EditedMeanwhile when `edition` is not the row's any more, BadInput for empty text.
+    """
+    dataset = Dataset.objects.select_related("team", "use_case").get(pk=example.dataset_id)
+    example = Example.objects.select_related("content", "dataset").get(pk=example.pk)
+    check_can_edit(example)
+    if example.edition != edition:
+        raise EditedMeanwhile(example)
+    old = example.content
+    new = (
+        old.system if system is None else _clean(system, "system", may_be_empty=True),
+        old.turns,
+        _clean(prompt, "prompt"),
+        _clean(completion, "completion"),
+    )
+    is_labelled = dataset.use_case.task_kind == "classify"
+    label = example.label if label is None else _clean(label, "label", may_be_empty=True)
+    if is_labelled and new[3] != old.completion:
+        label = new[3]  # the answer of a classification is its label
+    if len(label) > MAX_TAG:
+        raise BadInput(f"A label has at most {MAX_TAG} characters.", field="label")
+    if new == (old.system, old.turns, old.prompt, old.completion) and label == example.label:
+        return None
+    with transaction.atomic():
+        edits = replace_contents(dataset, [(example, new, label)], actor=actor)
+        if not edits:
+            raise EditedMeanwhile(Example.objects.select_related("content").get(pk=example.pk))
+        audit.record(
+            actor=actor,
+            team=dataset.team,
+            verb="example.edited",
+            target=example,
+            fields=["content"],
+            digests={"before": old.digest_hex, "after": digest(*new).hex()},
+        )
+    return edits[0]
+
+
+def _clean(text: str, field: str, *, may_be_empty: bool = False) -> str:
+    if "\0" in text:
+        raise BadInput("The text holds a NUL character. Remove it.", field=field)
+    if len(text) > MAX_TEXT:
+        raise BadInput(f"The text has more than {MAX_TEXT:,} characters.", field=field)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadInput("The text holds half of a character. Remove it.", field=field) from None
+    text = normalise(text)
+    if not text and not may_be_empty:
+        raise BadInput("Write something here.", field=field)
+    return text
+
+
+def undo_example_edit(*, actor: User | None, edit: Edit) -> bool:
+    """Put back the text from before an edit; False when somebody changed it since."""
+    dataset = Dataset.objects.select_related("team").get(pk=edit.example.dataset_id)
+    check_can_change(dataset)
+    with transaction.atomic():
+        moved = edit.undone_at is None and undo_edit(dataset, edit)
+        if moved:
+            audit.record(actor=actor, team=dataset.team, verb="example.edit_undone", target=edit.example)
+    return moved
+
+
+def set_state(*, actor: User | None, example: Example, active: bool) -> Example:
+    """Take one row out by hand, or bring it back."""
+    dataset = Dataset.objects.select_related("team").get(pk=example.dataset_id)
+    check_can_change(dataset)
+    before = [ExampleState.DROPPED, ExampleState.REJECTED] if active else [ExampleState.ACTIVE]
+    with transaction.atomic():
+        row = Example.objects.select_for_update().get(pk=example.pk)
+        if row.state in before:
+            other = "n_dropped" if active and row.state == ExampleState.DROPPED else "n_rejected"
+            state = ExampleState.ACTIVE if active else ExampleState.REJECTED
+            Example.objects.filter(pk=row.pk).update(state=state, edition=F("edition") + 1)
+            move_counts(dataset, [row.pk], 1 if active else -1, other)
+            verb = "example.restored" if active else "example.rejected"
+            audit.record(actor=actor, team=dataset.team, verb=verb, target=row)
+    example.refresh_from_db()
+    return example
+
+
+_COUNTER = {Verdict.ACCEPTED: "n_accepted", Verdict.EDITED: "n_edited", Verdict.REJECTED: "n_rejected"}
+
+
+def review_example(
+    *,
+    actor: User | None,
+    item: ReviewItem,
+    verdict: Verdict | str,
+    reviewer: str = "",
+    reason: str = "",
+    edition: int | None = None,
+    prompt: str | None = None,
+    completion: str | None = None,
+    label: str | None = None,
+) -> ReviewItem:
+    """The judged row of the queue. An edit writes new content, a reject takes the row out.
+
+    Raises: EditedMeanwhile when the row changed under the reviewer, NothingToDo when it was judged already.
+    """
+    verdict = Verdict(verdict)
+    review = Review.objects.select_related("dataset__team").get(pk=item.review_id)
+    dataset = review.dataset
+    check_can_change(dataset)
+    example = Example.objects.select_related("content", "dataset").get(pk=item.example_id)
+    if edition is not None and example.edition != edition:
+        raise EditedMeanwhile(example)
+    edit = None
+    with transaction.atomic():
+        name = reviewer or (str(actor) if actor else "")
+        claimed = ReviewItem.objects.filter(pk=item.pk, verdict="").update(
+            verdict=verdict,
+            reason=reason.strip()[:300],
+            reviewer=actor,
+            reviewer_name=name[:200],
+            at=timezone.now(),
+        )
+        if not claimed:
+            raise NothingToDo("Somebody has judged this row already. Undo that first.")
+        if verdict is Verdict.EDITED:
+            edit = edit_example(
+                actor=actor,
+                example=example,
+                edition=example.edition if edition is None else edition,
+                prompt=example.content.prompt if prompt is None else prompt,
+                completion=example.content.completion if completion is None else completion,
+                label=label,
+            )
+            if edit is not None:
+                ReviewItem.objects.filter(pk=item.pk).update(edit=edit)
+        elif verdict is Verdict.REJECTED and example.state == ExampleState.ACTIVE:
+            Example.objects.filter(pk=example.pk).update(state=ExampleState.REJECTED)
+            move_counts(dataset, [example.pk], -1, "n_rejected")
+        Example.objects.filter(pk=example.pk).update(review=verdict)
+        Review.objects.filter(pk=review.pk).update(**{_COUNTER[verdict]: F(_COUNTER[verdict]) + 1})
+        audit.record(actor=actor, team=dataset.team, verb=f"example.review_{verdict}", target=example)
+    item.refresh_from_db()
+    return item
+
+
+def undo_review(*, actor: User | None, item: ReviewItem) -> ReviewItem:
+    """The row back in the queue, its text and state as before the verdict."""
+    review = Review.objects.select_related("dataset__team").get(pk=item.review_id)
+    dataset = review.dataset
+    check_can_change(dataset)
+    with transaction.atomic():
+        item = ReviewItem.objects.select_for_update(of=("self",)).get(pk=item.pk)
+        if not item.verdict:
+            raise NothingToDo("Nobody has judged this row yet.")
+        verdict = Verdict(item.verdict)
+        if item.edit_id:
+            undo_edit(dataset, item.edit)
+        example = Example.objects.get(pk=item.example_id)
+        if verdict is Verdict.REJECTED and example.state == ExampleState.REJECTED:
+            Example.objects.filter(pk=example.pk).update(state=ExampleState.ACTIVE)
+            move_counts(dataset, [example.pk], +1, "n_rejected")
+        Example.objects.filter(pk=example.pk).update(review="")
+        ReviewItem.objects.filter(pk=item.pk).update(
+            verdict="", reason="", reviewer=None, reviewer_name="", at=None, edit=None
+        )
+        Review.objects.filter(pk=review.pk).update(**{_COUNTER[verdict]: F(_COUNTER[verdict]) - 1})
+        audit.record(actor=actor, team=dataset.team, verb="example.review_undone", target=example)
+    item.refresh_from_db()
+    return item
+
+
+def accept_all(*, actor: User | None, review: Review, reviewer: str) -> int:
+    """Accept every row of a queue that nobody has judged. For the demo workspace, whose reviewer is named so.
+
+    Returns how many rows. Pages show `reviewer` beside each, so nobody takes it for a person's work.
+    """
+    if not reviewer.strip():
+        raise BadInput("Say who looked at these rows.", field="reviewer")
+    dataset = Dataset.objects.select_related("team").get(pk=review.dataset_id)
+    done = 0
+    while True:
+        part = list(
+            review.items.filter(verdict="").order_by("position").values_list("id", "example_id")[:500]
+        )
+        if not part:
+            break
+        with transaction.atomic():
+            moved = ReviewItem.objects.filter(pk__in=[key for key, _ in part], verdict="").update(
+                verdict=Verdict.ACCEPTED, reviewer=actor, reviewer_name=reviewer[:200], at=timezone.now()
+            )
+            Example.objects.filter(pk__in=[key for _, key in part]).update(review=Verdict.ACCEPTED)
+            Review.objects.filter(pk=review.pk).update(n_accepted=F("n_accepted") + moved)
+            done += moved
+    with transaction.atomic():
+        audit.record(
+            actor=actor,
+            team=dataset.team,
+            verb="review.accepted_all",
+            target=review,
+            note=f"{done} rows by {reviewer}",
+        )
+    review.refresh_from_db()
+    return done
+
+
+def contents_of(example: Example) -> list[Content]:
+    """Every text the row ever had, newest first."""
+    ids = {example.content_id, *example.edits.values_list("before_id", flat=True)}
+    return list(Content.objects.filter(pk__in=ids).order_by("-id"))

@@ -1,0 +1,411 @@
+"""Freezing a dataset into a version, and taking versions out again as files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+import orjson
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.urls import reverse
+from django.utils import timezone
+
+from datasets import bulk
+from datasets.domain.formats import EXPORTS, csv_safe
+from datasets.domain.gate import size_gate
+from datasets.domain.recipe import Recipe
+from datasets.domain.splitting import Ratios, Strategy
+from datasets.domain.statuses import Split, VersionState
+from datasets.errors import Blocked, Sealed
+from datasets.freezing import Frozen, compose
+from datasets.models import BadRow, Dataset, DatasetVersion, Import, Look, QualityRun, Review, VersionRow
+from datasets.policies import check_can_change, check_can_use
+from datasets.reading import version_rows
+from decisions.services import record_evidence
+from foundation.jobs.models import Job
+from foundation.jobs.services import start_job
+from foundation.teams import audit
+from foundation.teams.errors import BadInput
+from foundation.teams.models import User
+
+_ROW = ("version_id", "content_id", "example_id", "label", "group", "at", "split", "position")
+MIN_REASON = 10
+
+
+def blockers(dataset: Dataset) -> list[dict[str, str]]:
+    """What stands before freezing, each with its rule and a sentence; a reason on the record lifts them all."""
+    found = []
+    gate = size_gate(dataset.n_active)
+    if gate.is_blocked:
+        found.append({"rule": "size", "sentence": gate.sentence})
+    quality = QualityRun.objects.filter(dataset=dataset).exclude(finished_at=None).order_by("-id").first()
+    if quality is not None and quality.average is not None and quality.average < 0.7:
+        found.append(
+            {
+                "rule": "quality",
+                "sentence": f"Dataset quality too low: {quality.average:.2f}. At least 0.7 is needed.",
+            }
+        )
+    review = Review.objects.filter(dataset=dataset).order_by("-id").first()
+    if review is None or not review.n_total:
+        found.append({"rule": "review", "sentence": "Nobody has looked at a sample of the rows yet."})
+    elif not review.is_finished:
+        found.append(
+            {
+                "rule": "review",
+                "sentence": f"{review.n_done:,} of {review.n_total:,} rows of the sample were looked at.",
+            }
+        )
+    return found
+
+
+def start_freeze(
+    *,
+    actor: User | None,
+    dataset: Dataset,
+    seed: str = "",
+    ratios: Ratios | tuple[Any, Any, Any] = ("0.8", "0.1", "0.1"),
+    strategy: Strategy | str = Strategy.STRATIFIED,
+    size_test_by_power: bool = True,
+    keep_groups: bool = True,
+    override_reason: str = "",
+    notes: str = "",
+) -> DatasetVersion:
+    """A version being built; its job (`version.job`) freezes it. The same request while one is built is that one.
+
+    Raises: BadInput for shares, strategy or seed that make no sense, Blocked while a gate stands and no reason of
+    10 characters is given.
+    """
+    check_can_change(dataset)
+    dataset = Dataset.objects.select_related("team", "use_case").get(pk=dataset.pk)
+    if not dataset.n_active:
+        raise Blocked("There are no rows yet. Import a file first.")
+    recipe = make_recipe(
+        dataset,
+        seed=seed,
+        ratios=ratios,
+        strategy=strategy,
+        size_test_by_power=size_test_by_power,
+        keep_groups=keep_groups,
+    )
+    if recipe.strategy is Strategy.TIME and not dataset.examples.active().exclude(at=None).exists():
+        raise BadInput(
+            "No row carries a time. Map a time column, or choose another way to split.", field="strategy"
+        )
+    reason = override_reason.strip()
+    standing = blockers(dataset)
+    if standing and len(reason) < MIN_REASON:
+        raise Blocked(" ".join(b["sentence"] for b in standing) + " Write a reason to freeze all the same.")
+    key = f"freeze:{dataset.pk}:{dataset.revision}:{orjson.dumps(recipe.as_json()).decode()}"
+    building = DatasetVersion.objects.filter(dataset=dataset, state=VersionState.BUILDING).order_by("-number")
+    for version in building:
+        if version.report.get("request") == key:
+            return version
+    for _ in range(5):
+        number = (DatasetVersion.objects.filter(dataset=dataset).aggregate(n=Max("number"))["n"] or 0) + 1
+        try:
+            with transaction.atomic():
+                version = DatasetVersion.objects.create(
+                    team=dataset.team,
+                    dataset=dataset,
+                    number=number,
+                    recipe=recipe.as_json(),
+                    task_kind=recipe.task_kind,
+                    override_reason=reason if standing else "",
+                    notes=notes.strip(),
+                    report={"request": key, "blockers": standing},
+                    created_by=actor,
+                )
+                job = start_job(
+                    actor=actor,
+                    team=dataset.team,
+                    kind="datasets.freeze",
+                    title=f"Freeze {dataset.name} version {number}",
+                    recipe={"version": version.pk},
+                    subject=version,
+                    url=reverse("datasets:version-detail", args=[version.pk]),
+                    dedupe_key=f"freeze:{version.pk}",
+                )
+                DatasetVersion.objects.filter(pk=version.pk).update(job=job)
+                audit.record(
+                    actor=actor,
+                    team=dataset.team,
+                    verb="version.started",
+                    target=version,
+                    note="gate overridden" if standing else "",
+                )
+            version.refresh_from_db()
+            return version
+        except IntegrityError:
+            continue
+    raise Blocked("Several versions are being frozen at this moment. Try again.")
+
+
+def make_recipe(
+    dataset: Dataset,
+    *,
+    seed: str,
+    ratios: Ratios | tuple[Any, Any, Any],
+    strategy: Strategy | str,
+    size_test_by_power: bool,
+    keep_groups: bool,
+) -> Recipe:
+    """The recipe a person asked for. Raises BadInput naming the field."""
+    if not isinstance(ratios, Ratios):
+        try:
+            ratios = Ratios.of(*ratios)
+        except ValueError as error:
+            raise BadInput(str(error), field="train") from None
+    if ratios.train == 0:
+        raise BadInput("Training needs a share above 0.", field="train")
+    try:
+        strategy = Strategy(strategy)
+    except ValueError:
+        raise BadInput("Choose one of the ways to split.", field="strategy") from None
+    try:
+        return Recipe(
+            seed=(seed or f"{dataset.name}-1")[:60],
+            ratios=ratios,
+            strategy=strategy,
+            task_kind=dataset.use_case.task_kind,
+            size_test_by_power=size_test_by_power,
+            keep_groups=keep_groups,
+        )
+    except ValueError as error:
+        raise BadInput(str(error), field="seed") from None
+
+
+# --- called by the freeze job ------------------------------------------------------------------------------------
+
+
+def build_version(*, version: DatasetVersion, progress: Callable[[str], None]) -> Frozen | None:
+    """Compose a version and write its rows; they count once `flip_version` ran. None when it is frozen already."""
+    version.refresh_from_db()
+    if version.state != VersionState.BUILDING:
+        return None
+    dataset = Dataset.objects.select_related("team", "use_case").get(pk=version.dataset_id)
+    frozen = compose(dataset, Recipe.from_json(version.recipe), progress=progress)
+    gate = size_gate(len(frozen.rows), override_reason=version.override_reason)
+    if gate.is_blocked:
+        raise Blocked(gate.sentence)
+    frozen.report["gate"] = gate.as_json()
+    clear_rows(version)
+    for part in bulk.chunks(frozen.rows):
+        progress("Writing rows")
+        with transaction.atomic():
+            bulk.insert(
+                VersionRow,
+                _ROW,
+                [
+                    (version.pk, content, example, label, group, bulk.moment(at), split, position)
+                    for content, example, label, group, at, split, position in part
+                ],
+            )
+    return frozen
+
+
+def flip_version(*, version: DatasetVersion, frozen: Frozen) -> DatasetVersion:
+    """The frozen version: from here on it never changes."""
+    dataset = Dataset.objects.select_related("team", "use_case").get(pk=version.dataset_id)
+    report = {
+        **version.report,
+        **frozen.report,
+        "review": _review_summary(dataset),
+        "quality": _quality_summary(dataset),
+    }
+    if dataset.checks is not None:
+        report["findings"] = {
+            f.rule: f.n_rows
+            for f in dataset.checks.findings.exclude(fixes__undone_at=None, fixes__isnull=False)
+        }
+        report["checks_are_current"] = dataset.checks_are_current
+    with transaction.atomic():
+        moved = DatasetVersion.objects.filter(pk=version.pk, state=VersionState.BUILDING).update(
+            state=VersionState.FROZEN,
+            checksum=frozen.checksum,
+            n_rows=len(frozen.rows),
+            n_train=frozen.sizes["train"],
+            n_validation=frozen.sizes["validation"],
+            n_test=frozen.sizes["test"],
+            labels=frozen.labels,
+            report=report,
+            stats=frozen.stats,
+            frozen_at=timezone.now(),
+        )
+        if moved:
+            audit.record(
+                actor=version.created_by,
+                team=dataset.team,
+                verb="version.frozen",
+                target=version,
+                digests={"checksum": frozen.checksum},
+            )
+    version.refresh_from_db()
+    if moved:
+        record_evidence(
+            use_case=dataset.use_case,
+            kind="examples_in_hand",
+            value=version.n_rows,
+            source=f"dataset “{dataset.name}” version {version.number}",
+            actor=version.created_by,
+        )
+    return version
+
+
+def fail_version(*, version: DatasetVersion, error: str) -> None:
+    """A version that was not frozen, with its reason; its rows go."""
+    with transaction.atomic():
+        DatasetVersion.objects.filter(pk=version.pk, state=VersionState.BUILDING).update(
+            state=VersionState.FAILED, error=error[:1000]
+        )
+    version.refresh_from_db()
+    if version.state == VersionState.FAILED:
+        clear_rows(version)
+
+
+def clear_rows(version: DatasetVersion) -> None:
+    """Remove rows of a version that is not frozen, in short transactions."""
+    while not version.is_frozen:
+        keys = list(VersionRow.objects.filter(version=version).values_list("id", flat=True)[:2000])
+        if not keys:
+            return
+        with transaction.atomic():
+            VersionRow.objects.filter(pk__in=keys).delete()
+
+
+def _review_summary(dataset: Dataset) -> dict[str, Any]:
+    review = Review.objects.filter(dataset=dataset).order_by("-id").first()
+    if review is None:
+        return {"n_total": 0, "n_done": 0}
+    names = review.items.exclude(verdict="").values_list("reviewer_name", flat=True).distinct()[:20]
+    return {
+        "n_total": review.n_total,
+        "n_done": review.n_done,
+        "n_accepted": review.n_accepted,
+        "n_edited": review.n_edited,
+        "n_rejected": review.n_rejected,
+        "reviewers": sorted(set(names)),
+    }
+
+
+def _quality_summary(dataset: Dataset) -> dict[str, Any]:
+    run = QualityRun.objects.filter(dataset=dataset).exclude(finished_at=None).order_by("-id").first()
+    if run is None:
+        return {}
+    return {
+        "sample_size": run.n_sample,
+        "n_scored": run.n_scored,
+        "average": run.average,
+        "low": run.low,
+        "high": run.high,
+        "model": run.model,
+    }
+
+
+def annotate(
+    *, actor: User | None, version: DatasetVersion, notes: str, tags: list[str] | None = None
+) -> DatasetVersion:
+    """Notes and tags are the only parts of a frozen version that may change."""
+    changes: dict[str, Any] = {"notes": notes.strip()[:10_000]}
+    if tags is not None:
+        changes["tags"] = sorted({tag.strip()[:40] for tag in tags if tag.strip()})[:20]
+    with transaction.atomic():
+        DatasetVersion.objects.filter(pk=version.pk).update(**changes)
+        audit.record(
+            actor=actor,
+            team=version.dataset.team,
+            verb="version.annotated",
+            target=version,
+            fields=list(changes),
+        )
+    version.refresh_from_db()
+    return version
+
+
+# --- taking out --------------------------------------------------------------------------------------------------
+
+
+def open_test_rows(*, actor: User, version: DatasetVersion, reason: str) -> Look:
+    """The recorded look at the sealed test rows. Raises BadInput without a reason."""
+    check_can_use(version)
+    reason = reason.strip()
+    if len(reason) < MIN_REASON:
+        raise BadInput(
+            f"Say why, in {MIN_REASON} characters or more: each look wears out the test.", field="reason"
+        )
+    with transaction.atomic():
+        look = Look.objects.create(team=version.dataset.team, version=version, by=actor, reason=reason[:2000])
+        audit.record(actor=actor, team=version.dataset.team, verb="version.test_opened", target=version)
+    return look
+
+
+def has_looked(*, actor: User, version: DatasetVersion) -> bool:
+    """Whether this person has opened the test rows of this version, with a reason."""
+    return Look.objects.filter(version=version, by=actor).exists()
+
+
+def export_lines(*, version: DatasetVersion, split: Split | str, format: str = "chat") -> Iterator[bytes]:
+    """Lines of one split in one format, byte for byte the same each time.
+
+    Raises: BadInput for a format or split that is not offered, Conflict while the version is not frozen.
+    """
+    check_can_use(version)
+    if format not in EXPORTS:
+        raise BadInput(f"There is no format {format!r}. Choose one of {', '.join(EXPORTS)}.", field="format")
+    if split not in list(Split):
+        raise BadInput("The split is train, validation or test.", field="split")
+    line = EXPORTS[format].line
+
+    def lines() -> Iterator[bytes]:
+        for row in version_rows(version, split):
+            yield line(row.system, orjson.loads(row.turns) if row.turns else [], row.prompt, row.completion)
+
+    return lines()
+
+
+def export(
+    *, actor: User | None, version: DatasetVersion, split: Split | str, stream: BinaryIO, format: str = "chat"
+) -> int:
+    """Write one split into an open file. Returns how many rows. A test split is a look that is recorded."""
+    n = 0
+    for line in export_lines(version=version, split=split, format=format):
+        stream.write(line)
+        n += 1
+    record_export(actor=actor, version=version, split=split, format=format)
+    return n
+
+
+def record_export(*, actor: User | None, version: DatasetVersion, split: Split | str, format: str) -> None:
+    """Keep who took rows out. Raises Sealed when a person takes test rows without having opened them."""
+    if split == Split.TEST and actor is not None and not has_looked(actor=actor, version=version):
+        raise Sealed("Test rows are sealed. Open them with a reason first.")
+    with transaction.atomic():
+        audit.record(
+            actor=actor,
+            team=version.dataset.team,
+            verb="version.exported",
+            target=version,
+            note=f"{split} as {format}",
+        )
+
+
+def bad_rows_csv(*, import_: Import) -> Iterator[bytes]:
+    """Every bad row of an import as CSV, safe to open in a spreadsheet; one piece for each thousand rows."""
+
+    def piece(rows: list[list[str]]) -> bytes:
+        out = io.StringIO(newline="")
+        csv.writer(out).writerows([[csv_safe(cell) for cell in row] for row in rows])
+        return out.getvalue().encode()
+
+    yield piece([["line", "column", "reason", "fix", "begins with"]])
+    waiting: list[list[str]] = []
+    for bad in BadRow.objects.filter(source=import_).order_by("line").iterator(chunk_size=1000):
+        waiting.append([str(bad.line), bad.column, bad.reason, bad.fix, bad.excerpt])
+        if len(waiting) == 1000:
+            yield piece(waiting)
+            waiting = []
+    if waiting:
+        yield piece(waiting)
