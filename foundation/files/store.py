@@ -18,8 +18,9 @@ from django.db import IntegrityError, transaction
 from django.http import FileResponse
 
 from foundation.files import names
-from foundation.files.errors import FileMissing, StoreUnwritable, TooLarge
+from foundation.files.errors import FileMissing, StoreUnwritable
 from foundation.files.models import Blob
+from foundation.files.uploads import too_large
 from foundation.teams.models import Team, User
 
 CHUNK_BYTES = 1024 * 1024
@@ -57,10 +58,7 @@ def _write(source: BinaryIO | bytes, limit_bytes: int) -> tuple[str, int]:
             for chunk in _chunks(source):
                 size += len(chunk)
                 if size > limit_bytes:
-                    raise TooLarge(
-                        f"The file is over {limit_bytes // (1024 * 1024):,} MB, the most this portal takes. "
-                        "Split it, or ask the operator to raise UPLOAD_MAX_MB."
-                    )
+                    raise too_large(limit_bytes)
                 digest.update(chunk)
                 out.write(chunk)
             out.flush()
