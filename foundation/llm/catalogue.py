@@ -79,6 +79,11 @@ def models_offered(*, provider: str = "anthropic", at: date | None = None) -> li
     ]
 
 
+def price_of(entry: ModelEntry, at: date) -> Price | None:
+    """The price of a catalogue row on a day, or None; for pages that show many (prefetch `prices`)."""
+    return price_at((r.as_rates() for r in entry.prices.all()), at)
+
+
 def price(model: str, at: date | None = None, *, provider: str = "anthropic") -> Price:
     """The price of a model on a day. Raises NoPrice: a call without a known price is never made."""
     rows = ModelPrice.objects.filter(entry__provider=provider, entry__model_id=model)

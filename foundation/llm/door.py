@@ -7,7 +7,7 @@ import random
 import time
 import weakref
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
@@ -24,6 +24,7 @@ from foundation.llm.domain.pricing import Price
 from foundation.llm.domain.retries import RetryPolicy, wait_before_retry_s
 from foundation.llm.errors import BudgetReached, LLMError, NoBudget, NoConnection, Overloaded
 from foundation.llm.models import Connection, ModelEntry, Reservation
+from foundation.llm.services import private_addresses_allowed
 from foundation.llm.threads import in_database
 
 DEFAULT_TIMEOUT_S = 60.0
@@ -62,6 +63,8 @@ async def complete(
 ) -> Completion:
     """A finished answer with its cost in micro-dollars (0 from the cache or a local model).
 
+    Earlier tries whose answer was lost are in the cost, here and in `error.cost_microusd`.
+
     `sample` tells repeats of one question apart, so that they are asked anew.
     Raises: a subclass of LLMError; BudgetReached when the cap has no room, NoBudget for a paid call without a
     ledger, NoPrice for a model the catalogue cannot price.
@@ -78,24 +81,30 @@ async def complete(
     if ledger is None:
         raise NoBudget("A paid call needs a cap. Give the run a cap in dollars.")
     began = time.monotonic()
-    tries = 0
+    tries = lost_microusd = 0
     while True:
-        CIRCUITS.check(prepared.key)
-        tries += 1
-        async with _line(connection):
-            begun = await _begin(connection, ledger, prepared, timeout_s, policy, began, sleep, chance)
-            outcome = await _one_call(
-                connection, request, prepared, begun, timeout_s, transport, cache, sample, tries
-            )
+        try:
+            CIRCUITS.check(prepared.key)
+            async with _line(connection):
+                begun = await _begin(connection, ledger, prepared, timeout_s, policy, began, sleep, chance)
+                tries += 1
+                outcome = await _one_call(
+                    connection, request, prepared, begun, timeout_s, transport, cache, sample, tries
+                )
+        except LLMError as before_the_call:
+            before_the_call.tries, before_the_call.cost_microusd = tries, lost_microusd
+            raise
         if isinstance(outcome, Completion):
             CIRCUITS.worked(prepared.key)
-            return outcome
+            return replace(outcome, cost_microusd=outcome.cost_microusd + lost_microusd)
+        if outcome.maybe_charged:
+            lost_microusd += prepared.bound_microusd
         CIRCUITS.failed(prepared.key, outcome)
         wait = wait_before_retry_s(
             policy, outcome, tries=tries, elapsed_s=time.monotonic() - began, chance=chance()
         )
         if wait is None:
-            outcome.tries = tries
+            outcome.tries, outcome.cost_microusd = tries, lost_microusd
             raise outcome
         await sleep(wait)
 
@@ -212,6 +221,7 @@ async def _one_call(
             takes_sampling=bool(entry and entry.takes_sampling),
             structured_output=entry is None or entry.structured_output,
             takes_effort=entry is None or entry.takes_effort,
+            public_only=not connection.from_environment and not private_addresses_allowed(),
             transport=transport,
         )
     except LLMError as failure:

@@ -14,6 +14,10 @@ class LLMError(PortalError):
     retryable = False
     # True when a call may have reached the model and been charged although no answer came.
     maybe_charged = False
+    # Booked for this question although it has no answer: tries that were sent and lost, at their bound.
+    cost_microusd = 0
+    tries = 0
+    pauses_job = False
 
     def __init__(
         self,

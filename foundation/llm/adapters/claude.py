@@ -6,14 +6,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import socket
 import weakref
 from typing import Any
+from urllib.parse import urlsplit
 
 import anthropic
 import httpx2
 
 from foundation.llm import errors
 from foundation.llm.adapters.answer import Answer
+from foundation.llm.domain.addresses import is_public
 from foundation.llm.domain.messages import Request, Usage
 from foundation.llm.domain.retries import SPEND_LIMIT_CODES, is_retryable_status
 
@@ -22,6 +25,7 @@ logging.getLogger("anthropic").setLevel(logging.WARNING)
 
 # The API version that still takes temperature, for the models that still know it.
 SAMPLING_API_VERSION = "2023-06-01"
+TRIED_MODEL = "claude-haiku-5-5"
 
 _clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, anthropic.AsyncAnthropic]] = (
     weakref.WeakKeyDictionary()
@@ -51,6 +55,22 @@ def _client(key: str, base_url: str, transport: httpx2.AsyncBaseTransport | None
     return anthropic.AsyncAnthropic(
         api_key=key, base_url=base_url, max_retries=0, timeout=60.0, http_client=http
     )
+
+
+async def refuse_private(base_url: str) -> None:
+    """Raises Unreachable when the host's name leads into a private network, whatever it looks like."""
+    parts = urlsplit(base_url)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            parts.hostname, parts.port or 443, type=socket.SOCK_STREAM
+        )
+    except OSError:
+        raise errors.Unreachable("The provider's host name is not known. Check the address.") from None
+    if not all(is_public(entry[4][0]) for entry in found):
+        raise errors.Unreachable(
+            "The provider's host leads into a private network, where this portal sends no keys.",
+            retryable=False,
+        )
 
 
 async def close_clients() -> None:
@@ -101,6 +121,7 @@ async def ask(
     takes_sampling: bool = False,
     structured_output: bool = True,
     takes_effort: bool = True,
+    public_only: bool = False,
     transport: httpx2.AsyncBaseTransport | None = None,
 ) -> Answer:
     """One call, one answer. Raises a subclass of LLMError; nothing else gets out."""
@@ -108,6 +129,8 @@ async def ask(
         request, takes_sampling=takes_sampling, structured_output=structured_output, takes_effort=takes_effort
     )
     failure: errors.LLMError
+    if public_only:
+        await refuse_private(base_url)
     try:
         client = client_for(key=key, base_url=base_url, transport=transport)
         async with asyncio.timeout(timeout_s):
@@ -120,6 +143,58 @@ async def ask(
         failure = translated(error, model=request.model)
     # Raised outside the except block: the SDK's exception would otherwise travel along as its context.
     raise failure
+
+
+async def try_key(
+    *,
+    key: str,
+    base_url: str,
+    timeout_s: float,
+    public_only: bool = False,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> tuple[bool, str]:
+    """Whether key and address work, and one sentence about what does.
+
+    Free of charge: only lists and counts.
+    """
+    client = _client(key, base_url, transport)
+    try:
+        async with asyncio.timeout(timeout_s):
+            if public_only:
+                await refuse_private(base_url)
+            return await _tried(client, timeout_s)
+    except TimeoutError:
+        return False, f"No answer within {timeout_s:.0f} s. Check the address and the network."
+    except errors.LLMError as error:
+        return False, str(error)
+    finally:
+        await client.close()
+
+
+async def _tried(client: anthropic.AsyncAnthropic, timeout_s: float) -> tuple[bool, str]:
+    listed: list[str] = []
+    list_failure: errors.LLMError | None = None
+    try:
+        page = await client.models.list(limit=100, timeout=timeout_s)
+        listed = [m.id for m in page.data]
+    except (anthropic.AnthropicError, httpx2.HTTPError, ValueError, TypeError, AttributeError) as error:
+        list_failure = translated(error, model="the list of models")
+    if list_failure is not None and not isinstance(list_failure, errors.UnknownModel | errors.BrokenAnswer):
+        return False, str(list_failure)
+    model = TRIED_MODEL if TRIED_MODEL in listed or not listed else listed[0]
+    failure: errors.LLMError | None = None
+    try:
+        await client.messages.count_tokens(
+            model=model, messages=[{"role": "user", "content": "hi"}], timeout=timeout_s
+        )
+    except (anthropic.AnthropicError, httpx2.HTTPError, ValueError, TypeError, AttributeError) as error:
+        failure = translated(error, model=model)
+    if failure is None:
+        offered = f"{len(listed)} models are offered" if listed else "the list of models is not"
+        return True, f"The key works: {offered}, {model} counts tokens."
+    if listed:
+        return True, f"The key works for the list of {len(listed)} models; {model} did not answer: {failure}"
+    return False, f"Neither the list of models nor {model} answered: {failure}"
 
 
 def _answer(reply: Any, recorded: dict[str, Any]) -> Answer:

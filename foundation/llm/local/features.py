@@ -2,7 +2,7 @@
 
 Word 1- and 2-grams and character 3- to 5-grams inside words, each hashed (MurmurHash3, 32 bit, seed 0) into
 its own half, counts damped to 1 + ln(count), optionally weighted by idf, rows scaled to length 1. Equal to
-scikit-learn's HashingVectorizer + TfidfTransformer (a test compares them), but a whole batch of texts is hashed at once.
+scikit-learn's HashingVectorizer and TfidfTransformer (a test compares them), but a whole batch at once.
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from foundation.jobs.kinds import register_kinds
 from foundation.llm.circuits import CIRCUITS
+from foundation.llm.jobs import KINDS
 from foundation.llm.models import Connection
 from foundation.llm.testing.stub_upstream import StubUpstream
 from foundation.llm.vault import seal
@@ -14,6 +16,7 @@ PLANTED_KEY = "sk-ant-planted-7f3a9c1e5b"
 
 @pytest.fixture(autouse=True)
 def _forget_refusals():
+    register_kinds(KINDS)
     CIRCUITS.clear()
     yield
     CIRCUITS.clear()
