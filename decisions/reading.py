@@ -20,6 +20,7 @@ from decisions.domain.digest import digest_of
 from decisions.domain.facts import EvidenceKind, Facts
 from decisions.domain.tree import Answers
 from decisions.models import UseCase
+from foundation.ui.formats import MINUS, usd
 
 # What a first return is worked out with when nobody has estimated a gain: the tree's own bar.
 STANDARD_GAIN = Decimal("0.10")
@@ -156,6 +157,36 @@ def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
     return lines
 
 
+def kind_label(kind: str) -> str:
+    """The words for a kind of evidence, to begin a line with."""
+    try:
+        label = EvidenceKind(kind).label
+    except ValueError:
+        label = kind.replace("_", " ")
+    return f"{label[0].upper()}{label[1:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class FactLine:
+    """One input of an answer in words, and where it comes from when it was measured."""
+
+    label: str
+    value: str
+    source: str
+
+
+def facts_in_words(inputs: Mapping[str, Any]) -> list[FactLine]:
+    """Every input of an answer, in the order of the form, the name left out."""
+    sources = inputs.get("sources", {})
+    lines = [
+        FactLine(field_label(name), plain(name, value), sources.get(name, ""))
+        for part in ("facts", "answers")
+        for name, value in inputs[part].items()
+        if name != "name"
+    ]
+    return [FactLine(f"{line.label[0].upper()}{line.label[1:]}", line.value, line.source) for line in lines]
+
+
 def field_label(name: str) -> str:
     """The words for an input, as the form has them."""
     try:
@@ -170,8 +201,10 @@ def plain(name: str, value: Any) -> str:
         return "not known"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if name == "expected_gain":
-        return f"{float(value):+.1%}"
+    if name in ("expected_gain", "measured_gain"):
+        return f"{float(value):+.1%}".replace("-", MINUS)
+    if name.endswith("_microusd"):
+        return usd(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

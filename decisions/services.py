@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from decisions import policies, reading
 from decisions.domain import framework, roi
+from decisions.domain.approaches import Approach
+from decisions.domain.costs import RATE_FIELDS
 from decisions.domain.digest import digest_of
 from decisions.domain.roi import Assumptions
 from decisions.errors import EditedMeanwhile
@@ -269,10 +271,18 @@ def _put(use_case: UseCase, values: Mapping[str, Any]) -> None:
             value = value.strip()
         if name == "labels":
             value = clean_labels(value)
+        if name == "rates":
+            value = clean_rates(value)
+        if name == "owner" and value is not None and not _is_member(use_case.team, value):
+            raise BadInput(f"{value} is not in the team. Invite them first.", field="owner")
         if name == "output_schema":
-            value = dict(value) if value else None
+            value = dict(value) if isinstance(value, Mapping) and value else None
         if name == "expected_gain" and value is not None:
-            value = Decimal(str(value))
+            try:
+                # The column keeps four digits: a hundredth of a per cent.
+                value = Decimal(str(value)).quantize(Decimal("0.0001"))
+            except ArithmeticError:
+                raise BadInput("Expected gain: give a share such as 0.15.", field=name) from None
         setattr(use_case, name, value)
     try:
         use_case.clean_fields(exclude=["team", "owner", "latest_decision", "latest_roi", "measured"])
@@ -296,6 +306,29 @@ def clean_labels(labels: Sequence[Mapping[str, str] | str]) -> list[dict[str, st
             raise BadInput("A label's name has at most 200 characters.", field="labels")
         cleaned.append({"name": name, "definition": str(row.get("definition", "") or "").strip()})
     return cleaned
+
+
+def clean_rates(rates: Any) -> dict[str, dict[str, int]]:
+    """A team's own rates as they are kept: {approach: {rate: whole micro-dollars}}. Raises BadInput."""
+    cleaned: dict[str, dict[str, int]] = {}
+    if not isinstance(rates or {}, Mapping):
+        raise BadInput("Rates are given by approach.", field="rates")
+    for approach, own in (rates or {}).items():
+        if approach not in list(Approach) or not isinstance(own, Mapping):
+            raise BadInput(f"There is no approach {approach!r} to give rates for.", field="rates")
+        for name, value in own.items():
+            is_whole = isinstance(value, int) and not isinstance(value, bool)
+            if name not in RATE_FIELDS or not is_whole or not 0 <= value < 2**53:
+                raise BadInput(
+                    f"The rate {name!r} of {approach} must be one of {', '.join(RATE_FIELDS)}, in whole micro-dollars.",
+                    field="rates",
+                )
+            cleaned.setdefault(str(approach), {})[name] = value
+    return cleaned
+
+
+def _is_member(team: Team, user: User) -> bool:
+    return user.is_superuser or team.memberships.filter(user=user).exists()
 
 
 def _refuse_taken_name(use_case: UseCase) -> None:

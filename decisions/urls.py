@@ -1,4 +1,65 @@
 from django.urls import URLPattern, URLResolver
 
+from decisions.models import UseCase
+from decisions.views import decisions, returns, use_cases
+from foundation.teams.domain.roles import Role
+from foundation.teams.routes import object_path, self_path, team_path
+
 app_name = "decisions"
-urlpatterns: list[URLPattern | URLResolver] = []
+
+
+def _whole() -> object:
+    # The hub needs the whole latest answers; they come with the row.
+    return UseCase.objects.select_related("team", "owner", "latest_decision__author", "latest_roi__author")
+
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    team_path("t/<slug:team>/use-cases/", use_cases.use_case_list, name="use-case-list"),
+    team_path(
+        "t/<slug:team>/use-cases/new/", use_cases.use_case_create, name="use-case-create", read=Role.EDITOR
+    ),
+    object_path(
+        "use-cases/<int:pk>/", use_cases.use_case_detail, UseCase, name="use-case-detail", queryset=_whole
+    ),
+    object_path(
+        "use-cases/<int:pk>/edit/", use_cases.use_case_edit, UseCase, name="use-case-edit", read=Role.EDITOR
+    ),
+    object_path("use-cases/<int:pk>/archive/", use_cases.use_case_archive, UseCase, name="use-case-archive"),
+    object_path(
+        "use-cases/<int:pk>/decision/",
+        decisions.decision_preview,
+        UseCase,
+        name="decision-preview",
+        queryset=_whole,
+    ),
+    object_path(
+        "use-cases/<int:pk>/decisions/<int:number>/",
+        decisions.decision_detail,
+        UseCase,
+        name="decision-detail",
+        queryset=_whole,
+    ),
+    object_path(
+        "use-cases/<int:pk>/decisions/<int:number>/export.json",
+        decisions.decision_export,
+        UseCase,
+        name="decision-export",
+    ),
+    object_path(
+        "use-cases/<int:pk>/returns/new/", returns.roi_create, UseCase, name="roi-create", read=Role.EDITOR
+    ),
+    object_path(
+        "use-cases/<int:pk>/returns/<int:number>/",
+        returns.roi_detail,
+        UseCase,
+        name="roi-detail",
+        queryset=_whole,
+    ),
+    object_path(
+        "use-cases/<int:pk>/returns/<int:number>/cash-flow.csv",
+        returns.roi_cash_flow,
+        UseCase,
+        name="roi-cash-flow",
+    ),
+    self_path("help/stuck/", use_cases.stuck, name="stuck"),
+]

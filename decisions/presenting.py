@@ -1,0 +1,190 @@
+"""Saved answers turned into what the templates draw: bars, charts, rows. Decides nothing and asks no database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.safestring import SafeString
+
+from decisions.domain.costs import DOLLAR
+from decisions.models import RoiAnalysis
+from foundation.ui.charts import Cumulative, Running, cumulative
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One factor of a score as a row: its points, and where its bar starts and how wide it is (0 to 1000)."""
+
+    name: str
+    why: str
+    points: int
+    x: float
+    width: float
+    tone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waterfall:
+    """One approach: its factors one after the other, the sum, and the sum kept within 0 and 1."""
+
+    approach: str
+    label: str
+    bars: tuple[Bar, ...]
+    # Where 0 stands on the axis, and how far 1.00 is from it.
+    zero_x: float
+    span: float
+    raw: int
+    capped: int
+    chapter: float
+    is_open: bool
+    missing: tuple[str, ...]
+    untaken: tuple[Mapping[str, Any], ...]
+    is_recommended: bool
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the parts add up to more than 1.00 or less than 0."""
+        return self.raw != self.capped
+
+    @property
+    def moved(self) -> str:
+        """What moved the score, in one line: "plenty of good data +0.40, consistency +0.20"."""
+        if self.approach == "hybrid":
+            return self.bars[0].why if self.bars else ""
+        parts = [f"{bar.name[0].lower()}{bar.name[1:]} {_signed(bar.points)}" for bar in self.bars[1:]]
+        return ", ".join(parts) or "nothing beyond its start"
+
+
+def _signed(points: int) -> str:
+    return f"{'+' if points > 0 else '−'}{abs(points) // 100}.{abs(points) % 100:02d}"
+
+
+def waterfalls(result: Mapping[str, Any]) -> list[Waterfall]:
+    """The four approaches of a saved answer, the recommended one first, on one common axis."""
+    runs = {score["approach"]: _runs(score["parts"]) for score in result["scores"]}
+    low = min(0, *(x for run in runs.values() for pair in run for x in pair))
+    high = max(100, *(x for run in runs.values() for pair in run for x in pair))
+    scale = 1000 / (high - low)
+    return [
+        Waterfall(
+            approach=score["approach"],
+            label=score["label"],
+            bars=tuple(
+                Bar(
+                    part["name"],
+                    part["why"],
+                    part["points"],
+                    round((start - low) * scale, 1),
+                    round((end - start) * scale, 1),
+                    "bad" if part["points"] < 0 else "mute" if i == 0 and len(score["parts"]) > 1 else "1",
+                )
+                for i, (part, (start, end)) in enumerate(
+                    zip(score["parts"], runs[score["approach"]], strict=True)
+                )
+            ),
+            zero_x=round(-low * scale, 1),
+            span=round(100 * scale, 1),
+            raw=score["raw"],
+            capped=score["capped"],
+            chapter=score["chapter"],
+            is_open=score["is_open"],
+            missing=tuple(score["missing"]),
+            untaken=tuple(score["untaken"]),
+            is_recommended=score["is_recommended"],
+        )
+        for score in result["scores"]
+    ]
+
+
+def _runs(parts: list[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    """Each part's stretch from left to right, as (start, end) with start <= end."""
+    total, runs = 0, []
+    for part in parts:
+        after = total + part["points"]
+        runs.append((min(total, after), max(total, after)))
+        total = after
+    return runs
+
+
+def beside_the_book(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The book's scores in its own order beside the corrected ones."""
+    here = {score["approach"]: score for score in result["scores"]}
+    return [
+        {
+            "label": row["label"],
+            "book": row["score"],
+            "here": here[row["approach"]]["capped"],
+            "differs": abs(row["score"] * 100 - here[row["approach"]]["capped"]) > 0.5,
+            "is_book": row["approach"] == result["chapter"]["recommendation"],
+            "is_here": here[row["approach"]]["is_recommended"],
+            "is_open": here[row["approach"]]["is_open"],
+        }
+        for row in result["chapter"]["scores"]
+    ]
+
+
+def cost_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row an approach: money, time and upkeep together, the recommended one marked."""
+    efforts = {effort["approach"]: effort for effort in result["efforts"]}
+    return [
+        {
+            **cost,
+            "effort": efforts[cost["approach"]],
+            "is_recommended": cost["approach"] == _recommended(result),
+        }
+        for cost in result["costs"]
+    ]
+
+
+def _recommended(result: Mapping[str, Any]) -> str:
+    return result["verdict"]["recommendation"]
+
+
+def roi_chart(analysis: RoiAnalysis, *, csv_url: str = "") -> SafeString:
+    """Cumulative value by month, on cost alone and with quality counted. The title says the finding."""
+    result = analysis.result
+    cost, quality = result["break_even_cost"], result["break_even_quality"]
+    last = len(result["cash_flow"]) - 1
+
+    def at(when: Mapping[str, Any]) -> float | None:
+        if when["kind"] == "at_once":
+            return 0.0
+        return when["months"]
+
+    return cumulative(
+        Cumulative(
+            title=f"{_pays(quality, last)} with quality counted; {_pays(cost, last, short=True)} on cost alone",
+            lines=(
+                Running(
+                    "With quality",
+                    [q / DOLLAR for _, q in result["cash_flow"]],
+                    breaks_even=at(quality),
+                    tone="",
+                ),
+                Running(
+                    "Cost alone",
+                    [c / DOLLAR for c, _ in result["cash_flow"]],
+                    breaks_even=at(cost),
+                    tone="mute",
+                    dashed=True,
+                ),
+            ),
+            sub="Cumulative value against staying with the prompt, in dollars",
+            csv_url=csv_url,
+        )
+    )
+
+
+def _pays(when: Mapping[str, Any], last: int, *, short: bool = False) -> str:
+    verb = "" if short else "Pays back "
+    if when["kind"] == "never":
+        return "never" if short else "Never pays back"
+    if when["kind"] == "at_once":
+        return f"{verb}at once"
+    months = when["months"]
+    if months <= 1:
+        return f"{verb}in month 1"
+    late = "" if months <= last else f", after the {last} months shown"
+    return f"{verb}after {months:,.1f} months{late}"
