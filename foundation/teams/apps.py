@@ -8,7 +8,7 @@ class TeamsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect the signals, and put the admin behind the one sign-in there is (password, passkey, codes)."""
+        """Connect the signals, and put the admin behind the one sign-in (password, passkey, codes)."""
         from allauth.account.decorators import secure_admin_login
         from django.contrib import admin
 

@@ -1,6 +1,6 @@
 """Database triggers that keep the audit record append-only, for SQLite and PostgreSQL.
 
-The one permitted UPDATE puts a seal on a row that has none. Used by the migration, and by tests that need them.
+The one permitted UPDATE puts a seal on a row that has none. Used by the migration, and by tests that need it.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ _SQLITE = [
 ]
 _NAMES = ["audit_event_no_delete", "audit_event_no_update", "audit_seal_no_delete", "audit_seal_no_update"]
 
-# jsonb has no plain "same as before" for us to spell out column by column: whole rows are compared without the seal.
+# Whole rows are compared as JSON, less the seal: a column added later is protected without being named.
 _POSTGRESQL = [
     f"""CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN RAISE EXCEPTION '{_REFUSAL}' USING ERRCODE = 'restrict_violation'; END $$""",
     f"""CREATE FUNCTION audit_seal_only() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
           IF OLD.seal_number IS NOT NULL
-             OR to_jsonb(OLD) - 'seal_number' - 'sha256' IS DISTINCT FROM to_jsonb(NEW) - 'seal_number' - 'sha256'
+             OR (to_jsonb(OLD) - 'seal_number' - 'sha256')
+                IS DISTINCT FROM (to_jsonb(NEW) - 'seal_number' - 'sha256')
           THEN RAISE EXCEPTION '{_REFUSAL}' USING ERRCODE = 'restrict_violation';
           END IF;
           RETURN NEW;

@@ -1,4 +1,4 @@
-"""Letters by e-mail, where it is set up. Nobody waits for the mail server, and nothing fails because of it."""
+"""Letters by e-mail, where it is set up. Nobody waits for the mail server, nothing fails because of it."""
 
 from __future__ import annotations
 

@@ -229,7 +229,7 @@ class AuditSeal(TeamOwned):
 
 
 class Press(models.Model):
-    """A form's key that was pressed, so that a second press finds what the first made. Forgotten after days."""
+    """A form's key that was pressed: a second press finds what the first made. Forgotten after days."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     digest = models.CharField(max_length=64, unique=True)

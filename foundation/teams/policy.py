@@ -1,7 +1,7 @@
 """The policy table: for every address, who may read it and who may write to it.
 
-It is filled by the routes themselves (`routes.py`) and, for addresses other packages own, by prefixes the roof
-declares. An address in neither is refused.
+It is filled by the routes themselves (`routes.py`) and, for addresses other packages own, by prefixes that
+the roof declares. An address in neither is refused.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ def as_markdown(lines: list[Line]) -> str:
     rows = [
         "# Who may open and change what",
         "",
-        "Made by `manage.py policy --write` from the routes; a test fails when it is out of date. Whoever is in no",
-        "team of an address gets 404, whoever's role is too low 403, whoever is not signed in the sign-in page.",
-        "An address that is not in this table is refused.",
+        "Made by `manage.py policy --write` from the routes; a test fails when it is out of date.",
+        "A stranger to the team of an address gets 404, a role that is too low 403, nobody at all the",
+        "sign-in page. An address that is not in this table is refused.",
         "",
         "| address | name | scope | read | write |",
         "|---|---|---|---|---|",

@@ -33,7 +33,7 @@ def team_path(
 ) -> URLPattern:
     """An address below a team's slug: `view(request, team, **rest)`.
 
-    A stranger to the team gets 404, a member whose role is too low 403 with a sentence, and somebody who is not
+    A stranger to the team gets 404, a member whose role is too low 403 with a sentence, and somebody not
     signed in the sign-in page.
     """
     policy = Policy(Scope.TEAM, Role(read), Role(write))

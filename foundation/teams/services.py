@@ -1,7 +1,7 @@
 """What people do about people: teams, members, invitations, tokens, and the sealing of the record.
 
-Each function is one intention with its transaction and its audit event. `actor` None is the clock or the command
-line.
+Each function is one intention with its transaction and its audit event. `actor` None is the clock or the
+command line.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import logging
 from datetime import datetime, timedelta
 
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.password_validation import validate_password
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
@@ -41,6 +42,7 @@ from foundation.teams.notices import notify
 from foundation.teams.policies import check_can_give_scope
 from foundation.teams.presses import derived_secret
 from foundation.teams.tokens import secret_digest
+from foundation.teams.vault import renew
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ PRESS_LIFE = timedelta(days=2)
 NOTICE_LIFE = timedelta(days=180)
 
 
-# --- people and teams ------------------------------------------------------------
+# --- people and teams ---------------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -124,7 +126,7 @@ def update_profile(*, actor: User, name: str, theme: str, wants_email: bool) -> 
     return actor
 
 
-# --- members ------------------------------------------------------------
+# --- members ------------------------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -208,7 +210,7 @@ def _check_another_admin(membership: Membership) -> None:
         raise LastAdmin
 
 
-# --- invitations ------------------------------------------------------------
+# --- invitations --------------------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -324,7 +326,7 @@ def send_invitation(*, invitation: Invitation, link: str) -> bool:
     )
 
 
-# --- API tokens ------------------------------------------------------------
+# --- API tokens ---------------------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -378,7 +380,7 @@ def revoke_token(*, actor: User | None, token: ApiToken) -> None:
         record(actor=actor, team=token.team, verb="token.revoked", target=token)
 
 
-# --- inbox ------------------------------------------------------------
+# --- inbox --------------------------------------------------------------------------------------------------
 
 
 def mark_read(*, user: User, notices: list[int] | None = None) -> int:
@@ -389,7 +391,7 @@ def mark_read(*, user: User, notices: list[int] | None = None) -> int:
     return mine.update(read_at=timezone.now())
 
 
-# --- the record ------------------------------------------------------------
+# --- the record ---------------------------------------------------------------------------------------------
 
 
 def seal_audit(*, now: datetime | None = None) -> int:
@@ -459,6 +461,20 @@ def verify_chain(team: Team) -> Verdict:
 def newest_event_id(team: Team) -> int:
     """The id of the team's newest audit event, 0 when there is none."""
     return AuditEvent.objects.filter(team=team).aggregate(newest=Max("pk"))["newest"] or 0
+
+
+def renew_second_steps() -> int:
+    """How many stored secrets of second steps were encrypted anew under the newest of PORTAL_KEYS."""
+    renewed = 0
+    for pk in Authenticator.objects.values_list("pk", flat=True):
+        with transaction.atomic():
+            row = Authenticator.objects.select_for_update().get(pk=pk)
+            secrets = {name: renew(row.data[name]) for name in ("secret", "seed") if row.data.get(name)}
+            if secrets:
+                row.data |= secrets
+                row.save(update_fields=["data"])
+                renewed += 1
+    return renewed
 
 
 def tidy(*, now: datetime | None = None) -> int:

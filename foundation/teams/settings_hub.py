@@ -1,4 +1,4 @@
-"""What a team's settings page links to: said by the roof, because most of those pages stand on upper floors."""
+"""What a team's settings page links to: said by the roof, because those pages stand on upper floors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from foundation.teams.models import Team
 
 @dataclass(frozen=True, slots=True)
 class SettingsLink:
-    """One card of the settings page; `url_name` takes the team's slug, `role` is the least that may follow it."""
+    """One card of the settings page; `url_name` takes the team's slug, `role` is the least that may."""
 
     title: str
     text: str
@@ -30,7 +30,7 @@ def register_settings(*links: SettingsLink) -> None:
 
 
 def settings_links(team: Team, role: Role) -> list[tuple[SettingsLink, str]]:
-    """The registered cards somebody with `role` may follow, with their addresses; unknown addresses are left out."""
+    """The cards somebody with `role` may follow, with their addresses; unknown addresses are left out."""
     found = []
     for link in _links:
         if role < link.role:

@@ -21,8 +21,8 @@ _LAST_USED_EVERY = timedelta(minutes=1)
 def authenticate(raw: str) -> ApiToken | None:
     """The live token of an Authorization header (or of the bare token), with `user`, `team` and `role` set.
 
-    None when it is unknown, misspelt, expired, revoked, or its maker is no longer active in the team. `role` is what
-    the token may do now: its scope, cut to its maker's role of today.
+    None when it is unknown, misspelt, expired, revoked, or its maker is no longer active in the team. `role`
+    is what the token may do now: its scope, cut to its maker's role of today.
     """
     match = _SHAPE.fullmatch(raw.removeprefix("Bearer ").strip())
     if match is None:

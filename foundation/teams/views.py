@@ -54,7 +54,7 @@ def _put(form: object, error: PortalError) -> None:
     form.add_error(field if field in form.fields else None, str(error))  # type: ignore[attr-defined]
 
 
-# --- home and teams ------------------------------------------------------------
+# --- home and teams -----------------------------------------------------------------------------------------
 
 
 @require_GET
@@ -128,7 +128,7 @@ def team_leave(request: HttpRequest, team: Team) -> HttpResponse:
     return render(request, "teams/team_leave.html", {"membership": membership})
 
 
-# --- members ------------------------------------------------------------
+# --- members ------------------------------------------------------------------------------------------------
 
 
 @require_GET
@@ -171,7 +171,7 @@ def member_remove(request: HttpRequest, membership: Membership) -> HttpResponse:
     return render(request, "teams/member_remove.html", {"membership": membership})
 
 
-# --- invitations ------------------------------------------------------------
+# --- invitations --------------------------------------------------------------------------------------------
 
 
 @never_cache
@@ -253,7 +253,7 @@ def join(request: HttpRequest, secret: str) -> HttpResponse:
     )
 
 
-# --- API tokens ------------------------------------------------------------
+# --- API tokens ---------------------------------------------------------------------------------------------
 
 
 @never_cache
@@ -296,7 +296,7 @@ def token_revoke(request: HttpRequest, token: ApiToken) -> HttpResponse:
     return redirect("teams:token-list", token.team.slug)
 
 
-# --- the record ------------------------------------------------------------
+# --- the record ---------------------------------------------------------------------------------------------
 
 
 @require_GET
@@ -370,7 +370,7 @@ def audit_check(request: HttpRequest, team: Team) -> HttpResponse:
     return redirect("teams:audit-list", team.slug)
 
 
-# --- inbox and profile ------------------------------------------------------------
+# --- inbox and profile --------------------------------------------------------------------------------------
 
 
 @require_GET

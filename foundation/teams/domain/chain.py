@@ -22,7 +22,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a walk along the chain found; `broken_at` is the seal number of the first fault, None when whole."""
+    """What a walk along the chain found; `broken_at` is the seal number of the first fault, None if whole."""
 
     n_sealed: int
     head: str

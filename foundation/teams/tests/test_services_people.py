@@ -21,7 +21,7 @@ def verbs(team):
     return list(AuditEvent.objects.of(team).order_by("pk").values_list("verb", flat=True))
 
 
-# --- teams ---------------------------------------------------------------------------------------------------------
+# --- teams --------------------------------------------------------------------------------------------------
 
 
 def test_the_first_admin_may_open_everything_and_has_a_team():
@@ -94,7 +94,7 @@ def test_a_renamed_team_keeps_its_address(team, admin_user):
     assert verbs(team) == ["team.renamed"]
 
 
-# --- members -------------------------------------------------------------------------------------------------------
+# --- members ------------------------------------------------------------------------------------------------
 
 
 def test_a_role_changes_and_the_person_is_told(team, admin_user, editor):
@@ -142,7 +142,7 @@ def test_whoever_leaves_takes_no_token_along(team, admin_user, editor):
     assert verbs(team).count("member.removed") == 1
 
 
-# --- invitations ---------------------------------------------------------------------------------------------------
+# --- invitations --------------------------------------------------------------------------------------------
 
 
 def invite(team, admin_user, **given):
@@ -218,7 +218,7 @@ def test_an_invitation_pressed_twice_is_one_with_one_link(team, admin_user):
     assert invite(team, admin_user, press="k", email="a@example.org") != first
 
 
-# --- tokens --------------------------------------------------------------------------------------------------------
+# --- tokens -------------------------------------------------------------------------------------------------
 
 
 def issue(team, user, role=Role.EDITOR, **given):
@@ -267,7 +267,8 @@ def test_a_token_of_the_same_beginning_but_another_secret_is_refused(team, edito
 
 @pytest.mark.parametrize(
     "raw",
-    ["", "Bearer", "Bearer ", "ftl_", "ftl_aaaaaaaa_" + "b" * 31, "' OR 1=1 --", "Bearer ftl_%_%", "ftl_\x00", "Basic x",
+    ["", "Bearer", "Bearer ", "ftl_", "ftl_aaaaaaaa_" + "b" * 31, "' OR 1=1 --", "Bearer ftl_%_%",
+     "ftl_\x00", "Basic x",
      "ftl_aaaaaaaa_" + "é" * 32, "Bearer ftl_aaaaaaaa_" + "b" * 32 + "\n; DROP TABLE", "x" * 100_000],
 )  # fmt: skip
 def test_strange_headers_are_refused_without_an_error(raw, django_assert_num_queries):
@@ -303,7 +304,7 @@ def test_a_token_pressed_twice_is_one_token(team, editor):
     assert issue(team, editor)[1] != issue(team, editor)[1], "without a key each is new"
 
 
-# --- notices -------------------------------------------------------------------------------------------------------
+# --- notices ------------------------------------------------------------------------------------------------
 
 
 def test_a_notice_reaches_members_only(team, editor, viewer, outsider):
