@@ -1,0 +1,1 @@
+"""The gateway: answers live requests in its own process, from a snapshot, whatever happens to the database."""

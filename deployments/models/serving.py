@@ -73,7 +73,10 @@ class Endpoint(TeamOwned):
     # When the candidate fails, the baseline answers, and the prediction says so.
     falls_back = models.BooleanField("fall back to the baseline when the candidate fails", default=True)
     system_policy = models.CharField(
-        "a client's own system prompt", max_length=8, choices=SystemPolicy.choices, default=SystemPolicy.REPLACE
+        "a client's own system prompt",
+        max_length=8,
+        choices=SystemPolicy.choices,
+        default=SystemPolicy.REPLACE,
     )
     text_retention = models.CharField(
         "text kept", max_length=6, choices=TextRetention.choices, default=TextRetention.SAMPLE
@@ -197,7 +200,9 @@ class Prediction(TeamOwned):
     """One request that was routed: answered or not, by whom, how fast, at what cost."""
 
     id = models.UUIDField(primary_key=True, editable=False, help_text="UUIDv7, made by the gateway")
-    endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="predictions", db_index=False)
+    endpoint = models.ForeignKey(
+        Endpoint, on_delete=models.CASCADE, related_name="predictions", db_index=False
+    )
     # Who answered; with `is_fallback` the baseline, although `arm` says candidate.
     version = models.ForeignKey(
         "deployments.ModelVersion", on_delete=models.CASCADE, related_name="predictions", db_index=False

@@ -14,7 +14,12 @@ class ModelVersionQuerySet(TeamQuerySet):
     def for_pages(self) -> ModelVersionQuerySet:
         """With everything a page names beside them."""
         return self.select_related(
-            "team", "use_case", "candidate__version__dataset", "candidate__training_run", "previous", "created_by"
+            "team",
+            "use_case",
+            "candidate__version__dataset",
+            "candidate__training_run",
+            "previous",
+            "created_by",
         )
 
     def for_serving(self) -> ModelVersionQuerySet:
@@ -27,7 +32,9 @@ class ModelVersion(TeamOwned):
 
     use_case = models.ForeignKey("decisions.UseCase", on_delete=models.CASCADE, related_name="model_versions")
     number = models.PositiveIntegerField(help_text="counts within the use case")
-    candidate = models.ForeignKey("evaluations.Candidate", on_delete=models.RESTRICT, related_name="model_versions")
+    candidate = models.ForeignKey(
+        "evaluations.Candidate", on_delete=models.RESTRICT, related_name="model_versions"
+    )
     name = models.CharField(max_length=200, blank=True)
     notes = models.TextField(blank=True)
     tags = models.JSONField(default=list, blank=True)

@@ -87,6 +87,9 @@ def test_a_label_is_read_from_an_answer(answer, want):
 
 def test_text_is_found_in_blocks_and_nonsense_is_no_text():
     assert text_of([{"type": "text", "text": "a"}, {"type": "image"}, 7, {"type": "text", "text": 3}]) == "a"
-    assert prompt_of({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}) == "q"
+    assert (
+        prompt_of({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]})
+        == "q"
+    )
     for body in ({}, {"messages": 7}, {"messages": [7]}, {"messages": []}):
         assert prompt_of(body) == ""

@@ -20,7 +20,9 @@ SALT = b"0123456789abcdef"
 
 
 def split(**changes):
-    return Split(**{"endpoint": "triage", "salt": SALT, "baseline": 1, "candidate": 2, "share": 1000, **changes})
+    return Split(
+        **{"endpoint": "triage", "salt": SALT, "baseline": 1, "candidate": 2, "share": 1000, **changes}
+    )
 
 
 def test_the_split_is_observed_and_growing_it_moves_nobody_back():
@@ -73,7 +75,9 @@ def test_another_endpoint_or_salt_draws_anew():
         pytest.param(
             {"share": BUCKETS, "is_shadow": True}, "a", (1, Arm.BASELINE, 2), id="a shadow answers nobody"
         ),
-        pytest.param({"share": BUCKETS, "is_shadow": True, "is_on": False}, "a", None, id="off stops shadows too"),
+        pytest.param(
+            {"share": BUCKETS, "is_shadow": True, "is_on": False}, "a", None, id="off stops shadows too"
+        ),
     ],
 )
 def test_who_gets_what(changes, key, want):

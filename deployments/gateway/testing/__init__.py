@@ -1,0 +1,1 @@
+"""A provider to test against. Never imported by the gateway itself."""
