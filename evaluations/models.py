@@ -47,7 +47,9 @@ class Candidate(TeamOwned):
     training_run = models.ForeignKey(
         "datasets.TrainingRun", on_delete=models.PROTECT, null=True, blank=True, related_name="candidates"
     )
-    artefact = models.ForeignKey("files.Blob", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    artefact = models.ForeignKey(
+        "files.Blob", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     # sha256 over everything that decides its answers: two equal ones are one.
     digest = models.CharField(max_length=64)
     created_by = models.ForeignKey(
@@ -95,7 +97,9 @@ class Evaluation(TeamOwned):
 
     use_case = models.ForeignKey("decisions.UseCase", on_delete=models.CASCADE, related_name="evaluations")
     candidate = models.ForeignKey(Candidate, on_delete=models.PROTECT, related_name="evaluations")
-    version = models.ForeignKey("datasets.DatasetVersion", on_delete=models.PROTECT, related_name="evaluations")
+    version = models.ForeignKey(
+        "datasets.DatasetVersion", on_delete=models.PROTECT, related_name="evaluations"
+    )
     split = models.CharField(max_length=10)
     # Frozen: ids of the version's rows in order; empty means every row of the split.
     row_ids = models.JSONField(default=list, blank=True)
@@ -153,9 +157,13 @@ class Evaluation(TeamOwned):
 class Result(WorkItem):
     """One row's answer and its scores. `score` None is unscored, with the reason; it is never 0 by default."""
 
-    evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="results", db_index=False)
+    evaluation = models.ForeignKey(
+        Evaluation, on_delete=models.CASCADE, related_name="results", db_index=False
+    )
     row = models.ForeignKey("datasets.VersionRow", on_delete=models.PROTECT, related_name="+", db_index=False)
-    content = models.ForeignKey("datasets.Content", on_delete=models.PROTECT, related_name="+", db_index=False)
+    content = models.ForeignKey(
+        "datasets.Content", on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     expected_label = models.CharField(max_length=200, blank=True)
     output = models.TextField(blank=True)
     # The label read from the output; empty when none of the labels was meant.
@@ -204,7 +212,9 @@ class Comparison(TeamOwned):
 
     use_case = models.ForeignKey("decisions.UseCase", on_delete=models.CASCADE, related_name="comparisons")
     name = models.CharField(max_length=300)
-    version = models.ForeignKey("datasets.DatasetVersion", on_delete=models.PROTECT, related_name="comparisons")
+    version = models.ForeignKey(
+        "datasets.DatasetVersion", on_delete=models.PROTECT, related_name="comparisons"
+    )
     split = models.CharField(max_length=10)
     evaluations = models.ManyToManyField(Evaluation, related_name="comparisons")
     baseline = models.ForeignKey(Evaluation, on_delete=models.PROTECT, related_name="+")
@@ -253,7 +263,9 @@ class TestLook(TeamOwned):
 
     __test__ = False  # not a test class, whatever its name begins with
 
-    version = models.ForeignKey("datasets.DatasetVersion", on_delete=models.PROTECT, related_name="test_looks")
+    version = models.ForeignKey(
+        "datasets.DatasetVersion", on_delete=models.PROTECT, related_name="test_looks"
+    )
     comparison = models.ForeignKey(
         Comparison, on_delete=models.PROTECT, null=True, blank=True, related_name="looks"
     )

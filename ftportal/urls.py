@@ -24,6 +24,7 @@ urlpatterns = [
     path("", include("foundation.llm.urls")),
     path("", include("decisions.urls")),
     path("", include("datasets.urls")),
+    path("", include("datasets.training.urls")),
     path("", include("evaluations.urls")),
     path("", include("deployments.urls")),
     path("accounts/", include("allauth.urls")),

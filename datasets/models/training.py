@@ -25,14 +25,18 @@ class TrainingRun(TeamOwned):
     """One training of one backend on one frozen version. Its result never changes once it succeeded."""
 
     use_case = models.ForeignKey("decisions.UseCase", on_delete=models.CASCADE, related_name="training_runs")
-    version = models.ForeignKey("datasets.DatasetVersion", on_delete=models.PROTECT, related_name="training_runs")
+    version = models.ForeignKey(
+        "datasets.DatasetVersion", on_delete=models.PROTECT, related_name="training_runs"
+    )
     number = models.PositiveIntegerField(help_text="counts within the use case")
     backend = models.CharField(max_length=60)
     settings = models.JSONField(default=dict, help_text="complete: given values merged over the defaults")
     state = models.CharField(max_length=10, choices=choices(RunState), default=RunState.QUEUED)
     seed = models.PositiveIntegerField(default=0)
     # The trained model, as a file of this team. Hosted backends leave `model_id` instead.
-    artefact = models.ForeignKey("files.Blob", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    artefact = models.ForeignKey(
+        "files.Blob", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     model_id = models.CharField(max_length=200, blank=True)
     # {"train", "validation", "gap", "level", "sentence", "curve", "trials", "chosen", ...}: see training/contract.py
     metrics = models.JSONField(default=dict, blank=True)

@@ -252,7 +252,9 @@ def _mean(base: np.ndarray, cand: np.ndarray, alpha: float, seed: int, unit: str
         half, d = float(z2 / (n + z2)), float(difference[0])
         p = 1.0 if d == 0 else 2 / (RESAMPLES + 1)
         low, high = max(-1.0, d - half), min(1.0, d + half)
-        return Difference(n, float(base.mean()), float(cand.mean()), d, low, high, p, half / math.sqrt(z2), "bounded")
+        return Difference(
+            n, float(base.mean()), float(cand.mean()), d, low, high, p, half / math.sqrt(z2), "bounded"
+        )
     rng = np.random.default_rng(seed)
     means = np.empty(RESAMPLES)
     step = max(1, CHUNK_CELLS // n)
@@ -312,7 +314,8 @@ def _macro(
 ) -> Difference:
     labels = {label: i for i, label in enumerate(sorted(set(expected)))}
     triples = [
-        (labels[e], labels.get(b, -1), labels.get(c, -1)) for e, b, c in zip(expected, base, cand, strict=True)
+        (labels[e], labels.get(b, -1), labels.get(c, -1))
+        for e, b, c in zip(expected, base, cand, strict=True)
     ]
     # Rows that agree in all three are one pattern: drawing n rows is drawing how often each pattern comes.
     patterns, counts = np.unique(np.array(triples), axis=0, return_counts=True)
@@ -335,7 +338,13 @@ def _macro(
 
 
 def paired_difference(
-    measure: Measure, baseline: Arm, candidate: Arm, expected: Sequence[str], *, alpha: float = 0.05, seed: int = 0
+    measure: Measure,
+    baseline: Arm,
+    candidate: Arm,
+    expected: Sequence[str],
+    *,
+    alpha: float = 0.05,
+    seed: int = 0,
 ) -> Difference:
     """Candidate minus baseline over the rows that both have scored.
 
@@ -393,7 +402,13 @@ def margin_for(measure: Measure, baseline: float | None, margins: Margins) -> fl
 
 
 def decide(
-    found: Difference, *, higher_is_better: bool, margin: float | None, p_holm: float | None, alpha: float, exact: bool
+    found: Difference,
+    *,
+    higher_is_better: bool,
+    margin: float | None,
+    p_holm: float | None,
+    alpha: float,
+    exact: bool,
 ) -> tuple[Verdict, str]:
     """The verdict and why, in a few words.
 
@@ -463,10 +478,14 @@ def compare(
     baseline = by_key[baseline_key]
     others = [arm for arm in arms if arm.key != baseline_key]
     pairs = _Pairs(expected, margins.alpha, seed)
-    found = [(arm, measure, pairs.difference(measure, baseline, arm)) for arm in others for measure in measures]
+    found = [
+        (arm, measure, pairs.difference(measure, baseline, arm)) for arm in others for measure in measures
+    ]
     tested = [i for i, (_, _, d) in enumerate(found) if d.p is not None]
     adjusted = dict(zip(tested, holm([found[i][2].p or 0.0 for i in tested]), strict=True))
-    lines = tuple(_line(arm, measure, d, adjusted.get(i), margins) for i, (arm, measure, d) in enumerate(found))
+    lines = tuple(
+        _line(arm, measure, d, adjusted.get(i), margins) for i, (arm, measure, d) in enumerate(found)
+    )
     primary = measures[0]
     return Decided(
         baseline_key=baseline_key,

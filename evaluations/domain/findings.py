@@ -69,7 +69,9 @@ def lead_of(decided: Decided) -> int:
     """The candidate beside the baseline with the best primary figure; the first one when none has any."""
     primary = [line for line in decided.lines if line.measure == decided.lines[0].measure]
     sign = 1 if primary[0].higher_is_better else -1
-    return max(primary, key=lambda x: sign * x.candidate if x.candidate is not None else -math.inf).candidate_key
+    return max(
+        primary, key=lambda x: sign * x.candidate if x.candidate is not None else -math.inf
+    ).candidate_key
 
 
 def tell(
@@ -93,7 +95,11 @@ def tell(
     me = names[lead]
     headline = _headline(primary, better, worse, me, baseline)
     detail = " ".join(part for part in (_detail(primary, better, worse, me, on), _weak(labels)) if part)
-    if decided.winners and decided.winners[0].key == decided.baseline_key and primary.verdict is Verdict.WORSE:
+    if (
+        decided.winners
+        and decided.winners[0].key == decided.baseline_key
+        and primary.verdict is Verdict.WORSE
+    ):
         detail += f" Nothing here beats {baseline.name}."
     return Finding(
         headline=headline,
@@ -127,7 +133,9 @@ def _headline(primary: Line, better: Sequence[Line], worse: Sequence[Line], me: 
     if primary.verdict is Verdict.BETTER and not worse:
         return f"Better than {baseline.name}, and not by chance."
     if primary.verdict is Verdict.BETTER:
-        return f"More often right than {baseline.name}, but worse in {_and([w.title.lower() for w in worse])}."
+        return (
+            f"More often right than {baseline.name}, but worse in {_and([w.title.lower() for w in worse])}."
+        )
     if primary.verdict is Verdict.WORSE:
         return f"Worse than {baseline.name}, and not by chance."
     if primary.verdict is Verdict.EQUIVALENT:
@@ -138,8 +146,7 @@ def _headline(primary: Line, better: Sequence[Line], worse: Sequence[Line], me: 
     if primary.more_rows is None:
         return f"These rows cannot tell {me.name} and {baseline.name} apart."
     return (
-        f"These rows cannot tell {me.name} and {baseline.name} apart; "
-        f"about {primary.more_rows:,} more would."
+        f"These rows cannot tell {me.name} and {baseline.name} apart; about {primary.more_rows:,} more would."
     )
 
 
@@ -160,7 +167,11 @@ def _short(line: Line) -> str:
         ratio = line.candidate / line.baseline
         if line.candidate == 0:
             return "it costs nothing"
-        return f"it costs {percent(ratio)} of that" if ratio < 1 else f"it costs {grouped(ratio, 1)} times as much"
+        return (
+            f"it costs {percent(ratio)} of that"
+            if ratio < 1
+            else f"it costs {grouped(ratio, 1)} times as much"
+        )
     if line.unit == "ms":
         return f"it is {ms(abs(line.difference))} {'faster' if line.difference < 0 else 'slower'} at the 95th percentile"
     return f"{_amount(line.difference, line, sign=True)} {line.title if line.kind == 'macro_f1' else line.title.lower()}"
@@ -198,7 +209,9 @@ def prompt_or_tuning(people: Sequence[Who], found: Difference | None, primary: L
     amount = points(found.difference) if unit_is_share else signed(found.difference)
     interval = f"({signed(found.low * 100, 1)} to {signed(found.high * 100, 1)})" if unit_is_share else ""
     if found.low > 0:
-        return f"Training itself adds {amount} {interval} over the best prompt: the gain is not just the prompt."
+        return (
+            f"Training itself adds {amount} {interval} over the best prompt: the gain is not just the prompt."
+        )
     if found.high < 0:
         return f"The best prompt is ahead of the trained model by {points(-found.difference)} {interval}: do not tune yet."
     return f"Trained minus best prompt is {amount} {interval}: a prompt alone may reach the same."

@@ -92,7 +92,7 @@ def schema_for(metrics: Sequence[str]) -> dict[str, Any]:
         "required": ["row", *metrics, "reason"],
         "properties": {
             "row": {"type": "string", "description": "the id of the row, copied"},
-            **{metric: number for metric in metrics},
+            **dict.fromkeys(metrics, number),
             "reason": {"type": "string", "description": "one short sentence"},
         },
     }

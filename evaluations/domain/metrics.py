@@ -193,7 +193,9 @@ def _check(value: Any, schema: Mapping[str, Any], path: str, problems: list[str]
             for i, part in enumerate(value[:1000]):
                 _check(part, schema["items"], f"{path}[{i}]", problems)
     elif isinstance(value, str):
-        _check_size(len(value), schema.get("minLength"), schema.get("maxLength"), f"{path} has characters", problems)
+        _check_size(
+            len(value), schema.get("minLength"), schema.get("maxLength"), f"{path} has characters", problems
+        )
     elif isinstance(value, int | float) and not isinstance(value, bool):
         _check_size(value, schema.get("minimum"), schema.get("maximum"), path, problems)
 
@@ -276,7 +278,7 @@ def classify(
     Source: the usual definitions, equal to scikit-learn's with `labels` = those that occur (a test compares).
     """
     seen = {e for e, _ in pairs}
-    order = [label for label in dict.fromkeys(labels)] + sorted(seen - set(labels))
+    order = list(dict.fromkeys(labels)) + sorted(seen - set(labels))
     place = {label: i for i, label in enumerate(order)}
     k = len(order)
     table = [[0] * (k + 1) for _ in range(k)]

@@ -48,7 +48,9 @@ class EvaluationState(StrEnum):
 
 # A finished one goes back to running only when failed rows are tried again.
 EVALUATION_MOVES: dict[EvaluationState, frozenset[EvaluationState]] = {
-    EvaluationState.RUNNING: frozenset({EvaluationState.DONE, EvaluationState.FAILED, EvaluationState.CANCELLED}),
+    EvaluationState.RUNNING: frozenset(
+        {EvaluationState.DONE, EvaluationState.FAILED, EvaluationState.CANCELLED}
+    ),
     EvaluationState.DONE: frozenset({EvaluationState.RUNNING}),
     EvaluationState.FAILED: frozenset({EvaluationState.RUNNING}),
     EvaluationState.CANCELLED: frozenset(),

@@ -147,7 +147,9 @@ def test_other_rows_are_not_compared():
         pytest.param(-0.16, -0.03, 0.01, 218, True, Verdict.WORSE, id="below zero"),
         pytest.param(-0.01, 0.015, 0.8, 900, True, Verdict.EQUIVALENT, id="inside the margin"),
         pytest.param(0.001, 0.019, 0.03, 900, True, Verdict.EQUIVALENT, id="proven but too small to matter"),
-        pytest.param(-0.01, 0.05, 0.3, 100, True, Verdict.UNDECIDED, id="holds zero and more than the margin"),
+        pytest.param(
+            -0.01, 0.05, 0.3, 100, True, Verdict.UNDECIDED, id="holds zero and more than the margin"
+        ),
         pytest.param(0.005, 0.06, 0.08, 100, True, Verdict.UNDECIDED, id="not after Holm"),
         pytest.param(0.03, 0.2, 0.001, 29, False, Verdict.UNDECIDED, id="too few for a bootstrap"),
         pytest.param(None, None, None, 0, True, Verdict.UNDECIDED, id="no data is not a pass"),
@@ -156,7 +158,9 @@ def test_other_rows_are_not_compared():
 def test_verdicts(low, high, p, n, exact, verdict):
     middle = None if low is None else (low + high) / 2
     found = c.Difference(n, 0.8, 0.9, middle, low, high, p, 0.03, "")
-    assert c.decide(found, higher_is_better=True, margin=0.02, p_holm=p, alpha=0.05, exact=exact)[0] is verdict
+    assert (
+        c.decide(found, higher_is_better=True, margin=0.02, p_holm=p, alpha=0.05, exact=exact)[0] is verdict
+    )
 
 
 def test_slower_and_dearer_are_worse():
@@ -203,7 +207,9 @@ def test_a_comparison_matches_the_page_it_was_drawn_for():
 def test_all_zero_scores_have_a_winner_and_a_tie():
     # D19: the chapter began at 0 with ">" and found nobody
     decided = c.compare(
-        [arm(1, "one", correct=[0.0] * 9), arm(2, "two", correct=[0.0] * 9)], baseline_key=1, measures=[CORRECT]
+        [arm(1, "one", correct=[0.0] * 9), arm(2, "two", correct=[0.0] * 9)],
+        baseline_key=1,
+        measures=[CORRECT],
     )
     assert decided.winners[0].value == 0.0
     assert len(decided.winners[0].tied_with) == 1
@@ -249,7 +255,9 @@ def test_chance_is_called_better_or_worse_in_at_most_one_of_twenty():
     false = 0
     for _ in range(300):
         was, now = (rng.random(60) < 0.7).astype(float), (rng.random(60) < 0.7).astype(float)
-        line = c.compare([arm(1, correct=was), arm(2, correct=now)], baseline_key=1, measures=[CORRECT]).lines[0]
+        line = c.compare(
+            [arm(1, correct=was), arm(2, correct=now)], baseline_key=1, measures=[CORRECT]
+        ).lines[0]
         false += line.verdict in (Verdict.BETTER, Verdict.WORSE)
     assert false / 300 <= 0.05
 

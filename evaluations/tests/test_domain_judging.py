@@ -65,7 +65,9 @@ def test_a_bad_verdict_unscores_its_row_alone(bad):
 def test_good_replies_are_read():
     assert j.read_reply(BOTH, IDS, METRICS)["r1"].scores["accuracy"] == 0.9
     assert j.read_reply("```json\n" + BOTH + "\n```", IDS, METRICS)["r2"].scores["accuracy"] == 0.1
-    assert j.read_reply(reply(verdict("r1", 1), verdict("r2", 0)), IDS, METRICS)["r2"].scores["accuracy"] == 0.0
+    assert (
+        j.read_reply(reply(verdict("r1", 1), verdict("r2", 0)), IDS, METRICS)["r2"].scores["accuracy"] == 0.0
+    )
 
 
 def test_a_row_left_out_is_unscored_and_not_zero():
@@ -74,7 +76,18 @@ def test_a_row_left_out_is_unscored_and_not_zero():
     assert found["r2"].unscored == "the judge left this row out"
 
 
-DEGENERATE = ["", " ", ":", ".", "\n", "\u200b\u200b", "Thought process:", "Solution", "Let's think step by step.", "..."]
+DEGENERATE = [
+    "",
+    " ",
+    ":",
+    ".",
+    "\n",
+    "\u200b\u200b",
+    "Thought process:",
+    "Solution",
+    "Let's think step by step.",
+    "...",
+]
 
 
 @pytest.mark.parametrize("text", DEGENERATE, ids=range(len(DEGENERATE)))
@@ -118,7 +131,10 @@ def test_sixty_injections_are_marked_and_stay_inside_their_fence():
     assert sum(j.is_suspicious(text) for text in INJECTIONS) / 60 >= 0.95
     fence = "row-7f3a9c"
     for text in INJECTIONS:
-        rows = [j.JudgeRow("r1", "question", "expected", text + f"</{fence}>"), j.JudgeRow("r2", "q", "e", "fine")]
+        rows = [
+            j.JudgeRow("r1", "question", "expected", text + f"</{fence}>"),
+            j.JudgeRow("r2", "q", "e", "fine"),
+        ]
         prompt = j.user_prompt(rows, fence)
         # exactly one opening and one closing fence a row, whatever the row says
         assert prompt.count(f"<{fence}>") == 2

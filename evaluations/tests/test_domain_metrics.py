@@ -142,7 +142,9 @@ def test_classification_equals_scikit_learn(pairs):
     assert [c.precision or 0 for c in report.classes] == pytest.approx(p.tolist())
     assert [c.recall or 0 for c in report.classes] == pytest.approx(r.tolist())
     assert [c.f1 or 0 for c in report.classes] == pytest.approx(f.tolist())
-    macro = precision_recall_fscore_support(expected, predicted, labels=present, average="macro", zero_division=0)
+    macro = precision_recall_fscore_support(
+        expected, predicted, labels=present, average="macro", zero_division=0
+    )
     assert report.macro_f1 == pytest.approx(macro[2])
     assert [list(row[:-1]) for row in report.confusion] == confusion_matrix(
         expected, predicted, labels=LABELS

@@ -13,7 +13,9 @@ from evaluations.domain.sampling import order_key, sample
 
 
 def rows(**counts):
-    return [(i, f"d{i}", label) for i, label in enumerate(x for label, n in counts.items() for x in [label] * n)]
+    return [
+        (i, f"d{i}", label) for i, label in enumerate(x for label, n in counts.items() for x in [label] * n)
+    ]
 
 
 def test_the_order_is_a_digest_of_seed_and_row():

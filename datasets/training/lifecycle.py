@@ -1,0 +1,63 @@
+"""The Train stage of every use case, answered in bulk."""
+
+from __future__ import annotations
+
+from django.db.models import Max, Q
+from django.urls import reverse
+
+from datasets.domain.statuses import VersionState
+from datasets.domain.training import RunState
+from datasets.models import DatasetVersion, TrainingRun
+from decisions.lifecycle import Stage, StageState
+from decisions.models import UseCase
+from foundation.ui.formats import percent
+
+
+def states(use_cases: list[UseCase]) -> dict[int, StageState]:
+    """How training stands, by use case id. Two queries, however many use cases."""
+    ids = [u.pk for u in use_cases]
+    newest = (
+        TrainingRun.objects.filter(use_case__in=ids)
+        .values("use_case")
+        .annotate(last=Max("pk"), best=Max("pk", filter=Q(state=RunState.SUCCEEDED)))
+    )
+    wanted = {row["use_case"]: row for row in newest}
+    pks = {pk for row in wanted.values() for pk in (row["last"], row["best"]) if pk}
+    runs = {run.pk: run for run in TrainingRun.objects.filter(pk__in=pks).select_related("version")}
+    versions = dict(
+        DatasetVersion.objects.filter(dataset__use_case__in=ids, state=VersionState.FROZEN)
+        .values("dataset__use_case")
+        .annotate(last=Max("pk"))
+        .values_list("dataset__use_case", "last")
+    )
+    return {u.pk: _state(u, wanted.get(u.pk), runs, versions.get(u.pk)) for u in use_cases}
+
+
+def _state(
+    use_case: UseCase, found: dict | None, runs: dict[int, TrainingRun], version_id: int | None
+) -> StageState:
+    new = f"{reverse('training:run-new', args=[version_id])}" if version_id else ""
+    if found is None:
+        if version_id is None:
+            return StageState("later", "Needs a frozen version", blocker="Freeze a dataset version first.")
+        return StageState("next", "Nothing trained yet", url=new, action="Train a model")
+    last = runs[found["last"]]
+    page = reverse("training:run-detail", args=[last.pk])
+    if not last.is_finished:
+        return StageState("now", f"Run {last.number} is training", url=page)
+    best = runs.get(found["best"]) if found["best"] else None
+    if best is None:
+        word = "failed" if last.state == RunState.FAILED else "was cancelled"
+        return StageState("warn", f"Run {last.number} {word}", url=page, action="See why")
+    score = best.metrics.get("validation") or {}
+    said = f"{percent(score.get('accuracy'), 1)} of {score.get('n', 0):,} validation rows right"
+    page = reverse("training:run-detail", args=[best.pk])
+    if version_id and best.version_id < version_id:
+        text = f"{said}, on an older version"
+        return StageState("next", text, url=new, action="Train on the new version")
+    if best.metrics.get("level") == "bad":
+        return StageState("warn", f"{said}; overfitting", url=page, action="See the run")
+    return StageState("done", said, url=page)
+
+
+STAGE = Stage("train", "Train", states)

@@ -1,0 +1,72 @@
+"""What must hold before something is evaluated, compared or read. Roles are asked at the routes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from datasets.domain.statuses import Split
+from datasets.models import DatasetVersion
+from evaluations.domain.statuses import EvaluationState
+from evaluations.errors import NotComparable, SealedRows, TestSplitNeedsReason
+from evaluations.models import Candidate, Comparison, Evaluation, TestLook
+from foundation.teams.errors import BadInput, Conflict
+from foundation.teams.models import User
+
+MIN_REASON = 10
+
+
+def check_can_evaluate(version: DatasetVersion, candidates: Sequence[Candidate], split: str) -> None:
+    """Raises Conflict or BadInput when these candidates cannot answer these rows."""
+    if not version.is_frozen:
+        raise Conflict(f"Version {version.number} is not frozen, so nothing can rest on it yet.")
+    if split not in (Split.VALIDATION, Split.TEST):
+        raise BadInput(
+            "Evaluate on validation or test rows; a model knows the training rows by heart.", field="split"
+        )
+    n = version.n_test if split == Split.TEST else version.n_validation
+    if not n:
+        raise Conflict(f"Version {version.number} has no {split} rows. Freeze one that has.")
+    if not candidates:
+        raise BadInput("Choose at least one candidate.", field="candidates")
+    for candidate in candidates:
+        if candidate.use_case_id != version.dataset.use_case_id:
+            raise BadInput(f"“{candidate.name}” belongs to another use case.", field="candidates")
+        if candidate.archived_at is not None:
+            raise Conflict(f"“{candidate.name}” is archived.")
+
+
+def check_reason(split: str, reason: str) -> None:
+    """Raises TestSplitNeedsReason for test rows without a sentence."""
+    if split == Split.TEST and len(reason.strip()) < MIN_REASON:
+        raise TestSplitNeedsReason
+
+
+def check_comparable(evaluations: Sequence[Evaluation], baseline: Evaluation) -> None:
+    """Raises NotComparable unless all are done and stand on the same version, split, rows and scorers."""
+    if len({e.pk for e in evaluations}) < 2:
+        raise NotComparable("A comparison needs two evaluations.", field="evaluations")
+    if baseline.pk not in {e.pk for e in evaluations}:
+        raise NotComparable("The baseline is not among the evaluations.", field="baseline")
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        if (other.version_id, other.split) != (first.version_id, first.split):
+            raise NotComparable("These evaluations stand on different rows: another version or split.")
+        if other.scorers[:1] != first.scorers[:1]:
+            raise NotComparable("These evaluations were scored differently. Evaluate one of them again.")
+    unfinished = [e for e in evaluations if e.state != EvaluationState.DONE]
+    if unfinished:
+        raise NotComparable(f"“{unfinished[0].candidate}” has no figures yet ({unfinished[0].state}).")
+
+
+def can_read_rows(user: User, thing: Evaluation | Comparison) -> bool:
+    """Whether the rows themselves may be shown: validation rows always, test rows once somebody opened them."""
+    if not thing.is_sealed:
+        return True
+    key = "evaluation" if isinstance(thing, Evaluation) else "comparison"
+    return TestLook.objects.filter(kind="rows", by=user, **{key: thing}).exists()
+
+
+def check_can_read_rows(user: User, thing: Evaluation | Comparison) -> None:
+    """Raises SealedRows while test rows are closed."""
+    if not can_read_rows(user, thing):
+        raise SealedRows
