@@ -549,11 +549,14 @@ class Hooks:
 def _settle(control: Control, hooks: Hooks) -> None:
     """What follows a final state: clean up, then tell people in the transaction that marks the job settled."""
     job = control.job
+    if job.settled_at is not None:
+        # Somebody settled it between our look and our lease.
+        return
     if job.status in (JobState.FAILED, JobState.CANCELLED):
         with contextlib.suppress(UnknownKind):
             get_kind(job.kind).abandoned(job)
     with transaction.atomic():
-        if control.mine(job.status).update(settled_at=timezone.now()):
+        if control.mine(job.status).filter(settled_at__isnull=True).update(settled_at=timezone.now()):
             hooks.tell_people(job)
 
 

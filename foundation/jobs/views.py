@@ -194,7 +194,7 @@ def schedule_edit(request: HttpRequest, schedule: Schedule) -> HttpResponse:
 
     def save(values: dict[str, Any]) -> Schedule:
         values.pop("kind", None)
-        fresh = Schedule.objects.select_related("team").get(pk=schedule.pk)
+        fresh = Schedule.objects.visible_to(request.user).select_related("team").get(pk=schedule.pk)
         return schedules.change_schedule(actor=request.user, schedule=fresh, **values)
 
     try:

@@ -212,3 +212,12 @@ def test_states_only_move_along_the_table():
         JobState.FAILED,
     }
     assert ItemState.DONE.label == "Done"
+
+
+def test_a_worker_that_looked_before_another_settled_the_job_tells_nobody_again(start, finish, editor):
+    job = finish(start(n=1, title="Once"))
+    # What the slower worker still holds in its hand: the row from before.
+    stale = Job.objects.get(pk=job.pk)
+    stale.settled_at = None
+    running.step(stale, threaded=False, hooks=services.HOOKS)
+    assert Notice.objects.filter(user=editor, title="Once: done").count() == 1
