@@ -204,13 +204,13 @@ def _figure(
 
 
 def _legend(entries: Sequence[tuple[str, str, str]]) -> SafeString | None:
-    """Entries are (name, series class, shape); shapes: line, dash, box, step."""
+    """Entries are (name, series class, shape); shapes: line, dash, box, area."""
     if len(entries) < 2:
         return None
 
     def swatch(series: str, shape: str) -> SafeString:
-        if shape == "box":
-            inner = el("rect", x=2, y=0, width=14, height=10, cls="fill", rx=2)
+        if shape in ("box", "area"):
+            inner = el("rect", x=2, y=0, width=14, height=10, cls="fill area" if shape == "area" else "fill", rx=2)
         else:
             inner = el("path", d="M1 5H17", cls=f"line stroke{' dash' if shape == 'dash' else ''}")
         return el("svg", inner, viewBox="0 0 18 10", cls=f"plot {series}", aria_hidden="true")
@@ -273,6 +273,8 @@ def _nothing(title: str, sub: str) -> SafeString:
 # --- bars ----------------------------------------------------------------------------------------------------------
 
 BAR_ROW = 46
+# Letters that fit beside each other over a bar at 360 px; more take a line more.
+BAR_LETTERS = 38
 
 
 def bars_with_intervals(chart: Bars) -> SafeString:
@@ -282,56 +284,55 @@ def bars_with_intervals(chart: Bars) -> SafeString:
         return _nothing(chart.title, chart.sub)
     everything = [v for bar in bars for v in (bar.value, bar.low, bar.high)] + [chart.reference]
     axis = axis_for(everything, unit=chart.unit, zero=True, wanted=5, top=chart.top)
-    height = BAR_ROW * len(bars)
-    origin = axis.share(0.0)
+    rows, top = [], 0
+    for bar in bars:
+        said = _with_interval(bar.value, bar.low, bar.high, chart.unit)
+        is_long = len(bar.name) + len(said) > BAR_LETTERS
+        rows.append((bar, said, top, is_long))
+        top += BAR_ROW + (18 if is_long else 0)
+    height = top
     parts: list[SafeString] = []
     for tick in axis.ticks:
-        x = _pc(axis.share(tick))
-        parts.append(el("line", x1=x, x2=x, y1="0", y2=height, cls="axis" if tick == 0 else "grid"))
-        anchor = {0.0: None, 1.0: "end"}.get(axis.share(tick), "mid")
-        parts.append(el("text", axis.label(tick), x=x, y=height, dy="16", cls=anchor))
-    for i, bar in enumerate(bars):
-        top = i * BAR_ROW
-        value, low, high = finite(bar.value), finite(bar.low), finite(bar.high)
-        said = _with_interval(bar.value, bar.low, bar.high, chart.unit)
-        drawn: list[SafeString] = [
-            el("title", f"{bar.name}: {said}" + (f". {bar.note}" if bar.note else "")),
-            el("rect", x="0", y=top + 2, width="100%", height=BAR_ROW - 4, cls="hit"),
-            el(
-                "text",
-                bar.name if len(bar.name) <= 34 else bar.name[:33] + "…",
-                x="0",
-                y=top + 16,
-                cls="strong over",
-            ),
-            el("text", said, x="100%", y=top + 16, cls="end over"),
-        ]
-        if value is not None:
-            a, b = sorted((origin, axis.share(value)))
-            drawn.append(el("rect", x=_pc(a), y=top + 24, width=_pc(b - a), height=12, rx=2, cls="fill"))
-        if low is not None and high is not None:
-            a, b = sorted((axis.share(low), axis.share(high)))
-            mid = top + 30
-            drawn.append(el("line", x1=_pc(a), x2=_pc(b), y1=mid, y2=mid, cls="whisk"))
-            drawn += [el("line", x1=_pc(e), x2=_pc(e), y1=mid - 5, y2=mid + 5, cls="whisk") for e in (a, b)]
-        parts.append(el("g", *drawn, cls=f"s{bar.tone}" if bar.tone in TONES else "s1"))
+        share = axis.share(tick)
+        parts.append(el("line", x1=_pc(share), x2=_pc(share), y1="0", y2=height, cls="axis" if tick == 0 else "grid"))
+        anchor = {0.0: None, 1.0: "end"}.get(share, "mid")
+        parts.append(el("text", axis.label(tick), x=_pc(share), y=height, dy="16", cls=anchor))
     if (level := finite(chart.reference)) is not None:
-        x = _pc(axis.share(level))
-        parts.append(el("line", x1=x, x2=x, y1="0", y2=height, cls="zero"))
+        share = axis.share(level)
+        parts.append(el("line", x1=_pc(share), x2=_pc(share), y1="0", y2=height, cls="zero"))
         if chart.reference_name:
-            parts.append(el("text", chart.reference_name, x=x, y=height, dy="31", cls="mid"))
+            anchor = "end" if share > 0.8 else "mid" if share > 0.2 else None
+            parts.append(el("text", chart.reference_name, x=_pc(share), y=height, dy="33", cls=anchor))
+    parts += [_bar(bar, said, top, axis, is_long=is_long) for bar, said, top, is_long in rows]
     # The height is the only length that depends on the data, so it is an attribute; the width is the page's.
-    body = el(
-        "svg", *parts, cls=f"plot bars{' tall' if chart.reference_name else ''}", height=height, role="img",
-        aria_label=chart.title,
-    )  # fmt: skip
-    rows = [
-        (b.name, _said(b.value, chart.unit), _said(b.low, chart.unit), _said(b.high, chart.unit))
-        for b in bars
-    ]
+    style = f"plot bars{' tall' if chart.reference_name else ''}"
+    body = el("svg", *parts, cls=style, height=height, role="img", aria_label=chart.title)
+    cells = [(b.name, *(_said(v, chart.unit) for v in (b.value, b.low, b.high))) for b in bars]
     return _figure(
-        chart.title, chart.sub, body, _table(["", "Value", "Interval from", "to"], rows), chart.csv_url
+        chart.title, chart.sub, body, _table(["", "Value", "Interval from", "to"], cells), chart.csv_url
     )
+
+
+def _bar(bar: Bar, said: str, top: int, axis: Axis, *, is_long: bool) -> SafeString:
+    value, low, high = finite(bar.value), finite(bar.low), finite(bar.high)
+    line = top + (34 if is_long else 16)
+    drawn: list[SafeString] = [
+        el("title", f"{bar.name}: {said}" + (f". {bar.note}" if bar.note else "")),
+        el("rect", x="0", y=top + 2, width="100%", height=BAR_ROW - 4 + line - top - 16, cls="hit"),
+        el("text", bar.name if len(bar.name) <= 40 else bar.name[:39] + "…", x="0", y=top + 16, cls="strong over"),
+        el("text", said, x="100%", y=line, cls="end over"),
+    ]
+    if value is not None:
+        a, b = sorted((axis.share(0.0), axis.share(value)))
+        drawn.append(el("rect", x=_pc(a), y=line + 8, width=_pc(b - a), height=12, rx=2, cls="fill"))
+    if low is not None and high is not None:
+        a, b = sorted((axis.share(low), axis.share(high)))
+        mid = line + 14
+        # Twice: first wide in the colour of the card, so that the whisker stays visible on its own bar.
+        for style in ("whisk halo", "whisk"):
+            drawn.append(el("line", x1=_pc(a), x2=_pc(b), y1=mid, y2=mid, cls=style))
+            drawn += [el("line", x1=_pc(e), x2=_pc(e), y1=mid - 5, y2=mid + 5, cls=style) for e in (a, b)]
+    return el("g", *drawn, cls=f"s{bar.tone}" if bar.tone in TONES else "s1")
 
 
 # --- lines ---------------------------------------------------------------------------------------------------------
@@ -497,7 +498,7 @@ def histogram_pair(chart: HistogramPair) -> SafeString:
         label=chart.title,
     )
     names = [chart.before_name] + ([chart.after_name] if after else [])
-    legend = _legend([(chart.before_name, "s6", "box"), (chart.after_name, "s1", "line")]) if after else None
+    legend = _legend([(chart.before_name, "s6", "area"), (chart.after_name, "s1", "line")]) if after else None
     return _figure(
         chart.title,
         chart.sub,

@@ -338,7 +338,7 @@ def post_button(
 def copy(text: object, label: str = "Copy") -> SafeString:
     """{% copy text %}: a button that puts the text on the clipboard. Only shown where scripts run."""
     return format_html(
-        '<button type="button" class="btn small" data-copy="{}" hidden>{} <span>{}</span></button>', text,
+        '<button type="button" class="btn small quiet" data-copy="{}" hidden>{} <span>{}</span></button>', text,
         icons.icon("copy"), label,
     )  # fmt: skip
 
@@ -348,9 +348,14 @@ def code(text: object, copy: bool = True, wrap: bool = False, label: str = "Code
     """{% code text %}: a block of code or JSON with a copy button, scrolling inside itself."""
     button = globals()["copy"](text) if copy else ""
     return format_html(
-        '<div class="code"><pre class="{}" tabindex="0" role="region" aria-label="{}"><code>{}</code></pre>{}</div>',
-        "wrap" if wrap else "", label, text, button,
-    )  # fmt: skip
+        '<div class="code"><header><span>{}</span>{}</header>'
+        '<pre class="{}" tabindex="0" role="region" aria-label="{}"><code>{}</code></pre></div>',
+        label,
+        button,
+        "wrap" if wrap else "",
+        label,
+        text,
+    )
 
 
 # --- ways through --------------------------------------------------------------------------------------------------
