@@ -22,7 +22,7 @@ def ensure_first_admin() -> tuple[str, str]:
     kept = settings.VAR_DIR / "secrets" / "first-password"
     if not User.objects.filter(is_superuser=True).exists():
         password = os.environ.get("ADMIN_PASSWORD", "") or secrets.token_urlsafe(12)
-        people.create_first_admin(email, password)
+        people.create_first_admin(email=email, password=password, team_name="Demo team")
         if not os.environ.get("ADMIN_PASSWORD"):
             kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             kept.touch(mode=0o600)

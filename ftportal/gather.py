@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
+from datasets import jobs as datasets_jobs
+from datasets.training import jobs as training_jobs
+from datasets.training.lifecycle import STAGE as TRAIN
 from decisions.lifecycle import DECIDE, register_stages
 from decisions.search import SOURCE as USE_CASES
 from deployments.lifecycle import STAGES as SHIP_AND_WATCH
+from evaluations import jobs as evaluations_jobs
+from foundation.files import store
+from foundation.jobs import clock
+from foundation.jobs.chores import Chore, register_chores
+from foundation.jobs.kinds import register_kinds
+from foundation.llm import jobs as llm_jobs
+from foundation.teams import services as people
+from foundation.teams.context import unread
+from foundation.teams.domain.roles import Role
 from foundation.teams.policy import Scope, declare_prefix
+from foundation.teams.settings_hub import SettingsLink, register_settings
 from foundation.ui.navigation import NavItem, register_nav
 from foundation.ui.search import register_search
+from ftportal import jobs as roof_jobs
+
+NAVIGATION = [
+    NavItem("Use cases", "decisions:use-case-list", icon="usecase", order=10, matches=("decisions:",)),
+    NavItem("Datasets", "datasets:dataset-list", icon="data", order=20, matches=("datasets:",)),
+    NavItem("Jobs", "jobs:job-list", icon="jobs", order=70, matches=("jobs:",)),
+    NavItem("Inbox", "teams:inbox", icon="inbox", order=80, needs_team=False, badge=unread),
+    NavItem("Settings", "teams:settings", icon="settings", order=90, matches=("teams:", "llm:")),
+]
+KINDS = [*llm_jobs.KINDS, *datasets_jobs.KINDS, *training_jobs.KINDS, *evaluations_jobs.KINDS, *roof_jobs.KINDS]
+CHORES = [
+    *llm_jobs.CHORES,
+    Chore("teams.seal_audit", "Seal the audit record", 60, people.seal_audit),
+    Chore("teams.tidy", "Remove what has expired", 86_400, people.tidy),
+    Chore("files.sweep_orphans", "Remove files nobody refers to", 86_400, store.sweep_orphans),
+    Chore("jobs.keep_house", "Remove old work records", 3_600, clock.keep_house),
+]
+SETTINGS = [
+    SettingsLink("Connections", "Keys and addresses of the models this team may ask.", "llm:connection-list", "key"),
+    SettingsLink("Models and prices", "What each model costs, and until when it lives.", "llm:model-list", "spark"),
+    SettingsLink("Schedules", "Work the clock starts.", "jobs:schedule-list", "clock", Role.ADMIN),
+]
 
 
 def gather() -> None:
@@ -16,6 +51,9 @@ def gather() -> None:
     declare_prefix("accounts/", Scope.PUBLIC)
     declare_prefix("admin/", Scope.STAFF)
     declare_prefix("api/v1/", Scope.TOKEN)
-    register_stages([DECIDE, *SHIP_AND_WATCH])
-    register_nav([NavItem("Use cases", "decisions:use-case-list", icon="usecase", order=10)])
+    register_stages([DECIDE, TRAIN, *SHIP_AND_WATCH])
+    register_nav(NAVIGATION)
     register_search([USE_CASES])
+    register_kinds(KINDS)
+    register_chores(CHORES)
+    register_settings(*SETTINGS)

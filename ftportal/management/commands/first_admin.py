@@ -18,6 +18,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email")
+        parser.add_argument("--team", default="Our team", help="name of the first team")
 
     def handle(self, *args: object, **options: object) -> None:
         email = str(options["email"]).strip().lower()
@@ -27,9 +28,9 @@ class Command(BaseCommand):
             password = getpass.getpass("Password (at least 10 characters): ")
             if len(password) < 10:
                 raise CommandError("That password is shorter than 10 characters.")
-            people.create_first_admin(email, password)
+            people.create_first_admin(email=email, password=password, team_name=str(options["team"]))
             self.stdout.write(f"{email} may now sign in.")
         else:
             password = secrets.token_urlsafe(12)
-            people.create_first_admin(email, password)
+            people.create_first_admin(email=email, password=password, team_name=str(options["team"]))
             self.stdout.write(f"{email} may now sign in with {password} ; change it under Profile.")
