@@ -127,7 +127,7 @@ def _decide_state(use_case: UseCase) -> StageState:
 
 
 DECIDE = Stage("decide", "Decide", decide_states)
-NOT_YET = StageState("later", "Not yet")
+NOT_YET = StageState("later", "")
 
 
 def _nothing_yet(use_cases: list[UseCase]) -> dict[int, StageState]:

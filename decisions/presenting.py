@@ -155,7 +155,7 @@ def roi_chart(analysis: RoiAnalysis, *, csv_url: str = "") -> SafeString:
 
     return cumulative(
         Cumulative(
-            title=f"{_pays(quality, last)} with quality counted; {_pays(cost, last, short=True)} on cost alone",
+            title=_title(quality, cost, last),
             lines=(
                 Running(
                     "With quality",
@@ -177,14 +177,17 @@ def roi_chart(analysis: RoiAnalysis, *, csv_url: str = "") -> SafeString:
     )
 
 
-def _pays(when: Mapping[str, Any], last: int, *, short: bool = False) -> str:
-    verb = "" if short else "Pays back "
-    if when["kind"] == "never":
-        return "never" if short else "Never pays back"
-    if when["kind"] == "at_once":
-        return f"{verb}at once"
-    months = when["months"]
+def _title(quality: Mapping[str, Any], cost: Mapping[str, Any], last: int) -> str:
+    first = {"never": "Never pays back, even with quality counted", "at_once": "Nothing to pay back"}.get(
+        quality["kind"]
+    ) or f"Pays back {_after(quality['months'], last)} with quality counted"
+    second = {"never": "never on cost alone", "at_once": "nor on cost alone"}.get(
+        cost["kind"]
+    ) or f"on cost alone {_after(cost['months'], last)}"
+    return f"{first}; {second}"
+
+
+def _after(months: float, last: int) -> str:
     if months <= 1:
-        return f"{verb}in month 1"
-    late = "" if months <= last else f", after the {last} months shown"
-    return f"{verb}after {months:,.1f} months{late}"
+        return "in month 1"
+    return f"{'only ' if months > last else ''}after {months:,.1f} months"

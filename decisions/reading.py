@@ -189,6 +189,8 @@ def facts_in_words(inputs: Mapping[str, Any]) -> list[FactLine]:
 
 def field_label(name: str) -> str:
     """The words for an input, as the form has them."""
+    if name == "roi_is_positive":
+        return "return is positive"
     try:
         return str(UseCase._meta.get_field(name).verbose_name)
     except FieldDoesNotExist:

@@ -7,12 +7,12 @@ from decisions.models import UseCase
 
 SHIP_LATER = StageState(
     "later",
-    "Not yet",
+    "Will need a candidate that beat its baseline on test rows",
     blocker="Shipping will need a candidate that beat its baseline on sealed test rows, and an approver's word.",
 )
 WATCH_LATER = StageState(
     "later",
-    "Not yet",
+    "Will need a shipped version and its predictions",
     blocker="Watching will need a shipped version, its predictions, and feedback on some of them.",
 )
 

@@ -168,7 +168,7 @@ class EvidenceKind(StrEnum):
         return {
             "examples_in_hand": "examples in hand",
             "volume_per_day": "requests a day",
-            "measured_gain": "measured gain over the best prompt",
+            "measured_gain": "gain over the best prompt",
             "prompt_solves_it": "a prompt solves it",
             "data_quality_score": "data quality, 0 to 1",
             "training_cost_microusd": "training cost",

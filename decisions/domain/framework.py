@@ -146,7 +146,7 @@ def decide(
         answers=answers,
         scores=by_rank,
         verdict=verdict,
-        reasons=_reasons(facts, scores, verdict),
+        reasons=_reasons(facts, scores, verdict, tree),
         tree=tree,
         matrix=matrix(facts, answers),
         considerations=considerations(facts, rates),
@@ -520,7 +520,9 @@ def _and(words: list[str]) -> str:
 # --- reasons --------------------------------------------------------------------------------------------------------
 
 
-def _reasons(facts: Facts, scores: Mapping[Approach, Score], verdict: Verdict) -> tuple[Reason, ...]:
+def _reasons(
+    facts: Facts, scores: Mapping[Approach, Score], verdict: Verdict, tree: TreeWalk
+) -> tuple[Reason, ...]:
     """Why the winner wins, what speaks against it, and where each of the others stands."""
     winner = scores[verdict.recommendation]
     sources = (
@@ -546,6 +548,14 @@ def _reasons(facts: Facts, scores: Mapping[Approach, Score], verdict: Verdict) -
                 Reason("note", f"{prefix}The parts add up to {hundredths(source.raw)}; a score ends at 1.00.")
             )
     lines.extend(_about_data(facts, verdict))
+    if tree.names is not verdict.recommendation:
+        lines.append(
+            Reason(
+                "note",
+                f"The decision tree by itself ends at {tree.names.inline}: {tree.sentence[0].lower()}"
+                f"{tree.sentence[1:]} It settles ties; the score recommends.",
+            )
+        )
     for score in scores.values():
         if score.approach is verdict.recommendation:
             continue

@@ -86,6 +86,7 @@ def _answer(result: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, A
     return {
         "result": result,
         "waterfalls": falls,
+        "waterfall_columns": [falls[0::2], falls[1::2]],
         "tuned": next(fall for fall in falls if fall.approach == "fine_tuning"),
         "book_rows": presenting.beside_the_book(result),
         "cost_rows": presenting.cost_rows(result),

@@ -125,6 +125,7 @@ def use_case_detail(request: HttpRequest, use_case: UseCase) -> HttpResponse:
         "waterfalls": presenting.waterfalls(latest.result) if latest else [],
         "now": now,
         "roi": analysis,
+        "return_title": f"Return over {analysis.inputs['horizon_months']} months" if analysis else "",
         "roi_chart": presenting.roi_chart(analysis) if analysis else "",
         "measured": reading.measured_facts(use_case),
         "events": _events(use_case),
