@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection, models, transaction
 
 # About 20 ms of lock for an example with its content on SQLite.
-ROWS_A_TRANSACTION = 1000
+ROWS_A_TRANSACTION = 800
 
 
 def reserve_ids(model: type[models.Model], n: int) -> Sequence[int]:

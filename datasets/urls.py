@@ -1,19 +1,183 @@
 """Addresses of preparing data. Lists and creates carry the team's slug; a row's address is global."""
 
-from django.http import HttpResponse
 from django.urls import URLPattern, URLResolver
 
-from datasets.models import Dataset, DatasetVersion, Import
-from foundation.teams.routes import object_path
-
-
-def _soon(request, row):
-    return HttpResponse(status=204)
-
+from datasets.models import Dataset, DatasetVersion, Edit, Example, Finding, Fix, Import, Review
+from datasets.views import datasets, examples, imports, reviews, versions
+from foundation.teams.domain.roles import Role
+from foundation.teams.routes import object_path, team_path
 
 app_name = "datasets"
+
+
+def _dataset() -> object:
+    return Dataset.objects.select_related("team", "use_case", "checks")
+
+
+def _import() -> object:
+    return Import.objects.select_related(
+        "team", "dataset__team", "dataset__use_case", "blob", "job", "repeats"
+    )
+
+
+def _example() -> object:
+    return Example.objects.shown().select_related(
+        "team", "content", "source", "dataset__team", "dataset__use_case", "dataset__checks"
+    )
+
+
+def _finding() -> object:
+    return Finding.objects.select_related(
+        "team", "run", "dataset__team", "dataset__use_case", "dataset__checks"
+    )
+
+
+def _review() -> object:
+    return Review.objects.select_related("team", "dataset__team", "dataset__use_case", "dataset__checks")
+
+
+def _version() -> object:
+    return DatasetVersion.objects.select_related(
+        "team", "job", "created_by", "dataset__team", "dataset__use_case"
+    )
+
+
 urlpatterns: list[URLPattern | URLResolver] = [
-    object_path("datasets/<int:pk>/", _soon, Dataset, name="dataset-detail"),
-    object_path("imports/<int:pk>/", _soon, Import, name="import-detail"),
-    object_path("versions/<int:pk>/", _soon, DatasetVersion, name="version-detail"),
+    team_path("t/<slug:team>/datasets/", datasets.dataset_list, name="dataset-list"),
+    team_path(
+        "t/<slug:team>/datasets/new/", datasets.dataset_create, name="dataset-create", read=Role.EDITOR
+    ),
+    object_path(
+        "datasets/<int:pk>/", datasets.dataset_detail, Dataset, name="dataset-detail", queryset=_dataset
+    ),
+    object_path(
+        "datasets/<int:pk>/edit/",
+        datasets.dataset_edit,
+        Dataset,
+        name="dataset-edit",
+        read=Role.EDITOR,
+        queryset=_dataset,
+    ),
+    object_path(
+        "datasets/<int:pk>/archive/",
+        datasets.dataset_archive,
+        Dataset,
+        name="dataset-archive",
+        queryset=_dataset,
+    ),
+    object_path(
+        "datasets/<int:pk>/check/", datasets.dataset_check, Dataset, name="dataset-check", queryset=_dataset
+    ),
+    object_path(
+        "datasets/<int:pk>/import/",
+        imports.import_create,
+        Dataset,
+        name="import-create",
+        read=Role.EDITOR,
+        queryset=_dataset,
+    ),
+    object_path("imports/<int:pk>/", imports.import_detail, Import, name="import-detail", queryset=_import),
+    object_path(
+        "imports/<int:pk>/preview/", imports.import_preview, Import, name="import-preview", queryset=_import
+    ),
+    object_path(
+        "imports/<int:pk>/start/", imports.import_start, Import, name="import-start", queryset=_import
+    ),
+    object_path(
+        "imports/<int:pk>/discard/", imports.import_discard, Import, name="import-discard", queryset=_import
+    ),
+    object_path(
+        "imports/<int:pk>/bad-rows.csv",
+        imports.import_bad_rows,
+        Import,
+        name="import-bad-rows",
+        queryset=_import,
+    ),
+    object_path(
+        "datasets/<int:pk>/examples/", examples.example_list, Dataset, name="example-list", queryset=_dataset
+    ),
+    object_path(
+        "examples/<int:pk>/", examples.example_detail, Example, name="example-detail", queryset=_example
+    ),
+    object_path(
+        "examples/<int:pk>/edit/", examples.example_edit, Example, name="example-edit", queryset=_example
+    ),
+    object_path(
+        "examples/<int:pk>/state/", examples.example_state, Example, name="example-state", queryset=_example
+    ),
+    object_path(
+        "edits/<int:pk>/undo/",
+        examples.edit_undo,
+        Edit,
+        name="edit-undo",
+        queryset=lambda: Edit.objects.select_related("team", "example"),
+    ),
+    object_path(
+        "findings/<int:pk>/", examples.finding_detail, Finding, name="finding-detail", queryset=_finding
+    ),
+    object_path(
+        "findings/<int:pk>/fix/", examples.finding_fix, Finding, name="finding-fix", queryset=_finding
+    ),
+    object_path("fixes/<int:pk>/undo/", examples.fix_undo, Fix, name="fix-undo"),
+    object_path(
+        "datasets/<int:pk>/review/", reviews.review_create, Dataset, name="review-create", queryset=_dataset
+    ),
+    object_path("reviews/<int:pk>/", reviews.review_detail, Review, name="review-detail", queryset=_review),
+    object_path(
+        "reviews/<int:pk>/rows/<int:item>/",
+        reviews.review_judge,
+        Review,
+        name="review-judge",
+        queryset=_review,
+    ),
+    object_path(
+        "reviews/<int:pk>/rows/<int:item>/undo/",
+        reviews.review_undo,
+        Review,
+        name="review-undo",
+        queryset=_review,
+    ),
+    object_path(
+        "datasets/<int:pk>/freeze/",
+        versions.version_create,
+        Dataset,
+        name="version-create",
+        read=Role.EDITOR,
+        queryset=_dataset,
+    ),
+    object_path(
+        "dataset-versions/<int:pk>/",
+        versions.version_detail,
+        DatasetVersion,
+        name="version-detail",
+        queryset=_version,
+    ),
+    object_path(
+        "dataset-versions/<int:pk>/rows/",
+        versions.version_rows,
+        DatasetVersion,
+        name="version-rows",
+        queryset=_version,
+    ),
+    object_path(
+        "dataset-versions/<int:pk>/open-test/",
+        versions.version_open_test,
+        DatasetVersion,
+        name="version-open-test",
+        queryset=_version,
+    ),
+    object_path(
+        "dataset-versions/<int:pk>/export/<slug:split>/<slug:format>/",
+        versions.version_export,
+        DatasetVersion,
+        name="version-export",
+        queryset=_version,
+    ),
+    object_path(
+        "dataset-versions/<int:pk>/notes/",
+        versions.version_notes,
+        DatasetVersion,
+        name="version-notes",
+        queryset=_version,
+    ),
 ]

@@ -14,8 +14,8 @@ from decisions.domain.facts import TaskKind
 
 # Invisible characters that travel at the edges of exported cells: BOM, zero-width space and joiners, soft hyphen.
 _EDGES = "\ufeff\u200b\u200c\u200d\u2060\u00ad"
-_SPACES = re.compile(r"\s+")
 _NOT_WORD = re.compile(r"[^\w\s]+")
+_ASCII_MARKS = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
 
 
 def normalise(text: str) -> str:
@@ -42,7 +42,9 @@ def digest(system: str, turns: str, prompt: str, completion: str) -> bytes:
 
 def loose(text: str) -> str:
     """The text without case, punctuation and spacing: what 'the same but for formatting' means."""
-    return _SPACES.sub(" ", _NOT_WORD.sub(" ", text.casefold())).strip()
+    if text.isascii():  # the same without a regular expression: most text, four times faster
+        return " ".join(text.lower().translate(_ASCII_MARKS).split())
+    return " ".join(_NOT_WORD.sub(" ", text.casefold()).split())
 
 
 @dataclass(frozen=True, slots=True)

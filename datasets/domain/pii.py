@@ -36,6 +36,7 @@ _PHONE = re.compile(
 _IP = re.compile(
     r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])|(?<![\w:])(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?![\w:])"
 )
+_DIGIT = re.compile(r"[0-9]")
 # One cheap look that most texts fail: no @ and too few digits means nothing to find.
 _WORTH_A_LOOK = re.compile(r"@|\d[\d .()/-]{5,}\d|[A-Z]{2}\d{2}|[0-9a-fA-F]:[0-9a-fA-F]")
 
@@ -77,6 +78,8 @@ def _is_ip(text: str) -> bool:
 
 def find_pii(text: str) -> list[Match]:
     """Personal data in reading order, never overlapping; a longer kind of number wins over a shorter one."""
+    if "@" not in text and not _DIGIT.search(text):
+        return []
     if not _WORTH_A_LOOK.search(text):
         return []
     found: list[Match] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import lru_cache
 from math import comb, exp, lgamma, log, sqrt
 from statistics import NormalDist
@@ -10,6 +11,7 @@ from statistics import NormalDist
 BASELINE, IMPROVED, DISCORDANT = 0.75, 0.85, 0.20
 WANTED_POWER = 0.80
 LARGEST_TEST = 2000
+EXACT_UP_TO = 500
 
 
 def _binomial(n: int, k: int, p: float) -> float:
@@ -24,7 +26,7 @@ def _binomial(n: int, k: int, p: float) -> float:
 def _critical(n_discordant: int, alpha: float) -> int:
     """Largest k for which k or fewer wins (of either side) is significant in the exact two-sided test; -1 if none."""
     tail, k = 0, -1
-    limit = alpha / 2 * 2**n_discordant
+    limit = Fraction(str(alpha)) / 2 * 2**n_discordant
     for candidate in range((n_discordant + 1) // 2):
         tail += comb(n_discordant, candidate)
         # two-sided: twice the tail must be below alpha
@@ -54,6 +56,12 @@ def mcnemar_power(
         raise ValueError("the share of rows that differ must lie between the improvement and 1")
     if n <= 0 or discordant == 0:
         return 0.0
+    if n > EXACT_UP_TO:
+        # Large sums say nothing new: the normal approximation of the same test (Connor 1987).
+        normal = NormalDist()
+        spread = sqrt(max(discordant - difference**2, 1e-12))
+        reach = (difference * sqrt(n) - normal.inv_cdf(1 - alpha / 2) * sqrt(discordant)) / spread
+        return normal.cdf(reach)
     wins = (discordant + difference) / 2 / discordant
     power = 0.0
     for m in range(n + 1):

@@ -136,18 +136,51 @@ def parse_reply(text: str) -> Rating:
 _DEGENERATE = re.compile(
     r"[\W_]*(?:thought process|reasoning|solution|answer|let'?s think.*)?[\W_]*", re.IGNORECASE
 )
-_ADDRESSES_THE_JUDGE = re.compile(
-    r"ignore (?:all |any |the |your )*(?:previous|prior|above|earlier|other)? ?(?:instruction|prompt|rule|rubric|criteria)"
-    r"|disregard (?:all |any |the |your )*(?:previous|prior|above|earlier|instruction|prompt|rubric)"
-    r"|(?:give|assign|award|rate|score|grade|mark)\b.{0,40}\b(?:1\.0|full marks|perfect|maximum|highest|top score|10/10|100 ?%|excellent)"
-    r"|\boverall\b[\"' ]*[:=] ?[\"']?(?:1|0\.9)|\"(?:clarity|relevance|completeness|overall)\" ?:"
-    r"|</?(?:row|system|instructions?|assistant|user)>|\[/?(?:INST|SYSTEM)\]|<\|im_(?:start|end)\|>|###\s*(?:system|instruction)"
-    r"|as (?:an?|the) (?:impartial )?(?:judge|evaluator|grader|rater|reviewer)\b|you are (?:now )?(?:an?|the) (?:judge|evaluator|grader|rater)"
-    r"|note to (?:the )?(?:judge|evaluator|grader|rater|reviewer|model|ai)|(?:dear|attention) (?:judge|evaluator|grader|rater|reviewer)"
-    r"|this (?:row|answer|response|completion|example) (?:is|deserves|should (?:get|receive|be (?:rated|scored)))"
-    r".{0,30}(?:perfect|flawless|1\.0|full|highest|maximum|best)"
-    r"|new instructions?:|system prompt:|override (?:the )?(?:rubric|instruction|score)|do not (?:report|list) (?:any )?issues",
-    re.IGNORECASE | re.DOTALL,
+# What a row must hold (in lower case) before the pattern beside it is worth trying: nearly all rows hold none.
+_JUDGE = "(?:judge|evaluator|grader|rater|reviewer)"
+_ADDRESSES = [
+    (needles, re.compile(pattern, re.DOTALL))
+    for needles, pattern in (
+        (
+            ("ignore", "disregard"),
+            r"(?:ignore|disregard) (?:(?:all|any|the|your|every) )*(?:of )?(?:(?:previous|prior|above|earlier|other) )?"
+            r"(?:instruction|prompt|rule|rubric|criteria|previous|prior|above|earlier)",
+        ),
+        (
+            ("1.0", "full marks", "perfect", "maximum", "highest", "top score", "10/10", "100", "excellent"),
+            r"\b(?:give|assign|award|rate|score|grade|mark)\b.{0,40}?(?:\b1\.0|full marks|perfect|maximum|highest"
+            r"|top score|10/10|100 ?%|excellent)",
+        ),
+        (("overall",), r"\boverall\b[\"' ]*[:=] ?[\"']?(?:1|0\.9)"),
+        (
+            ('"clarity"', '"relevance"', '"completeness"', '"overall"'),
+            r'"(?:clarity|relevance|completeness|overall)" ?:',
+        ),
+        (("<",), r"</?(?:row|system|instructions?|assistant|user)>|<\|im_(?:start|end)\|>"),
+        (("[inst", "[/inst", "[system", "[/system"), r"\[/?(?:inst|system)\]"),
+        (("###",), r"###\s*(?:system|instruction)"),
+        (
+            ("judge", "evaluator", "grader", "rater", "reviewer"),
+            rf"(?:as (?:an?|the) (?:impartial )?|you are (?:now )?(?:an?|the) |dear |attention[,:]? )(?:\w+ )?{_JUDGE}\b"
+            rf"|note to (?:the )?{_JUDGE}",
+        ),
+        (("note to",), r"note to (?:the )?(?:model|ai|llm|assistant)\b"),
+        (
+            ("this row", "this answer", "this response", "this completion", "this example"),
+            r"this (?:row|answer|response|completion|example) (?:is|deserves|should (?:get|receive|be (?:rated|scored)))"
+            r".{0,30}(?:perfect|flawless|1\.0|full|highest|maximum|best)",
+        ),
+        (
+            ("new instruction", "system prompt:", "override"),
+            r"new instructions?:|system prompt:|override (?:the )?(?:rubric|instruction|score)",
+        ),
+        (("do not",), r"do not (?:report|list) (?:any )?issues"),
+    )
+]
+
+_BY_NEEDLE = tuple(
+    (needle, tuple(pattern for needles, pattern in _ADDRESSES if needle in needles))
+    for needle in dict.fromkeys(needle for needles, _ in _ADDRESSES for needle in needles)
 )
 
 
@@ -158,7 +191,11 @@ def is_degenerate(completion: str) -> bool:
 
 def is_suspicious(*texts: str) -> bool:
     """Whether the row speaks to its judge: its score must not be believed without a person."""
-    return any(_ADDRESSES_THE_JUDGE.search(text) for text in texts)
+    low = "\n".join(texts).lower()
+    for needle, patterns in _BY_NEEDLE:  # a plain loop: this runs for every row of a million
+        if needle in low and any(pattern.search(low) for pattern in patterns):
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

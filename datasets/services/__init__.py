@@ -4,6 +4,7 @@ from datasets.services.checks import apply_fix, open_findings, start_checks, und
 from datasets.services.imports import (
     archive_dataset,
     create_dataset,
+    discard_import,
     preview,
     rename_dataset,
     set_mapping,
@@ -39,6 +40,7 @@ __all__ = [
     "bad_rows_csv",
     "blockers",
     "create_dataset",
+    "discard_import",
     "edit_example",
     "export",
     "export_lines",

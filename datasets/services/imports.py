@@ -374,3 +374,15 @@ def close_import(*, import_: Import, state: ImportState, error: str, counts: Cou
             finished_at=timezone.now(),
         )
     clear_staged(import_=import_)
+
+
+def discard_import(*, actor: User | None, import_: Import) -> None:
+    """Take away a draft or failed import; its file stays in the store. Raises NothingToDo once rows came of it."""
+    check_can_change(import_.dataset)
+    if import_.state in (ImportState.RUNNING, ImportState.DONE):
+        raise NothingToDo("This import is under way or finished, so it stays on the record.")
+    with transaction.atomic():
+        audit.record(actor=actor, team=import_.dataset.team, verb="import.discarded", target=import_)
+        Import.objects.filter(pk=import_.pk).exclude(
+            state__in=[ImportState.RUNNING, ImportState.DONE]
+        ).delete()

@@ -1,0 +1,214 @@
+"""What people fill in while preparing data. Shares are per cent here; recipes keep exact fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from django import forms
+
+from datasets.domain.formats import ColumnMapping, Layout
+from datasets.domain.splitting import Strategy
+from datasets.importing import ENCODINGS
+from datasets.models import Content, Example
+from decisions.models import UseCase
+from foundation.teams.errors import BadInput
+from foundation.teams.presses import new_press
+
+
+class PressForm(forms.Form):
+    """A form whose second press makes nothing new."""
+
+    press = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["initial"] = {"press": new_press(), **(kwargs.get("initial") or {})}
+        super().__init__(*args, **kwargs)
+
+    def refuse(self, error: BadInput) -> None:
+        """Put a service's sentence at its field, or at the top."""
+        self.add_error(error.field if error.field in self.fields else None, str(error))
+
+
+class DatasetForm(PressForm):
+    """A name, and what it is for."""
+
+    name = forms.CharField(max_length=200, help_text="For example: Support tickets, spring export.")
+    use_case = forms.ModelChoiceField(
+        UseCase.objects.none(), label="Use case", help_text="The rows will be checked and split for its task."
+    )
+    description = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Where the rows come from, who collected them, what is missing. It goes into every version.",
+    )
+
+    def __init__(self, *args: Any, use_cases: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if use_cases is None:
+            del self.fields["use_case"]
+        else:
+            self.fields["use_case"].queryset = use_cases  # type: ignore[attr-defined]
+
+
+PARTS = {
+    "messages": ("Chat messages", "A list of messages with roles. Then prompt and answer come from it."),
+    "prompt": ("Prompt, or text to classify", ""),
+    "completion": ("Answer", "Leave empty when the label is the answer."),
+    "label": ("Label", "The class of a row. Splits keep its shares."),
+    "context": ("Context", "Joined to the prompt after a blank line."),
+    "system": ("System prompt", ""),
+    "group": ("Group", "A customer or thread: its rows never stand in two splits."),
+    "at": ("Time", "When it happened, for splits by time."),
+}
+FIRST_PARTS = ("messages", "prompt", "completion", "label")
+
+
+class MappingForm(forms.Form):
+    """Which column plays which part, and how strict to be."""
+
+    encoding = forms.ChoiceField(choices=list(ENCODINGS.items()), required=False)
+    skip_bad_rows = forms.BooleanField(
+        required=False,
+        label="Skip bad rows",
+        help_text="Without this tick one bad row stops the whole import, and nothing is stored.",
+    )
+    again = forms.BooleanField(required=False, label="Import it again")
+
+    def __init__(self, *args: Any, layout: Layout, repeats: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        columns = [("", "—"), *((name, name) for name in layout.columns)]
+        for name, (label, hint) in PARTS.items():
+            if name == "messages" and layout.format != "jsonl":
+                continue
+            self.fields[name] = forms.ChoiceField(
+                choices=columns, required=False, label=label, help_text=hint
+            )
+        if not repeats:
+            del self.fields["again"]
+
+    @property
+    def first_parts(self) -> list[forms.BoundField]:
+        """The columns nearly every file needs."""
+        return [self[name] for name in FIRST_PARTS if name in self.fields]
+
+    @property
+    def other_parts(self) -> list[forms.BoundField]:
+        """The columns some files have."""
+        return [self[name] for name in PARTS if name not in FIRST_PARTS and name in self.fields]
+
+    @property
+    def mapping(self) -> ColumnMapping:
+        """The columns chosen."""
+        return ColumnMapping.from_json(self.cleaned_data)
+
+    def refuse(self, error: BadInput) -> None:
+        """Put a service's sentence at its field, or at the top."""
+        self.add_error(error.field if error.field in self.fields else None, str(error))
+
+
+class ExampleForm(forms.Form):
+    """The text of one row. `edition` says which state of it the person saw."""
+
+    edition = forms.IntegerField(widget=forms.HiddenInput, min_value=1)
+    system = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}), label="System prompt")
+    prompt = forms.CharField(widget=forms.Textarea(attrs={"rows": 6}), strip=False)
+    completion = forms.CharField(widget=forms.Textarea(attrs={"rows": 6}), strip=False, label="Answer")
+    label = forms.CharField(required=False, max_length=200)
+
+    def __init__(
+        self, *args: Any, is_labelled: bool = False, known: Iterable[str] = (), **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if is_labelled:
+            # The answer of a classification is its label: one field, with the known labels offered.
+            del self.fields["label"]
+            names = list(known)
+            self.fields["completion"].label = "Label"
+            self.fields["completion"].widget = forms.TextInput(
+                attrs={"list": "known-labels", "autocomplete": "off"}
+            )
+            self.known = names
+        if not (kwargs.get("initial") or {}).get("system") and not self.data.get("system"):
+            del self.fields["system"]
+
+    def refuse(self, error: BadInput) -> None:
+        """Put a service's sentence at its field, or at the top."""
+        self.add_error(error.field if error.field in self.fields else None, str(error))
+
+    @classmethod
+    def of(
+        cls, example: Example, *, is_labelled: bool, known: Iterable[str] = (), data: Any = None
+    ) -> ExampleForm:
+        """The form of one row."""
+        content: Content = example.content
+        initial = {
+            "edition": example.edition,
+            "system": content.system,
+            "prompt": content.prompt,
+            "completion": content.completion,
+            "label": example.label,
+        }
+        return cls(data, initial=initial, is_labelled=is_labelled, known=known, prefix=None)
+
+    def changes(self) -> dict[str, Any]:
+        """The arguments of the edit."""
+        given = self.cleaned_data
+        out = {"edition": given["edition"], "prompt": given["prompt"], "completion": given["completion"]}
+        for name in ("label", "system"):
+            if name in self.fields:
+                out[name] = given[name]
+        return out
+
+
+def _percent(value: Decimal) -> Fraction:
+    return Fraction(str(value)) / 100
+
+
+class FreezeForm(PressForm):
+    """How a version is made."""
+
+    train = forms.DecimalField(label="Training, %", min_value=0, max_value=100, decimal_places=2, initial=80)
+    validation = forms.DecimalField(
+        label="Validation, %", min_value=0, max_value=100, decimal_places=2, initial=10
+    )
+    test = forms.DecimalField(label="Test, %", min_value=0, max_value=100, decimal_places=2, initial=10)
+    strategy = forms.ChoiceField(
+        choices=[(s.value, s.label) for s in Strategy], initial=Strategy.STRATIFIED, label="How to split"
+    )
+    size_test_by_power = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Raise the test share by power",
+        help_text="As many test rows as see 75 → 85 % with 80 % power, at most 30 % of all.",
+    )
+    keep_groups = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Keep groups together",
+        help_text="Rows of one customer or thread stay in one split. Near-duplicates always do.",
+    )
+    seed = forms.CharField(
+        max_length=60, help_text="The same rows and seed give the same split on any machine. It is recorded."
+    )
+    notes = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    override_reason = forms.CharField(
+        required=False,
+        label="Reason to freeze all the same",
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="At least 10 characters. It stays on the version for ever.",
+    )
+
+    def __init__(self, *args: Any, needs_reason: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not needs_reason:
+            del self.fields["override_reason"]
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the service. Shares that do not add up are refused there, in its words."""
+        given = dict(self.cleaned_data)
+        given.pop("press", None)
+        shares = tuple(str(_percent(given.pop(name))) for name in ("train", "validation", "test"))
+        return {**given, "ratios": shares}

@@ -1,0 +1,246 @@
+"""What pages of this app share: where something came from, what to do next, charts. Formats, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from django.urls import NoReverseMatch, reverse
+from django.utils.safestring import SafeString
+
+from datasets.domain.power import mcnemar_power, rows_needed
+from datasets.domain.splitting import Strategy
+from datasets.domain.statuses import Split
+from datasets.domain.stats import EDGES
+from datasets.models import Dataset, DatasetVersion, Finding, Look, Review, VersionRow
+from foundation.teams.models import User
+from foundation.ui import charts
+from foundation.ui.formats import grouped
+
+
+def lineage(dataset: Dataset, version: DatasetVersion | None = None) -> list[tuple[str, str, bool]]:
+    """Use case → dataset → version, the last one current."""
+    use_case = dataset.use_case
+    items = [
+        (use_case.name, reverse("decisions:use-case-detail", args=[use_case.pk]), False),
+        (dataset.name, reverse("datasets:dataset-detail", args=[dataset.pk]), version is None),
+    ]
+    if version is not None:
+        items.append(
+            (f"Version {version.number}", reverse("datasets:version-detail", args=[version.pk]), True)
+        )
+    else:
+        items.append(("Version", "", False))
+    return items
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The one next step of a dataset: what and why, the words on the button, where. `post` means press, not go."""
+
+    headline: str
+    action: str = ""
+    url: str = ""
+    post: bool = False
+
+
+def next_of(
+    dataset: Dataset,
+    *,
+    findings: Iterable[Finding],
+    review: Review | None,
+    version: DatasetVersion | None,
+    is_busy: bool,
+    draft_url: str = "",
+) -> Next:
+    """What a person should do now. Reads only what it is given."""
+    pk = dataset.pk
+    if dataset.archived_at is not None:
+        return Next("This dataset is archived.")
+    if is_busy:
+        return Next("Work is under way. This page shows how far it is.")
+    if draft_url:
+        return Next(
+            "A file is staged. Look at its columns, then import it.", "Look at the preview", draft_url
+        )
+    if not dataset.n_active:
+        return Next(
+            "Bring in a file. Nothing shows until you have seen a preview.",
+            "Import a file",
+            reverse("datasets:import-create", args=[pk]),
+        )
+    if dataset.checks is None or not dataset.checks_are_current:
+        words = (
+            "The rows changed since they were checked."
+            if dataset.checks
+            else "The rows were not checked yet."
+        )
+        if version is None or version.created_at < dataset_changed(dataset):
+            return Next(words, "Check the rows", reverse("datasets:dataset-check", args=[pk]), post=True)
+    errors = [f for f in findings if f.severity == "error" and f.standing is None and f.n_fixable]
+    if errors:
+        return Next(
+            f"{errors[0].headline}. Mend it, or leave it on purpose.",
+            "Look at the finding",
+            reverse("datasets:finding-detail", args=[errors[0].pk]),
+        )
+    if review is None or not review.n_total:
+        return Next(
+            "Look at a sample of the rows before you trust them.",
+            "Start the review",
+            reverse("datasets:review-create", args=[pk]),
+            post=True,
+        )
+    if not review.is_finished:
+        return Next(
+            f"{grouped(review.n_left)} of {grouped(review.n_total)} rows of the sample are left to look at.",
+            "Go on reviewing",
+            reverse("datasets:review-detail", args=[review.pk]),
+        )
+    if version is None or not version.is_frozen:
+        return Next(
+            "The rows are checked and reviewed. Freeze them into a version.",
+            "Freeze a version",
+            reverse("datasets:version-create", args=[pk]),
+        )
+    return Next(
+        f"Version {version.number} is frozen: {grouped(version.n_rows)} rows.",
+        f"Open version {version.number}",
+        reverse("datasets:version-detail", args=[version.pk]),
+    )
+
+
+def dataset_changed(dataset: Dataset) -> Any:
+    """When the shown report was made: rows changed after it. Without a report, when the dataset was made."""
+    return dataset.checks.finished_at if dataset.checks else dataset.created_at
+
+
+def lengths_chart(stats: dict[str, Any]) -> SafeString | str:
+    """Prompt and answer lengths over the same bins."""
+    prompt, completion = stats.get("prompt") or {}, stats.get("completion") or {}
+    if not prompt.get("max"):
+        return ""
+    last = max(
+        (i for i, n in enumerate(prompt["histogram"]) if n),
+        default=0,
+    )
+    last = max(last, max((i for i, n in enumerate(completion["histogram"]) if n), default=0))
+    edges = [
+        *EDGES[: last + 1],
+        EDGES[last + 1] if last + 1 < len(EDGES) else max(prompt["max"], completion["max"], 100_000),
+    ]
+    return charts.histogram_pair(
+        charts.HistogramPair(
+            title=f"Half of the prompts have at most {grouped(prompt['median'])} characters",
+            edges=edges,
+            before=prompt["histogram"][: last + 1],
+            after=completion["histogram"][: last + 1],
+            before_name="Prompts",
+            after_name="Answers",
+            unit="characters",
+            x_name="Characters",
+        )
+    )
+
+
+def power_chart(n_test: int) -> SafeString:
+    """Power against the number of test rows, with a mark where this version stands."""
+    needed = rows_needed()
+    top = max(2 * needed, min(n_test, 500), 300)
+    xs = sorted({0, *range(25, top + 1, 25), needed, min(n_test, top)})
+    title = (
+        f"{grouped(n_test)} test rows see 75 → 85 % with {mcnemar_power(n_test):.0%} power"
+        if n_test
+        else "Without test rows nothing can be seen"
+    )
+    return charts.line_with_band(
+        charts.Lines(
+            title=title,
+            series=[charts.Series("Power", [charts.Point(x, mcnemar_power(x)) for x in xs])],
+            unit="share",
+            x_name="Test rows",
+            zero=True,
+            reference=0.8,
+            reference_name="80 %",
+            marks=[charts.Mark(min(n_test, top), "this version")],
+        )
+    )
+
+
+LEAKS = (
+    ("exact", "The same row"),
+    ("loose", "The same but for formatting"),
+    ("near", "Near-duplicates"),
+    ("prompt", "The same prompt"),
+    ("group", "The same group"),
+)
+
+
+def recipe_words(recipe: dict[str, Any]) -> list[tuple[str, str]]:
+    """The recipe of a version as names and words."""
+    if not recipe:
+        return []
+    shares = " / ".join(f"{float(Fraction(share)) * 100:g}" for share in recipe["ratios"])
+    return [
+        ("Seed", recipe["seed"]),
+        ("Split", Strategy(recipe["strategy"]).label),
+        ("Train / validation / test, %", shares),
+        ("Test raised by power", "yes" if recipe["size_test_by_power"] else "no"),
+        ("Groups kept together", "yes" if recipe["keep_groups"] else "no"),
+        ("Near-duplicate from a likeness of", f"{recipe['near_threshold']:g}"),
+        ("Task", recipe["task_kind"]),
+    ]
+
+
+def train_url(version: DatasetVersion) -> str:
+    """Where a training run on this version is begun; empty while it is not frozen or no such page is mounted."""
+    if not version.is_frozen:
+        return ""
+    try:
+        return reverse("training:run-new", args=[version.pk])
+    except NoReverseMatch:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """One label of a version: its rows in each split, and its share of the whole and of the test."""
+
+    label: str
+    whole: int
+    train: int
+    validation: int
+    test: int
+    share: float
+    test_share: float
+
+
+def label_rows(report: dict[str, Any]) -> list[LabelRow]:
+    """The label distribution of the splits against the whole, largest label first."""
+    spread = report.get("distribution") or {}
+    whole = spread.get("whole") or {}
+    parts = {split.value: spread.get(split.value) or {} for split in Split}
+    total, n_test = sum(whole.values()), sum(parts["test"].values())
+    return [
+        LabelRow(
+            label,
+            n,
+            parts["train"].get(label, 0),
+            parts["validation"].get(label, 0),
+            parts["test"].get(label, 0),
+            n / total if total else 0.0,
+            parts["test"].get(label, 0) / n_test if n_test else 0.0,
+        )
+        for label, n in sorted(whole.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def sealed_contents(dataset: Dataset, content_ids: Iterable[int], user: User) -> frozenset[int]:
+    """Which of these contents are test rows of the newest version, and closed to this person. Three queries."""
+    version = DatasetVersion.objects.frozen().filter(dataset=dataset).order_by("-number").only("id").first()
+    if version is None or Look.objects.filter(version=version, by=user).exists():
+        return frozenset()
+    rows = VersionRow.objects.filter(content_id__in=list(content_ids), version=version, split=Split.TEST)
+    return frozenset(rows.values_list("content_id", flat=True))

@@ -1,0 +1,169 @@
+"""Versions: freezing one, its page, its rows, opening the test, taking rows out."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.utils.text import slugify
+from django.views.decorators.http import require_GET, require_POST
+
+from datasets import policies, presenting, services
+from datasets.domain.formats import EXPORTS
+from datasets.domain.gate import size_gate
+from datasets.domain.power import power_sentence, rows_needed
+from datasets.domain.rules import RULES
+from datasets.domain.splitting import Ratios
+from datasets.domain.statuses import Split
+from datasets.errors import Blocked
+from datasets.forms import FreezeForm
+from datasets.models import Dataset, DatasetVersion, VersionRow
+from foundation.teams.errors import BadInput
+from foundation.teams.presses import once
+from foundation.ui import htmx
+
+PAGE = 50
+
+
+def version_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
+    """The form of a new version: what stands in the way, how it is split, what its test will see."""
+    blockers = services.blockers(dataset)
+    number = (dataset.versions.values_list("number", flat=True).first() or 0) + 1
+    form = FreezeForm(
+        request.POST or None,
+        needs_reason=bool(blockers),
+        initial={"seed": f"{slugify(dataset.name)[:50] or 'dataset'}-{number}"},
+    )
+    status = 200
+    if request.method == "POST":
+        if form.is_valid():
+            try:
+                version, _ = once(
+                    user=request.user,
+                    press=form.cleaned_data["press"],
+                    purpose="freeze",
+                    model=DatasetVersion,
+                    make=lambda: services.start_freeze(
+                        actor=request.user, dataset=dataset, **form.arguments()
+                    ),
+                )
+                return htmx.redirect(request, "datasets:version-detail", version.pk)
+            except BadInput as error:
+                form.refuse(error)
+            except Blocked as error:
+                form.add_error("override_reason" if "override_reason" in form.fields else None, str(error))
+        status = 422
+    planned = Ratios().with_test_rows(dataset.n_active, rows_needed()) if dataset.n_active else Ratios()
+    n_test = int(dataset.n_active * planned.test)
+    context = {
+        "dataset": dataset,
+        "lineage": presenting.lineage(dataset),
+        "form": form,
+        "blockers": blockers,
+        "gate": size_gate(dataset.n_active),
+        "number": number,
+        "n_test": n_test,
+        "power": power_sentence(n_test),
+        "can_change": policies.can_change(dataset),
+    }
+    return htmx.render_page(request, "datasets/version_create.html", None, context, status=status)
+
+
+def version_detail(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
+    """The datasheet of one version: split, power, leakage, statistics, recipe, and what was overridden."""
+    dataset = version.dataset
+    report = version.report or {}
+    labels = presenting.label_rows(report)
+    leaks = report.get("leakage") or {}
+    findings = [(RULES[key].title, n) for key, n in (report.get("findings") or {}).items() if key in RULES]
+    recipe = version.recipe or {}
+    context = {
+        "leaks": [(name, leaks.get(key) or {}) for key, name in presenting.LEAKS],
+        "findings": findings,
+        "recipe": presenting.recipe_words(recipe),
+        "train_url": presenting.train_url(version),
+        "version": version,
+        "dataset": dataset,
+        "lineage": presenting.lineage(dataset, version),
+        "job": version.job,
+        "report": report,
+        "parts": [
+            ("train", version.n_train),
+            ("validation", version.n_validation),
+            ("test", version.n_test),
+        ],
+        "labels": labels,
+        "lengths": presenting.lengths_chart(version.stats or {}),
+        "power_chart": presenting.power_chart(version.n_test) if version.is_frozen else "",
+        "formats": list(EXPORTS.values()),
+        "looks": list(version.looks.select_related("by")[:10]),
+        "has_looked": version.is_frozen and services.has_looked(actor=request.user, version=version),
+    }
+    return htmx.render_page(request, "datasets/version_detail.html", None, context)
+
+
+def version_rows(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
+    """The frozen rows of one split; test rows are sealed until opened with a reason."""
+    split = request.GET.get("split", "train")
+    split = split if split in list(Split) else "train"
+    sealed = split == Split.TEST and not services.has_looked(actor=request.user, version=version)
+    after = request.GET.get("after", "")
+    after_position = int(after) if after.isdecimal() and len(after) < 10 else -1
+    found: list[VersionRow] = []
+    if not sealed:
+        rows = VersionRow.objects.filter(version=version, split=split, position__gt=after_position)
+        found = list(rows.select_related("content").order_by("position")[: PAGE + 1])
+    shown = found[:PAGE]
+    context = {
+        "version": version,
+        "dataset": version.dataset,
+        "lineage": presenting.lineage(version.dataset, version),
+        "split": split,
+        "sizes": [("train", version.n_train), ("validation", version.n_validation), ("test", version.n_test)],
+        "rows": shown,
+        "is_sealed": sealed,
+        "next": shown[-1].position if len(found) > PAGE else None,
+    }
+    return htmx.render_page(request, "datasets/version_rows.html", None, context)
+
+
+@require_POST
+def version_open_test(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
+    """Open the sealed test rows for this person; the reason is kept."""
+    services.open_test_rows(actor=request.user, version=version, reason=request.POST.get("reason", ""))
+    htmx.toast(request, "The test rows are open to you. Your reason is on the record.", "warn")
+    return htmx.redirect(request, f"/dataset-versions/{version.pk}/rows/?split=test")
+
+
+@require_GET
+def version_export(
+    request: HttpRequest, version: DatasetVersion, split: str, format: str
+) -> StreamingHttpResponse:
+    """One split as a file, streamed, byte for byte the same each time."""
+    lines = services.export_lines(version=version, split=split, format=format)
+    services.record_export(actor=request.user, version=version, split=split, format=format)
+    response = StreamingHttpResponse(_pieces(lines), content_type="application/octet-stream")
+    name = f"{slugify(version.dataset.name)[:60] or 'dataset'}-v{version.number}-{split}-{format}.jsonl"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _pieces(lines):
+    """Lines joined into pieces of about 64 kB, because a send a line is slow."""
+    waiting, size = [], 0
+    for line in lines:
+        waiting.append(line)
+        size += len(line)
+        if size >= 65536:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+@require_POST
+def version_notes(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
+    """Notes and tags, the only parts that may change."""
+    tags = request.POST.get("tags", "").split(",")
+    services.annotate(actor=request.user, version=version, notes=request.POST.get("notes", ""), tags=tags)
+    htmx.toast(request, "Saved.")
+    return htmx.redirect(request, "datasets:version-detail", version.pk)
