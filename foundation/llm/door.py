@@ -12,9 +12,8 @@ from typing import Any
 
 from django.db import transaction
 
-from foundation.llm import budget, catalogue, connections, slots
+from foundation.llm import adapters, budget, catalogue, connections, slots
 from foundation.llm import cache as answers
-from foundation.llm.adapters import claude, trained_here
 from foundation.llm.adapters.answer import Answer
 from foundation.llm.budget import Ledger
 from foundation.llm.circuits import CIRCUITS
@@ -111,8 +110,8 @@ async def complete(
 
 async def _complete_locally(connection: Connection, request: Request) -> Completion:
     began = time.perf_counter()
-    blob = await in_database(trained_here.find, connection.team_id, request.model)
-    answer = await trained_here.ask(request, blob)
+    blob = await in_database(adapters.trained_here.find, connection.team_id, request.model)
+    answer = await adapters.trained_here.ask(request, blob)
     return Completion(
         text=answer.text,
         stop_reason=answer.stop_reason,
@@ -130,6 +129,9 @@ def _prepare(
     if use_cache and (kept := answers.find(connection.team_id, digest, sample)) is not None:
         return None, kept
     price = catalogue.price(request.model, provider=connection.provider)
+    _ = (
+        adapters.claude
+    )  # loaded here, on the way to the first call: not in the event loop, not in the call's time
     return (
         _Prepared(
             key=connections.key_of(connection),
@@ -213,7 +215,7 @@ async def _one_call(
     """The answer or the failure of one call, booked either way."""
     entry, started = prepared.entry, time.perf_counter()
     try:
-        answer = await claude.ask(
+        answer = await adapters.claude.ask(
             request,
             key=prepared.key,
             base_url=connection.url,

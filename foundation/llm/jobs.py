@@ -12,8 +12,7 @@ from django.utils import timezone
 from foundation.jobs.chores import Chore
 from foundation.jobs.kinds import Kind, Outcome, Wait
 from foundation.jobs.models import Job
-from foundation.llm import budget, connections
-from foundation.llm.adapters import claude
+from foundation.llm import adapters, budget, connections
 from foundation.llm.circuits import CIRCUITS
 from foundation.llm.errors import LLMError
 from foundation.llm.models import CachedAnswer, Connection, Reservation, ReservationState
@@ -62,7 +61,7 @@ def tried(connection: Connection, *, timeout_s: float = TRY_TIMEOUT_S) -> tuple[
     except LLMError as error:
         return False, str(error)
     ok, sentence = asyncio.run(
-        claude.try_key(
+        adapters.claude.try_key(
             key=key,
             base_url=connection.url,
             timeout_s=timeout_s,

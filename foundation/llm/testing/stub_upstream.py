@@ -50,6 +50,7 @@ FAULTS: dict[str, str] = {
     "no-stop-reason": "200 with an answer that never ended",
     "refusal": "200, the model declines",
     "max-tokens": "200, the answer was cut at its limit",
+    "usage": "answers, and says it used rule keys input_tokens and output_tokens",
     "slow": "answers after rule key seconds (2)",
     "drip": "one byte a second",
     "sse-error": "200, then an error event",
@@ -231,6 +232,8 @@ class Stub:
         if fault == "slow":
             await asyncio.sleep(float(rule.get("seconds", 2)))
         reply = message(body, request.body, call, fault)
+        if fault == "usage":
+            reply["usage"] |= {k: rule[k] for k in ("input_tokens", "output_tokens") if k in rule}
         if body.get("stream"):
             await self._events(writer, reply, fault)
             return
