@@ -228,6 +228,7 @@ JOBS_LEASE_S = _number("JOBS_LEASE_S", 15, 2, 600)
 JOBS_DOORBELL = _flag("JOBS_DOORBELL", not TESTING)
 # Modules of further kinds of work, for tests that start real workers.
 JOBS_EXTRA_KINDS = env.list("JOBS_EXTRA_KINDS", default=[]) if _flag("TESTING", TESTING) and not PRODUCTION else []
+CELERY_TASK_ROUTES = beat.ROUTES
 CELERY_BEAT_SCHEDULE = beat.schedule(JOBS_TICK_S)
 
 # --- people --------------------------------------------------------------------------------------------------------

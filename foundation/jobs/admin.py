@@ -29,7 +29,17 @@ class Evidence(admin.ModelAdmin):
 
 @admin.register(Job)
 class JobAdmin(Evidence):
-    list_display = ("title", "team", "kind", "state", "done", "failed", "total", "spent_microusd", "created_at")
+    list_display = (
+        "title",
+        "team",
+        "kind",
+        "state",
+        "done",
+        "failed",
+        "total",
+        "spent_microusd",
+        "created_at",
+    )
     list_filter = ("state", "kind")
     search_fields = ("title", "kind", "error")
     list_select_related = ("team",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from celery.schedules import ParseException, crontab
@@ -12,6 +13,8 @@ from foundation.teams.errors import BadInput
 
 LONGEST = 100
 SHORTEST_INTERVAL_S = 5
+# Celery's parser forgives more than people mean.
+TERM = re.compile(r"(\*|[0-9]{1,2}(-[0-9]{1,2})?|[a-z]{3}(-[a-z]{3})?)(/[0-9]{1,2})?", re.ASCII)
 
 
 def parse(text: str) -> Cron:
@@ -33,6 +36,13 @@ def parse(text: str) -> Cron:
         raise BadInput(
             "Give a day of the month or a day of the week, not both; write * for the other.", field="crontab"
         )
+    for part in parts:
+        if not all(TERM.fullmatch(term) for term in part.split(",")):
+            raise BadInput(
+                f"“{part}” cannot be read in a crontab. Write *, a number, a range as 1-5, a step as */15, or several "
+                "with commas.",
+                field="crontab",
+            )
     try:
         read = crontab(minute=minute, hour=hour, day_of_month=day, month_of_year=month, day_of_week=weekday)
         found = Cron(

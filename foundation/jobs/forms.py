@@ -17,7 +17,9 @@ class ScheduleForm(forms.Form):
 
     name = forms.CharField(max_length=200, help_text="What people see in the list of jobs.")
     kind = forms.ChoiceField(label="What it starts")
-    every = forms.IntegerField(required=False, min_value=1, max_value=10_000, help_text="Leave it empty to use a crontab.")
+    every = forms.IntegerField(
+        required=False, min_value=1, max_value=10_000, help_text="Leave it empty to use a crontab."
+    )
     unit = forms.ChoiceField(choices=UNITS, initial="3600", label="Unit")
     crontab = forms.CharField(
         required=False,
@@ -64,7 +66,7 @@ class ScheduleForm(forms.Form):
         if value in (None, ""):
             return {}
         if not isinstance(value, dict):
-            raise forms.ValidationError("The settings must be a JSON object, as in {\"days\": 7}.")
+            raise forms.ValidationError('The settings must be a JSON object, as in {"days": 7}.')
         return value
 
     def clean(self) -> dict[str, Any]:

@@ -110,4 +110,8 @@ def _money(job: Job) -> str:
     if job.cap_microusd is None and not job.spent_microusd:
         return ""
     spent = formats.usd(job.spent_microusd)
-    return f"{spent} spent" if job.cap_microusd is None else f"{spent} of at most {formats.usd(job.cap_microusd)}"
+    return (
+        f"{spent} spent"
+        if job.cap_microusd is None
+        else f"{spent} of at most {formats.usd(job.cap_microusd)}"
+    )

@@ -25,7 +25,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     object_path("jobs/<int:pk>/resume/", views.job_resume, Job, name="job-resume", read=EDITOR),
     object_path("jobs/<int:pk>/retry/", views.job_retry, Job, name="job-retry", read=EDITOR),
     team_path("t/<slug:team>/schedules/", views.schedule_list, name="schedule-list", write=ADMIN),
-    team_path("t/<slug:team>/schedules/new/", views.schedule_new, name="schedule-new", read=ADMIN, write=ADMIN),
+    team_path(
+        "t/<slug:team>/schedules/new/", views.schedule_new, name="schedule-new", read=ADMIN, write=ADMIN
+    ),
     object_path(
         "schedules/<int:pk>/",
         views.schedule_edit,

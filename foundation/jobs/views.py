@@ -113,7 +113,9 @@ def _act(
     else:
         htmx.toast(request, said(job))
     back = request.POST.get("next", "")
-    safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure()) and back.startswith("/")
+    safe = url_has_allowed_host_and_scheme(
+        back, {request.get_host()}, request.is_secure()
+    ) and back.startswith("/")
     return htmx.redirect(request, back if safe else services.page_of(job))
 
 
@@ -124,7 +126,9 @@ def job_cancel(request: HttpRequest, job: Job) -> HttpResponse:
         request,
         job,
         services.cancel_job,
-        lambda now: "Cancelled. What was done is kept." if now.is_finished else "Cancelling: at most 10 seconds.",
+        lambda now: (
+            "Cancelled. What was done is kept." if now.is_finished else "Cancelling: at most 10 seconds."
+        ),
     )
 
 
@@ -177,7 +181,9 @@ def _schedule_form(
             assert schedule.team is not None
             return htmx.redirect(request, reverse("jobs:schedule-list", args=[schedule.team.slug]))
     status = 422 if form.is_bound else 200
-    return htmx.render_page(request, "jobs/schedule_form.html", None, {"form": form, **context}, status=status)
+    return htmx.render_page(
+        request, "jobs/schedule_form.html", None, {"form": form, **context}, status=status
+    )
 
 
 def schedule_new(request: HttpRequest, team: Team) -> HttpResponse:

@@ -18,10 +18,15 @@ def main() -> None:
         if log:
             with open(log, "a") as out:
                 out.write(f"count {done} {time.time():.3f} {os.getpid()}\n")
-        print(json.dumps({"done": done, "total": to, "step": f"epoch {done}", "data": {"last": done}}), flush=True)
+        print(
+            json.dumps({"done": done, "total": to, "step": f"epoch {done}", "data": {"last": done}}),
+            flush=True,
+        )
         time.sleep(pause_s)
     if end == "error":
-        print("Traceback (most recent call last):\n  …\nValueError: the loss is not a number", file=sys.stderr)
+        print(
+            "Traceback (most recent call last):\n  …\nValueError: the loss is not a number", file=sys.stderr
+        )
         sys.exit(3)
     if end == "killed":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -180,4 +180,6 @@ def _reach(given: dict[str, Any]) -> dict[str, str]:
     user = quote(given["USER"] or "", safe="")
     password = f":{quote(given['PASSWORD'], safe='')}" if given["PASSWORD"] else ""
     port = f":{given['PORT']}" if given["PORT"] else ""
-    return {"DATABASE_URL": f"postgres://{user}{password}@{quote(given['HOST'] or '', safe='')}{port}/{given['NAME']}"}
+    return {
+        "DATABASE_URL": f"postgres://{user}{password}@{quote(given['HOST'] or '', safe='')}{port}/{given['NAME']}"
+    }

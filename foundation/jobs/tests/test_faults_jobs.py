@@ -85,11 +85,17 @@ def settled(job: Job) -> int:
 def finished(job: Job, portal: Portal, seconds: float = 120) -> Job:
     """The job once it has ended and is settled."""
     try:
-        until(lambda: Job.objects.filter(pk=job.pk, settled_at__isnull=False).exists(), seconds, "the end of a job")
+        until(
+            lambda: Job.objects.filter(pk=job.pk, settled_at__isnull=False).exists(),
+            seconds,
+            "the end of a job",
+        )
     except AssertionError as error:
         row = Job.objects.get(pk=job.pk)
         items = Counter(Shard.objects.filter(job=job).values_list("state", flat=True))
-        raise AssertionError(f"{error}: {row.state} {row.settled}/{row.total} {items}\n{portal.words()}") from None
+        raise AssertionError(
+            f"{error}: {row.state} {row.settled}/{row.total} {items}\n{portal.words()}"
+        ) from None
     return Job.objects.get(pk=job.pk)
 
 
@@ -249,5 +255,7 @@ def test_a_doorbell_brings_the_work_without_any_clock(begin, portal):
 
 def test_worker_and_clock_are_seen(begin, portal):
     until(lambda: WorkerSeen.objects.filter(role="beat").exists(), 20, "the clock")
-    worker = until(lambda: WorkerSeen.objects.filter(role="worker").order_by("-seen_at").first(), 20, "the worker")
+    worker = until(
+        lambda: WorkerSeen.objects.filter(role="worker").order_by("-seen_at").first(), 20, "the worker"
+    )
     assert worker.queues == "default, remote, training"

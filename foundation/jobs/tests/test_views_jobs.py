@@ -79,7 +79,9 @@ def test_the_page_of_a_running_job_polls_and_of_a_finished_one_does_not(client_f
 def test_the_polled_part_holds_no_button_and_speaks_every_fifth_time(client_for, editor, job):
     client = client_for(editor)
     url = reverse("jobs:job-progress", args=[job.pk])
-    answers = [client.get(url, {"n": n}, headers={"HX-Request": "true"}).content.decode() for n in range(1, 11)]
+    answers = [
+        client.get(url, {"n": n}, headers={"HX-Request": "true"}).content.decode() for n in range(1, 11)
+    ]
     assert all("<button" not in answer and "hx-get" in answer for answer in answers)
     assert ["hx-swap-oob" in answer for answer in answers] == [False] * 4 + [True] + [False] * 4 + [True]
     assert "?n=2" in answers[0]
