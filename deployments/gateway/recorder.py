@@ -328,6 +328,7 @@ class Recorder:
                     self._keep_waiting()
         except Away as reason:
             self._gone(reason)
+            return False
         return found
 
     def _keep_waiting(self) -> None:
