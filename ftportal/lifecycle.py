@@ -268,13 +268,13 @@ def choose(course: Course) -> Found | Waiting:
 
 
 def claim(course: Course) -> Found | Waiting:
-    """The best candidate against its strongest baseline on sealed test rows: a counted look."""
+    """The best candidate against the others on sealed test rows: a counted look."""
     version = course.row(DatasetVersion, "version")
     comparison = (
         Comparison.objects.of(course.team).filter(version=version, is_claim=True).exclude(state="failed").order_by("id").first()
     )
     if comparison is None:
-        best = evaluations.best_candidates(version.dataset.use_case, version)
+        best = [found.candidate for found in evaluations.best_candidates(version=version)]
         comparison = evaluations.start_claim(
             actor=course.actor,
             version=version,

@@ -66,12 +66,18 @@ class Command(BaseCommand):
                 ),
             )
             celery = ("-m", "celery", "-A", "ftportal", "--quiet")
+            quiet = ("--without-gossip", "--without-mingle", "-l", "warning")
             processes.start(
                 "worker",
                 launcher.python(
-                    *celery, "worker", "-l", "warning", "-c", str(options["workers"]), "-Q", "default,training,remote",
-                    *("--without-gossip", "--without-mingle", "-n", "portal@%h"),
+                    *(*celery, "worker", *quiet, "-n", "portal@%h"),
+                    *("-c", str(options["workers"]), "-Q", "default,remote"),
                 ),
+            )
+            # A training takes minutes: in a worker of its own it keeps nobody else waiting.
+            processes.start(
+                "trainer",
+                launcher.python(*celery, "worker", *quiet, "-n", "training@%h", "-c", "1", "-Q", "training"),
             )
             processes.start(
                 "beat",
@@ -86,7 +92,7 @@ class Command(BaseCommand):
                     f"The {ended} process ended by itself, so everything was stopped; see {processes.logs / (ended + '.log')}.", 1
                 )
         finally:
-            processes.stop((("beat",), ("worker", "web"), ("queue",)))
+            processes.stop((("beat",), ("worker", "trainer", "web"), ("queue",)))
             if queue:
                 queue.remove_socket()
             held.close()
