@@ -1,6 +1,5 @@
 """T30: names are text. Eighty nasty ones go in and come out; none reaches the disk or a header unharmed."""
 
-# ruff: noqa: E501
 import pytest
 from django.urls import reverse
 
