@@ -54,7 +54,10 @@ class InvitationForm(PressForm):
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
     )
     role = forms.TypedChoiceField(
-        coerce=lambda value: Role(int(value)), choices=ROLES, initial=Role.EDITOR.value
+        coerce=lambda value: Role(int(value)),
+        choices=ROLES,
+        initial=Role.EDITOR.value,
+        widget=forms.RadioSelect,
     )
 
 

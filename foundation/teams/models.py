@@ -212,6 +212,11 @@ class AuditEvent(models.Model):
     def __str__(self) -> str:
         return f"{self.verb} {self.target_type} {self.target_id}".strip()
 
+    @property
+    def target_noun(self) -> str:
+        """The kind of row in one word, as in "dataset"."""
+        return self.target_type.rpartition(".")[2]
+
 
 class AuditSeal(TeamOwned):
     """One batch of sealed events: a second place that knows how long the chain is and how it ends."""
