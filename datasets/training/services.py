@@ -134,8 +134,11 @@ def retry(*, actor: User | None, run: TrainingRun) -> TrainingRun:
 
 
 def mark_running(run_id: int) -> None:
-    """Note that the child has begun. Doing it twice changes nothing."""
-    TrainingRun.objects.filter(pk=run_id, state=RunState.QUEUED).update(state=RunState.RUNNING)
+    """Note that the child has begun, the first time or after its job was tried again. Twice changes nothing."""
+    again = [RunState.QUEUED, RunState.FAILED]
+    TrainingRun.objects.filter(pk=run_id, state__in=again).update(
+        state=RunState.RUNNING, error="", finished_at=None
+    )
 
 
 def keep_result(*, run_id: int, artefact: Blob, metrics: Mapping[str, Any], seconds: float) -> None:

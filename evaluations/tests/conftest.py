@@ -48,7 +48,9 @@ def use_case(team, editor):
 def make_version(team, use_case):
     """A frozen version: make_version(train=120, validation=60, test=60)."""
 
-    def make(*, train=120, validation=60, test=60, labels=None, task_kind="classify", answer=None, text=text_of):
+    def make(
+        *, train=120, validation=60, test=60, labels=None, task_kind="classify", answer=None, text=text_of
+    ):
         labels = sorted(WORDS) if labels is None else labels
         number = DatasetVersion.objects.filter(dataset__use_case=use_case).count() + 1
         dataset, _ = Dataset.objects.get_or_create(team=team, use_case=use_case, name="Support tickets")

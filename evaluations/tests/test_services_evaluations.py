@@ -89,7 +89,9 @@ def test_test_rows_need_a_reason_and_every_claim_is_counted(editor, version, flo
     with pytest.raises(BadInput, match="at least two"):
         services.start_claim(actor=editor, version=version, candidates=floors[:1], reason="Ready to ship it.")
     first = services.start_claim(actor=editor, version=version, candidates=floors, reason="Ready to ship it.")
-    second = services.start_claim(actor=editor, version=version, candidates=floors, reason="Ready to ship it.")
+    second = services.start_claim(
+        actor=editor, version=version, candidates=floors, reason="Ready to ship it."
+    )
     assert (first.look_number, second.look_number) == (1, 2)
     assert TestLook.objects.filter(version=version, kind="claim").count() == 2
     assert services.claims_of(version) == 2
@@ -189,7 +191,9 @@ def test_tasks_of_a_multi_task_set_are_told_apart(editor, use_case, make_version
     # S62: the prefix of a multi-task row names its task
     from evaluations.tests.conftest import text_of
 
-    version = make_version(text=lambda label, i: f"[TASK: {'even' if i % 2 else 'odd'}]\n\n{text_of(label, i)}")
+    version = make_version(
+        text=lambda label, i: f"[TASK: {'even' if i % 2 else 'odd'}]\n\n{text_of(label, i)}"
+    )
     nearest = services.ensure_baselines(actor=editor, use_case=use_case, version=version)[1]
     evaluation = services.start_evaluation(actor=editor, version=version, candidate=nearest)
     idle()

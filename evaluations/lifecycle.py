@@ -1,0 +1,87 @@
+"""The Evaluate stage of every use case, answered in bulk."""
+
+from __future__ import annotations
+
+from django.db.models import Max, Q
+from django.urls import reverse
+
+from datasets.domain.statuses import VersionState
+from datasets.models import DatasetVersion
+from decisions.lifecycle import Stage, StageState
+from decisions.models import UseCase
+from evaluations.domain.statuses import ComparisonState, EvaluationState
+from evaluations.models import Comparison, Evaluation
+from foundation.ui.formats import percent
+
+
+def states(use_cases: list[UseCase]) -> dict[int, StageState]:
+    """How evaluating stands, by use case id. Five small queries, however many use cases."""
+    ids = [u.pk for u in use_cases]
+    compared = {
+        row["use_case"]: row
+        for row in Comparison.objects.filter(use_case__in=ids)
+        .values("use_case")
+        .annotate(last=Max("pk"), done=Max("pk", filter=Q(state=ComparisonState.DONE)))
+    }
+    newest = Evaluation.objects.filter(use_case__in=ids).values("use_case").annotate(last=Max("pk"))
+    evaluated = {row["use_case"]: row["last"] for row in newest}
+    wanted = {pk for row in compared.values() for pk in (row["last"], row["done"]) if pk}
+    comparisons = {c.pk: c for c in Comparison.objects.filter(pk__in=wanted).defer("result")}
+    evaluations = {
+        e.pk: e
+        for e in Evaluation.objects.filter(pk__in=evaluated.values()).defer("aggregates", "row_ids", "plan")
+    }
+    versions = dict(
+        DatasetVersion.objects.filter(dataset__use_case__in=ids, state=VersionState.FROZEN)
+        .values("dataset__use_case")
+        .annotate(last=Max("pk"))
+        .values_list("dataset__use_case", "last")
+    )
+    found = {}
+    for u in use_cases:
+        row = compared.get(u.pk)
+        found[u.pk] = _state(
+            comparisons.get(row["done"]) if row and row["done"] else None,
+            comparisons.get(row["last"]) if row else None,
+            evaluations.get(evaluated.get(u.pk, 0)),
+            versions.get(u.pk),
+        )
+    return found
+
+
+def _state(
+    decided: Comparison | None, last: Comparison | None, evaluation: Evaluation | None, version_id: int | None
+) -> StageState:
+    new = reverse("evaluations:evaluation-new", args=[version_id]) if version_id else ""
+    if last is not None and last.state == ComparisonState.WAITING:
+        return StageState(
+            "now", "Candidates are answering", url=reverse("evaluations:comparison-detail", args=[last.pk])
+        )
+    if evaluation is not None and evaluation.state == EvaluationState.RUNNING:
+        page = reverse("evaluations:evaluation-detail", args=[evaluation.pk])
+        return StageState("now", "A candidate is answering", url=page)
+    if decided is not None:
+        page = reverse("evaluations:comparison-detail", args=[decided.pk])
+        where = (
+            f"on test rows, look {decided.look_number}" if decided.is_claim else f"on {decided.split} rows"
+        )
+        text = f"{decided.verdict.capitalize()} {where}"
+        if version_id and decided.version_id < version_id:
+            return StageState(
+                "next", f"{text}, of an older version", url=new, action="Evaluate the new version"
+            )
+        if not decided.is_claim and decided.verdict == "better":
+            return StageState("next", f"{text}; not claimed yet", url=page, action="See the comparison")
+        return StageState("warn" if decided.verdict == "worse" else "done", text, url=page)
+    if evaluation is not None:
+        page = reverse("evaluations:evaluation-detail", args=[evaluation.pk])
+        if evaluation.state != EvaluationState.DONE:
+            return StageState("warn", f"An evaluation was {evaluation.state}", url=page, action="See why")
+        text = f"{percent(evaluation.score, 1)} of {evaluation.n_scored:,} rows; nothing to compare it with"
+        return StageState("next", text, url=new or page, action="Evaluate another")
+    if version_id is None:
+        return StageState("later", "Needs a frozen version", blocker="Freeze a dataset version first.")
+    return StageState("next", "Nothing evaluated yet", url=new, action="Evaluate candidates")
+
+
+STAGE = Stage("evaluate", "Evaluate", states)
