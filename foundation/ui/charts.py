@@ -210,7 +210,9 @@ def _legend(entries: Sequence[tuple[str, str, str]]) -> SafeString | None:
 
     def swatch(series: str, shape: str) -> SafeString:
         if shape in ("box", "area"):
-            inner = el("rect", x=2, y=0, width=14, height=10, cls="fill area" if shape == "area" else "fill", rx=2)
+            inner = el(
+                "rect", x=2, y=0, width=14, height=10, cls="fill area" if shape == "area" else "fill", rx=2
+            )
         else:
             inner = el("path", d="M1 5H17", cls=f"line stroke{' dash' if shape == 'dash' else ''}")
         return el("svg", inner, viewBox="0 0 18 10", cls=f"plot {series}", aria_hidden="true")
@@ -294,7 +296,9 @@ def bars_with_intervals(chart: Bars) -> SafeString:
     parts: list[SafeString] = []
     for tick in axis.ticks:
         share = axis.share(tick)
-        parts.append(el("line", x1=_pc(share), x2=_pc(share), y1="0", y2=height, cls="axis" if tick == 0 else "grid"))
+        parts.append(
+            el("line", x1=_pc(share), x2=_pc(share), y1="0", y2=height, cls="axis" if tick == 0 else "grid")
+        )
         anchor = {0.0: None, 1.0: "end"}.get(share, "mid")
         parts.append(el("text", axis.label(tick), x=_pc(share), y=height, dy="16", cls=anchor))
     if (level := finite(chart.reference)) is not None:
@@ -319,7 +323,13 @@ def _bar(bar: Bar, said: str, top: int, axis: Axis, *, is_long: bool) -> SafeStr
     drawn: list[SafeString] = [
         el("title", f"{bar.name}: {said}" + (f". {bar.note}" if bar.note else "")),
         el("rect", x="0", y=top + 2, width="100%", height=BAR_ROW - 4 + line - top - 16, cls="hit"),
-        el("text", bar.name if len(bar.name) <= 40 else bar.name[:39] + "…", x="0", y=top + 16, cls="strong over"),
+        el(
+            "text",
+            bar.name if len(bar.name) <= 40 else bar.name[:39] + "…",
+            x="0",
+            y=top + 16,
+            cls="strong over",
+        ),
         el("text", said, x="100%", y=line, cls="end over"),
     ]
     if value is not None:

@@ -10,7 +10,13 @@ import sys
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent, TooManyFilesSent
+from django.core.exceptions import (
+    DisallowedHost,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import TemplateDoesNotExist
@@ -82,7 +88,10 @@ def error_response(request: HttpRequest, status: int, sentence: str = "") -> Htt
 
 def _own_referrer(request: HttpRequest) -> str:
     url = request.headers.get("Referer", "")
-    if not url_has_allowed_host_and_scheme(url, {request.META.get("HTTP_HOST", "")}):
+    try:
+        if not url_has_allowed_host_and_scheme(url, {request.get_host()}):
+            return ""
+    except DisallowedHost:
         return ""
     parts = urlsplit(url)
     path = parts.path + (f"?{parts.query}" if parts.query else "")

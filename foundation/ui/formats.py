@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
 
 MINUS = "\u2212"
@@ -12,11 +11,11 @@ Number = int | float
 
 
 def is_number(value: object) -> bool:
-    """Whether the value can be written as a finite number."""
+    """Whether the value can be written as a finite number (also after scaling it to percent)."""
     if isinstance(value, bool) or value is None:
         return False
     try:
-        return math.isfinite(float(value))  # type: ignore[arg-type]
+        return abs(float(value)) <= 1e300  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return False
 

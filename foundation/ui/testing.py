@@ -60,7 +60,9 @@ def page_as(chromium: Any, live_server: Any) -> Iterator[Callable[..., Any]]:
 
     contexts = []
 
-    def sign_in(user: Any = None, *, theme: str = "system", width: int = 1280, js: bool = True, **more: Any) -> Any:
+    def sign_in(
+        user: Any = None, *, theme: str = "system", width: int = 1280, js: bool = True, **more: Any
+    ) -> Any:
         context = chromium.new_context(
             base_url=live_server.url,
             viewport={"width": width, "height": 900},
@@ -77,7 +79,9 @@ def page_as(chromium: Any, live_server: Any) -> Iterator[Callable[..., Any]]:
             cookies.append((settings.SESSION_COOKIE_NAME, client.cookies[settings.SESSION_COOKIE_NAME].value))
         if theme != "system":
             cookies.append(("theme", theme))
-        context.add_cookies([{"name": name, "value": value, "url": live_server.url} for name, value in cookies])
+        context.add_cookies(
+            [{"name": name, "value": value, "url": live_server.url} for name, value in cookies]
+        )
         context.add_init_script(WATCH)
         page = context.new_page()
         page.problems = []
@@ -108,7 +112,10 @@ def assert_accessible(page: Any) -> None:
     found = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}}).response["violations"]
     words = [
         f"{rule['id']} ({rule['impact']}): {rule['help']}\n    "
-        + "\n    ".join(f"{node['html'][:160]}  {node['any'][0]['message'] if node['any'] else ''}" for node in rule["nodes"][:4])
+        + "\n    ".join(
+            f"{node['html'][:160]}  {node['any'][0]['message'] if node['any'] else ''}"
+            for node in rule["nodes"][:4]
+        )
         for rule in found
     ]
     assert not found, f"{page.url}\n" + "\n".join(words)
