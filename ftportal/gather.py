@@ -27,7 +27,15 @@ NAVIGATION = [
     NavItem("Use cases", "decisions:use-case-list", icon="usecase", order=10, matches=("decisions:",)),
     NavItem("Datasets", "datasets:dataset-list", icon="data", order=20, matches=("datasets:",)),
     NavItem("Jobs", "jobs:job-list", icon="jobs", order=70, matches=("jobs:",)),
-    NavItem("Inbox", "teams:inbox", icon="inbox", order=80, needs_team=False, badge=unread, matches=("teams:inbox", "teams:notice")),
+    NavItem(
+        "Inbox",
+        "teams:inbox",
+        icon="inbox",
+        order=80,
+        needs_team=False,
+        badge=unread,
+        matches=("teams:inbox", "teams:notice"),
+    ),
     NavItem("Settings", "teams:settings", icon="settings", order=90, matches=("teams:", "llm:")),
 ]
 KINDS = [*llm_jobs.KINDS, *datasets_jobs.KINDS, *training_jobs.KINDS, *evaluations_jobs.KINDS, *roof_jobs.KINDS]
