@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from foundation.llm.errors import LLMError, NotPermitted, SpendLimitReached, WrongKey
+from foundation.llm.errors import LLMError, SpendLimitReached, WrongKey
 
 # A wrong key and a spend limit are facts about the key, not about the call that met them.
 OPENING = (WrongKey, SpendLimitReached)
@@ -38,7 +38,7 @@ class Circuits:
 
     def failed(self, key: str, failure: LLMError) -> None:
         """Note a failure; only refusals of the key itself close its way."""
-        if isinstance(failure, OPENING) and not isinstance(failure, NotPermitted):
+        if isinstance(failure, OPENING):
             self._open[_digest(key)] = (self._clock() + OPEN_S, failure)
 
     def worked(self, key: str) -> None:

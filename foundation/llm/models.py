@@ -149,7 +149,9 @@ class Connection(TeamOwned):
     @property
     def url(self) -> str:
         """The address calls go to: its own, or the environment's."""
-        return settings.ANTHROPIC_BASE_URL if self.from_environment else self.base_url
+        if self.from_environment:
+            return settings.ANTHROPIC_BASE_URL.rstrip("/").removesuffix("/v1")
+        return self.base_url
 
     @property
     def host(self) -> str:

@@ -41,9 +41,9 @@ def offences(tree):
             called = node.func
             if isinstance(called, ast.Name) and called.id in FORBIDDEN_CALLS:
                 yield f"{called.id}()"
-            if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
-                if (called.value.id, called.attr) in LOADERS:
-                    yield f"{called.value.id}.{called.attr}()"
+            owner = getattr(getattr(called, "value", None), "id", "")
+            if (owner, getattr(called, "attr", "")) in LOADERS:
+                yield f"{owner}.{called.attr}()"
             if any(k.arg == "allow_pickle" and getattr(k.value, "value", True) for k in node.keywords):
                 yield "allow_pickle"
 

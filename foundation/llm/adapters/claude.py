@@ -8,6 +8,8 @@ import hashlib
 import logging
 import socket
 import weakref
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -198,7 +200,8 @@ async def _tried(client: anthropic.AsyncAnthropic, timeout_s: float) -> tuple[bo
 
 
 def _answer(reply: Any, recorded: dict[str, Any]) -> Answer:
-    text = "".join(block.text or "" for block in reply.content if block.type == "text")
+    # What a model writes goes into tables: PostgreSQL takes no NUL, nobody half a surrogate pair.
+    text = "".join(block.text or "" for block in reply.content if block.type == "text").replace("\x00", "")
     if reply.stop_reason is None:
         raise ValueError("no stop reason")
     usage = reply.usage
@@ -206,7 +209,7 @@ def _answer(reply: Any, recorded: dict[str, Any]) -> Answer:
     write_1h = (getattr(by_ttl, "ephemeral_1h_input_tokens", 0) or 0) if by_ttl else 0
     written = usage.cache_creation_input_tokens or 0
     return Answer(
-        text=text,
+        text=_encodable(text),
         stop_reason=str(reply.stop_reason),
         usage=Usage(
             input_tokens=int(usage.input_tokens),
@@ -285,7 +288,9 @@ def _of_status(error: anthropic.APIStatusError, model: str) -> errors.LLMError:
         status_code=status,
         error_code=code,
         request_id=str(error.request_id or ""),
-        retryable=cls is not errors.SpendLimitReached and is_retryable_status(status, code),
+        retryable=cls is not errors.SpendLimitReached
+        and is_retryable_status(status, code)
+        and error.response.headers.get("x-should-retry", "").lower() != "false",
     )
 
 
@@ -309,7 +314,11 @@ def _retry_after_s(headers: Any) -> float | None:
             continue
         if value == value and value >= 0:
             return value * unit
-    return None
+    try:
+        at = parsedate_to_datetime(headers.get("retry-after", ""))
+        return max(0.0, (at - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
 
 
 def _encodable(text: str) -> str:

@@ -19,6 +19,9 @@ _GIVEN = re.compile(
     r"<(answer|output|response|candidate|actual|actual_output|prediction|completion)[^>]*>(.*?)</\1>",
     re.S | re.I,
 )
+_TEXT = r"\"((?:[^\"\\]|\\.)*)\""
+_EXPECTED_JSON = re.compile(r"\"(?:expected[^\"]*|reference[^\"]*|gold|ground truth)\"\s*:\s*" + _TEXT)
+_GIVEN_JSON = re.compile(r"\"(?:answer[^\"]*|output|response|prediction)\"\s*:\s*" + _TEXT)
 _ROW_IDS = re.compile(
     r"<(?:row|example|item|record)\b[^>]*?\b(?:id|number|n|index)=\"?([\w-]+)\"?|\"(?:id|row|index)\"\s*:\s*\"?([\w-]+)\"?"
 )
@@ -142,6 +145,9 @@ def judged(prompt: str, name: str) -> float:
     expected, given = _EXPECTED.findall(prompt), _GIVEN.findall(prompt)
     if expected and given:
         return likeness(expected[-1][1], given[-1][1])
+    expected, given = _EXPECTED_JSON.findall(prompt), _GIVEN_JSON.findall(prompt)
+    if expected and given:
+        return likeness(expected[-1], given[-1])
     shown = prompt[-400:]
     guess = _JUDGED_HIGH + 0.5 * (chance(name, shown) - 0.5)
     if len(words(shown)) < 3:

@@ -6,6 +6,8 @@ import asyncio
 import json
 import pickle
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx2
 import pytest
@@ -200,6 +202,41 @@ def test_t11_a_retry_after_of_a_day_is_not_obeyed(team, ledger):
         with pytest.raises(errors.RateLimited):
             ask(make_connection(team, stub.url), REQUEST, ledger=ledger)
         assert stub.calls == 1 and time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("headers", "low", "high"),
+    [
+        ({"retry-after": "2"}, 2, 2.1),
+        ({"retry-after-ms": "1500"}, 1.5, 1.6),
+        ({"retry-after": format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)}, 20, 106),
+        ({"retry-after": "soon"}, 0, 0.5),
+        ({"retry-after": "nan"}, 0, 0.5),
+        ({"retry-after": "-5"}, 0, 0.5),
+        ({}, 0, 0.5),
+    ],
+)
+def test_t11_every_spelling_of_retry_after(connection, ledger, headers, low, high):
+    waits = []
+
+    async def note(seconds):
+        waits.append(seconds)
+
+    ask(connection, REQUEST, ledger=ledger, transport=transport(failing(429, **headers), reply()), sleep=note)
+    assert len(waits) == 1 and low <= waits[0] <= high
+
+
+def test_a_provider_that_says_not_to_retry_is_believed(connection, ledger):
+    wire = transport(failing(500, **{"x-should-retry": "false"}), reply())
+    with pytest.raises(errors.UpstreamFailed):
+        ask(connection, REQUEST, ledger=ledger, transport=wire)
+    assert len(wire.asked) == 1
+
+
+def test_what_no_table_could_keep_is_taken_out_of_an_answer(connection, ledger):
+    body = json.dumps(reply(content=[{"type": "text", "text": "a\x00b"}])).encode()
+    wire = transport(lambda: httpx2.Response(200, content=body, headers={"content-type": "application/json"}))
+    assert ask(connection, REQUEST, ledger=ledger, transport=wire).text == "ab"
 
 
 def test_nobody_at_the_address_is_unreachable_and_free(team, ledger):

@@ -146,6 +146,18 @@ def test_rows_judged_together_keep_their_ids():
     assert [r["id"] for r in rows] == [7, 9] and all(1 <= r["score"] <= 5 for r in rows)
 
 
+def test_a_judge_reads_rows_given_as_json_too():
+    row = {"type": "object", "properties": {"row": {"type": "string"}, "accuracy": {"type": "number"}}}
+    schema = {"type": "object", "properties": {"verdicts": {"type": "array", "items": row}}}
+    rows = [
+        {"row": "a1", "question": "Where?", "expected answer": 'In "B"', "answer to judge": 'in "b"'},
+        {"row": "b2", "question": "Where?", "expected answer": "In the hall", "answer to judge": "No idea"},
+    ]
+    prompt = "\n".join(f"<x9>\n{json.dumps(r)}\n</x9>" for r in rows)
+    verdicts = stub_answers.shaped(schema, prompt, asked=prompt)["verdicts"]
+    assert verdicts == [{"row": "a1", "accuracy": 1.0}, {"row": "b2", "accuracy": 0.0}]
+
+
 def test_rules_strike_when_they_should(stub):
     stub.stub.script = checked_script(
         [
