@@ -14,7 +14,7 @@ from django.utils import timezone
 from decisions import policies, reading
 from decisions.domain import framework, roi
 from decisions.domain.approaches import Approach
-from decisions.domain.costs import RATE_FIELDS
+from decisions.domain.costs import RATE_FIELDS, STANDARD
 from decisions.domain.digest import digest_of
 from decisions.domain.roi import Assumptions
 from decisions.errors import EditedMeanwhile
@@ -268,7 +268,8 @@ def _put(use_case: UseCase, values: Mapping[str, Any]) -> None:
         if name not in EDITABLE:
             raise BadInput(f"A use case has no {name.replace('_', ' ')} to set.", field=name)
         if name in ("name", "description") and isinstance(value, str):
-            value = value.strip()
+            # Browsers send line ends of two characters.
+            value = value.replace("\r\n", "\n").strip()
         if name == "labels":
             value = clean_labels(value)
         if name == "rates":
@@ -323,7 +324,10 @@ def clean_rates(rates: Any) -> dict[str, dict[str, int]]:
                     f"The rate {name!r} of {approach} must be one of {', '.join(RATE_FIELDS)}, in whole micro-dollars.",
                     field="rates",
                 )
-            cleaned.setdefault(str(approach), {})[name] = value
+            standard = STANDARD.get(Approach(approach))
+            # A rate that is the standard one is no difference: equal answers stay equal however they were given.
+            if standard is None or getattr(standard, name) != value:
+                cleaned.setdefault(str(approach), {})[name] = value
     return cleaned
 
 

@@ -160,7 +160,12 @@ class Assumptions:
     def from_mapping(cls, values: Mapping[str, Any]) -> Assumptions:
         """Assumptions from plain values, such as a saved snapshot."""
         plain = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        plain["quality_improvement"] = Fraction(str(plain["quality_improvement"]))
+        try:
+            plain["quality_improvement"] = Fraction(str(plain["quality_improvement"]))
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(
+                f"quality_improvement is a share such as 0.15, it is {plain['quality_improvement']!r}."
+            ) from None
         return cls(**plain)
 
     def as_mapping(self) -> dict[str, Any]:
