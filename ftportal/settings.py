@@ -83,6 +83,8 @@ if PRODUCTION and (not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS):
     raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts this portal answers for, separated by commas.")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 PORTAL_URL = env.str("PORTAL_URL", default="")
+# Where programs reach the gateway; `up` puts it one port above the portal.
+GATEWAY_URL = (env.str("GATEWAY_URL", default="") or f"http://localhost:{_number('PORT', 8000, 1, 65534) + 1}").rstrip("/")
 
 INSTALLED_APPS = [
     "ftportal.apps.RoofConfig",

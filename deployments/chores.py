@@ -1,0 +1,6 @@
+"""What the clock does for shipping, without anybody asking."""
+
+from deployments.services import sweep_text
+from foundation.jobs.chores import Chore
+
+CHORES = [Chore("deployments.sweep_text", "Remove request texts whose time is over", 3_600, sweep_text)]
