@@ -4,8 +4,10 @@ admin."""
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -18,6 +20,17 @@ from foundation.llm.models import ModelEntry, ModelPrice
 
 DATA_FILE = Path(__file__).parent / "catalogue-2026-11-22.json"
 EDITED = "edited"
+OFFERED_FIELDS = frozenset(
+    {
+        "display_name",
+        "line",
+        "lifecycle",
+        "deprecated_at",
+        "retires_at",
+        "context_tokens",
+        "max_output_tokens",
+    }
+)
 
 
 def load(path: Path = DATA_FILE) -> tuple[int, int]:
@@ -62,6 +75,48 @@ def load(path: Path = DATA_FILE) -> tuple[int, int]:
 def load_after_migrate(**kwargs: object) -> None:
     """Seed the catalogue when the tables are there (post_migrate)."""
     load()
+
+
+def note_offered(offered: Iterable[Mapping[str, Any]], *, provider: str = "anthropic") -> int:
+    """How many rows changed by what the provider itself lists. A new model has no price, so it is not asked yet.
+
+    Rows edited by hand stay. Only limits, life and names are taken; prices are nowhere in the provider's list.
+    """
+    changed = 0
+    known = {e.model_id: e for e in ModelEntry.objects.filter(provider=provider)}
+    for said in offered:
+        fields = {k: v for k, v in said.items() if k in OFFERED_FIELDS and _fits(k, v)}
+        model_id = str(said.get("model_id", ""))[:120]
+        row = known.get(model_id)
+        if row is None and model_id:
+            ModelEntry.objects.create(
+                provider=provider,
+                model_id=model_id,
+                rank=900,
+                source="the provider's list",
+                note="Price not known: enter it before use.",
+                **{"display_name": model_id, **fields},
+            )
+            changed += 1
+        elif row is not None and row.source != EDITED:
+            new = {k: v for k, v in fields.items() if str(getattr(row, k)) != str(v)}
+            if new:
+                ModelEntry.objects.filter(pk=row.pk).update(**new)
+                changed += 1
+    return changed
+
+
+def _fits(name: str, value: Any) -> bool:
+    if name in ("deprecated_at", "retires_at"):
+        try:
+            return bool(date.fromisoformat(str(value)))
+        except ValueError:
+            return False
+    if name in ("context_tokens", "max_output_tokens"):
+        return isinstance(value, int) and 0 < value < 2**31
+    if name == "lifecycle":
+        return value in ModelEntry.Lifecycle.values
+    return isinstance(value, str) and len(value) <= (40 if name == "line" else 120)
 
 
 def entry(model: str, *, provider: str = "anthropic") -> ModelEntry | None:

@@ -38,8 +38,8 @@ class TryKey(Kind):
             if connection is None:
                 yield Outcome.failure(item, "The connection was removed.")
                 continue
-            ok, sentence = tried(connection)
-            yield Outcome(item, result={"ok": ok, "sentence": sentence})
+            ok, sentence, offered = tried(connection)
+            yield Outcome(item, result={"ok": ok, "sentence": sentence}, data=offered)
 
     def store(self, job: Job, outcomes: Sequence[Outcome]) -> None:
         """Keep what was found on the connection."""
@@ -47,6 +47,9 @@ class TryKey(Kind):
         for outcome in outcomes:
             if connection is not None and "sentence" in outcome.result:
                 note_try(connection=connection, ok=outcome.result["ok"], sentence=outcome.result["sentence"])
+                if connection.from_environment or connection.host == bound_host(DEFAULT_BASE_URL):
+                    # The catalogue is everybody's: only the provider itself or the operator's word changes it.
+                    catalogue.note_offered(outcome.data or ())
 
     def finish(self, job: Job) -> dict[str, Any] | None:
         """What was found, for the job's own page."""
@@ -54,13 +57,15 @@ class TryKey(Kind):
         return {"sentence": connection.tried_sentence} if connection else None
 
 
-def tried(connection: Connection, *, timeout_s: float = TRY_TIMEOUT_S) -> tuple[bool, str]:
-    """Whether the connection works, and one sentence about what does."""
+def tried(
+    connection: Connection, *, timeout_s: float = TRY_TIMEOUT_S
+) -> tuple[bool, str, Sequence[dict[str, Any]]]:
+    """Whether the connection works, one sentence about what does, and the models it offers."""
     try:
         key = connections.key_of(connection)
     except LLMError as error:
-        return False, str(error)
-    ok, sentence = asyncio.run(
+        return False, str(error), ()
+    found = asyncio.run(
         adapters.claude.try_key(
             key=key,
             base_url=connection.url,
@@ -68,9 +73,9 @@ def tried(connection: Connection, *, timeout_s: float = TRY_TIMEOUT_S) -> tuple[
             public_only=not connection.from_environment and not private_addresses_allowed(),
         )
     )
-    if ok:
+    if found.ok:
         CIRCUITS.worked(key)
-    return ok, sentence
+    return found.ok, found.sentence, found.offered
 
 
 def tidy() -> int:

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import socket
 import weakref
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -147,6 +148,15 @@ async def ask(
     raise failure
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a try found; `offered` holds one dict a model, with fields named as in the catalogue."""
+
+    ok: bool
+    sentence: str
+    offered: tuple[dict[str, Any], ...] = ()
+
+
 async def try_key(
     *,
     key: str,
@@ -154,7 +164,7 @@ async def try_key(
     timeout_s: float,
     public_only: bool = False,
     transport: httpx2.AsyncBaseTransport | None = None,
-) -> tuple[bool, str]:
+) -> Tried:
     """Whether key and address work, and one sentence about what does.
 
     Free of charge: only lists and counts.
@@ -166,23 +176,24 @@ async def try_key(
                 await refuse_private(base_url)
             return await _tried(client, timeout_s)
     except TimeoutError:
-        return False, f"No answer within {timeout_s:.0f} s. Check the address and the network."
+        return Tried(False, f"No answer within {timeout_s:.0f} s. Check the address and the network.")
     except errors.LLMError as error:
-        return False, str(error)
+        return Tried(False, str(error))
     finally:
         await client.close()
 
 
-async def _tried(client: anthropic.AsyncAnthropic, timeout_s: float) -> tuple[bool, str]:
-    listed: list[str] = []
+async def _tried(client: anthropic.AsyncAnthropic, timeout_s: float) -> Tried:
+    offered: tuple[dict[str, Any], ...] = ()
     list_failure: errors.LLMError | None = None
     try:
         page = await client.models.list(limit=100, timeout=timeout_s)
-        listed = [m.id for m in page.data]
+        offered = tuple(_known_of(m) for m in page.data)
     except (anthropic.AnthropicError, httpx2.HTTPError, ValueError, TypeError, AttributeError) as error:
         list_failure = translated(error, model="the list of models")
     if list_failure is not None and not isinstance(list_failure, errors.UnknownModel | errors.BrokenAnswer):
-        return False, str(list_failure)
+        return Tried(False, str(list_failure))
+    listed = [m["model_id"] for m in offered]
     model = TRIED_MODEL if TRIED_MODEL in listed or not listed else listed[0]
     failure: errors.LLMError | None = None
     try:
@@ -192,11 +203,31 @@ async def _tried(client: anthropic.AsyncAnthropic, timeout_s: float) -> tuple[bo
     except (anthropic.AnthropicError, httpx2.HTTPError, ValueError, TypeError, AttributeError) as error:
         failure = translated(error, model=model)
     if failure is None:
-        offered = f"{len(listed)} models are offered" if listed else "the list of models is not"
-        return True, f"The key works: {offered}, {model} counts tokens."
+        said = f"{len(listed)} models are offered" if listed else "the list of models is not"
+        return Tried(True, f"The key works: {said}, {model} counts tokens.", offered)
     if listed:
-        return True, f"The key works for the list of {len(listed)} models; {model} did not answer: {failure}"
-    return False, f"Neither the list of models nor {model} answered: {failure}"
+        sentence = f"The key works for the list of {len(listed)} models; {model} did not answer: {failure}"
+        return Tried(True, sentence, offered)
+    return Tried(False, f"Neither the list of models nor {model} answered: {failure}")
+
+
+def _known_of(model: Any) -> dict[str, Any]:
+    """What the provider says of a model, as plain values; what it does not say is left out."""
+    said = {
+        "model_id": str(model.id),
+        "display_name": getattr(model, "display_name", None),
+        "line": getattr(model, "line", None),
+        "lifecycle": getattr(model, "lifecycle", None),
+        "deprecated_at": _day(getattr(model, "deprecated_at", None)),
+        "retires_at": _day(getattr(model, "retires_at", None)),
+        "context_tokens": getattr(model, "max_input_tokens", None),
+        "max_output_tokens": getattr(model, "max_tokens", None),
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _day(moment: Any) -> str | None:
+    return str(moment)[:10] if moment else None
 
 
 def _answer(reply: Any, recorded: dict[str, Any]) -> Answer:

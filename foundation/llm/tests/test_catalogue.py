@@ -135,6 +135,41 @@ def test_a_newer_list_renews_rows_nobody_edited(tmp_path):
     assert catalogue.load(newer) == (0, 0)
 
 
+def test_the_providers_own_list_renews_life_and_limits_and_never_a_price():
+    ModelEntry.objects.filter(model_id="claude-opus-5").update(source=catalogue.EDITED, display_name="ours")
+    said = [
+        {
+            "model_id": "claude-haiku-5-5",
+            "retires_at": "2027-12-31",
+            "lifecycle": "deprecated",
+            "context_tokens": 900_000,
+        },
+        {"model_id": "claude-opus-5", "display_name": "theirs"},
+        {"model_id": "claude-next-6", "display_name": "Claude Next 6", "lifecycle": "active", "input": 1},
+        {
+            "model_id": "claude-sonnet-5",
+            "retires_at": "soon",
+            "lifecycle": "odd",
+            "context_tokens": -1,
+            "line": "x" * 99,
+        },
+        {"display_name": "nameless"},
+    ]
+    assert catalogue.note_offered(said) == 2
+    haiku = catalogue.entry("claude-haiku-5-5")
+    assert (haiku.retires_at, haiku.lifecycle, haiku.context_tokens) == (
+        date(2027, 12, 31),
+        "deprecated",
+        900_000,
+    )
+    assert catalogue.entry("claude-opus-5").display_name == "ours"
+    assert catalogue.entry("claude-sonnet-5").line == "sonnet"
+    assert catalogue.entry("claude-next-6").display_name == "Claude Next 6"
+    with pytest.raises(NoPrice):
+        catalogue.price("claude-next-6", TODAY)
+    assert catalogue.note_offered(said) == 0
+
+
 def test_every_row_of_the_file_makes_sense():
     data = json.loads(catalogue.DATA_FILE.read_text())
     ids = [(m.get("provider", "anthropic"), m["model_id"]) for m in data["models"]]

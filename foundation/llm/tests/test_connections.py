@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from foundation.jobs.services import run_until_idle
-from foundation.llm import connections, services
+from foundation.llm import catalogue, connections, services
 from foundation.llm.domain.addresses import BadAddress, checked_base_url, is_public
 from foundation.llm.errors import NoConnection
 from foundation.llm.models import Connection
@@ -281,6 +281,18 @@ def test_a_working_key_is_told_in_one_sentence(connection, stub):
         "The key works: 4 models are offered, claude-haiku-5-5 counts tokens."
     )
     assert stub.calls == 0, "nothing was charged"
+
+
+def test_only_the_operators_address_may_speak_for_the_catalogue(team, stub, settings, monkeypatch):
+    heard = []
+    monkeypatch.setattr(catalogue, "note_offered", lambda offered: heard.append(len(list(offered))))
+    try_now(make_connection(team, stub.url))
+    assert heard == []
+    settings.ANTHROPIC_API_KEY, settings.ANTHROPIC_BASE_URL = "sk-ant-env-12345678", stub.url + "/v1/"
+    environment = connections.environment_connection(team)
+    assert environment.url == stub.url
+    try_now(environment)
+    assert heard == [4] and environment.tried_ok
 
 
 def test_a_wrong_key_and_a_dead_address_are_told(team, stub):
