@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from foundation.jobs import schedules, services
 from foundation.jobs.models import Job, Schedule, ScheduleSlot, Shard, WorkerSeen
 from foundation.teams.errors import PortalError
+from foundation.teams.requests import TeamRequest
 
 
 class Evidence(admin.ModelAdmin):
@@ -47,12 +48,12 @@ class JobAdmin(Evidence):
     actions = ("cancel", "retry")
 
     @admin.action(description="Cancel", permissions=["view"])
-    def cancel(self, request: HttpRequest, queryset: Any) -> None:
+    def cancel(self, request: TeamRequest, queryset: Any) -> None:
         for job in queryset.select_related("team"):
             services.cancel_job(actor=request.user, job=job)
 
     @admin.action(description="Retry what failed", permissions=["view"])
-    def retry(self, request: HttpRequest, queryset: Any) -> None:
+    def retry(self, request: TeamRequest, queryset: Any) -> None:
         for job in queryset.select_related("team"):
             try:
                 services.retry_failed(actor=request.user, job=job)
@@ -94,7 +95,7 @@ class ScheduleAdmin(admin.ModelAdmin):
     list_filter = ("enabled",)
     list_select_related = ("team",)
 
-    def save_model(self, request: HttpRequest, obj: Schedule, form: Any, change: bool) -> None:
+    def save_model(self, request: Any, obj: Schedule, form: Any, change: bool) -> None:
         if change:
             before = Schedule.objects.get(pk=obj.pk)
             values = {n: getattr(obj, n) for n in ("name", "crontab", "interval_s", "recipe", "enabled")}

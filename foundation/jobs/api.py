@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from ninja import Router, Schema
 
@@ -13,6 +12,7 @@ from foundation.jobs import services
 from foundation.jobs.domain.states import JobState
 from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput
+from foundation.teams.requests import TeamRequest
 
 router = Router(tags=["jobs"])
 
@@ -40,7 +40,7 @@ class JobOut(Schema):
 
 
 @router.get("/jobs", response=list[JobOut])
-def list_jobs(request: HttpRequest, state: str = "", before: int | None = None, limit: int = 50) -> list[Job]:
+def list_jobs(request: TeamRequest, state: str = "", before: int | None = None, limit: int = 50) -> list[Job]:
     """Jobs of the team, newest first; `before` is the id the last page ended with."""
     found = Job.objects.of(request.team)
     if state:
@@ -53,20 +53,20 @@ def list_jobs(request: HttpRequest, state: str = "", before: int | None = None, 
 
 
 @router.get("/jobs/{int:job_id}", response=JobOut)
-def get_job(request: HttpRequest, job_id: int) -> Job:
+def get_job(request: TeamRequest, job_id: int) -> Job:
     """One job."""
     return get_object_or_404(Job.objects.of(request.team), pk=job_id)
 
 
 @router.post("/jobs/{int:job_id}/cancel", response=JobOut)
-def cancel_job(request: HttpRequest, job_id: int) -> Job:
+def cancel_job(request: TeamRequest, job_id: int) -> Job:
     """Stop a job; what is done is kept. Cancelling a finished one changes nothing."""
     job = get_object_or_404(Job.objects.of(request.team).select_related("team"), pk=job_id)
     return services.cancel_job(actor=request.user, job=job)
 
 
 @router.post("/jobs/{int:job_id}/retry", response=JobOut)
-def retry_job(request: HttpRequest, job_id: int) -> Job:
+def retry_job(request: TeamRequest, job_id: int) -> Job:
     """Run what failed again, and nothing else."""
     job = get_object_or_404(Job.objects.of(request.team).select_related("team"), pk=job_id)
     return services.retry_failed(actor=request.user, job=job)

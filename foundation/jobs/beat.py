@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 # Every task names its queue. Trainings run for minutes, so they have a queue, and best a worker, of their own.
 ROUTES: dict[str, dict[str, str]] = {
     "jobs.tick": {"queue": "default"},

@@ -89,7 +89,12 @@ def claim(job: Job, kind: Kind, *, now: datetime | None = None) -> Claim | None:
             )
             for item in items:
                 item.job = job
-            return Claim(job, kind, token, items)
+            held = Claim(job, kind, token, items)
+            if Job.objects.filter(pk=job.pk, state__in=WORKABLE).exists():
+                return held
+            # Cancelled in this very moment, before our claim could be seen: nothing of it may begin.
+            give_back(held, [item.pk for item in items])
+            return None
     return None
 
 

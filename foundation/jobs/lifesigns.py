@@ -38,7 +38,7 @@ def _quietly(act: Callable[[], Any]) -> None:
         connection.close()
         if connection.vendor == "postgresql":
             # A pool has threads, and the parent forks.
-            connection.close_pool()
+            connection.close_pool()  # type: ignore[attr-defined]
 
 
 def _seen_now_and_then(name: str, role: str, queues: str = "") -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, transaction
 from django.db.models import F, Field
 from django.utils import timezone
@@ -43,7 +42,7 @@ def write(held: Claim, answers: Sequence[Outcome | Wait]) -> int:
         if outcomes:
             _write_rows(held.kind.item_model, outcomes)
             held.kind.store(held.job, outcomes)
-            counts = defaultdict(int)
+            counts: dict[ItemState, int] = defaultdict(int)
             for outcome in outcomes:
                 counts[outcome.state] += 1
             changes = {
@@ -70,10 +69,7 @@ def write(held: Claim, answers: Sequence[Outcome | Wait]) -> int:
 
 def _write_rows(model: type[WorkItem], outcomes: Sequence[Outcome]) -> None:
     """The items' own rows by executemany: one prepared statement, no CASE over hundreds of rows."""
-    try:
-        has_result = model._meta.get_field("result") is not None
-    except FieldDoesNotExist:
-        has_result = False
+    has_result = "result" in {field.name for field in model._meta.concrete_fields}
     groups: dict[tuple[str, ...], list[tuple[Outcome, dict[str, Any]]]] = defaultdict(list)
     for outcome in outcomes:
         values: dict[str, Any] = {
@@ -89,11 +85,11 @@ def _write_rows(model: type[WorkItem], outcomes: Sequence[Outcome]) -> None:
     quote = connection.ops.quote_name
     for names, members in groups.items():
         fields: list[Field] = [model._meta.get_field(name) for name in names]  # type: ignore[misc]
-        sets = ", ".join(f"{quote(field.column)} = %s" for field in fields)
+        sets = ", ".join(f"{quote(str(field.column))} = %s" for field in fields)
         cost = quote("cost_microusd")
         sql = (
             f"UPDATE {quote(model._meta.db_table)} SET {sets}, {cost} = {cost} + %s "  # noqa: S608 - names of columns
-            f"WHERE {quote(model._meta.pk.column)} = %s"
+            f"WHERE {quote(str(model._meta.pk.column))} = %s"
         )
         with connection.cursor() as cursor:
             cursor.executemany(

@@ -10,9 +10,10 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, overload
 
 from django.db import connection, transaction
@@ -38,10 +39,20 @@ CANCEL_GRACE = timedelta(seconds=8)
 PLAN_SLICE = 500
 CONTROL_ATTEMPTS = 3
 MARK_AT_ONCE = 64
+COMPLAIN_EVERY_S = 10.0
+
+
+# Errors whose own words say nothing to people, by the name of their class (the loop knows no Celery).
+PLAIN_WORDS = {
+    "SoftTimeLimitExceeded": "It took longer than a piece of work may take. Try it with less at once.",
+    "MemoryError": "It needs more memory than this machine has. Try it with less data.",
+}
 
 
 def sentence(error: BaseException) -> str:
     """An error in one line for people: a PortalError as it is, another with its type, never a traceback."""
+    if words := PLAIN_WORDS.get(type(error).__name__):
+        return words
     text = str(error).strip().splitlines()[0] if str(error).strip() else ""
     if isinstance(error, PortalError):
         return plain(str(error).strip()) or "It failed without saying why."
@@ -52,7 +63,7 @@ def can_beat_in_a_thread() -> bool:
     """Whether a second connection sees this one's rows. Inside a test's transaction it does not."""
     if connection.in_atomic_block:
         return False
-    return not (connection.vendor == "sqlite" and connection.is_in_memory_db())
+    return not (connection.vendor == "sqlite" and connection.is_in_memory_db())  # type: ignore[attr-defined]
 
 
 class Ticker:
@@ -76,13 +87,16 @@ class Ticker:
             self._thread.join(timeout=30)
 
     def _loop(self) -> None:
+        complained_at = -COMPLAIN_EVERY_S
         try:
             while not self._over.wait(0.25):
                 try:
                     self._beat()
-                except Exception:
+                except Exception as error:
                     # A locked or absent database passes; the lease says when it did not pass in time.
-                    log.warning("a heartbeat failed and is tried again", exc_info=True)
+                    if time.monotonic() - complained_at >= COMPLAIN_EVERY_S:
+                        complained_at = time.monotonic()
+                        log.warning("a heartbeat failed and is tried again: %s", sentence(error))
                     connection.close()
         finally:
             connection.close()
@@ -297,7 +311,7 @@ def run_claim(held: Claim, *, threaded: bool) -> None:
     _settle_rest(held, run, trouble)
 
 
-def _answers(held: Claim, run: Run) -> Iterator[Outcome | Wait]:
+def _answers(held: Claim, run: Run) -> Generator[Outcome | Wait, None, None]:
     yield from held.kind.run(held.job, run.batch, run)
 
 
@@ -574,9 +588,9 @@ def step(job: Job, *, threaded: bool, hooks: Hooks) -> bool:
         _controlled(
             control,
             "cleaning up",
-            lambda: _settle(control, hooks),
+            partial(_settle, control, hooks),
             threaded=threaded,
-            give_up=lambda reason: _give_up_settling(control, reason),
+            give_up=partial(_give_up_settling, control),
         )
         return True
     if state is JobState.CANCELLING:
@@ -592,9 +606,9 @@ def step(job: Job, *, threaded: bool, hooks: Hooks) -> bool:
         _controlled(
             control,
             "planning",
-            lambda: _plan(control, kind),
+            partial(_plan, control, kind),
             threaded=threaded,
-            give_up=lambda reason: _fail_mine(control, reason),
+            give_up=partial(_fail_mine, control),
         )
         if Job.objects.filter(pk=job.pk, state=JobState.QUEUED).exists():
             hooks.planned(job)
@@ -611,9 +625,9 @@ def step(job: Job, *, threaded: bool, hooks: Hooks) -> bool:
     _controlled(
         control,
         "finishing",
-        lambda: _finish(control, kind),
+        partial(_finish, control, kind),
         threaded=threaded,
-        give_up=lambda reason: _fail_mine(control, reason),
+        give_up=partial(_fail_mine, control),
     )
     return True
 

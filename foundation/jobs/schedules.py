@@ -51,7 +51,7 @@ def _start(schedule: Schedule, slot: Slot) -> int:
     try:
         with transaction.atomic():
             row = ScheduleSlot.objects.create(schedule=schedule, slot=slot.at, late=slot.late)
-            if schedule.team_id is not None:
+            if schedule.team is not None:
                 late = " (late)" if slot.late else ""
                 row.job = start_job(
                     actor=None,

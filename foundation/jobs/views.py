@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -21,7 +21,8 @@ from foundation.jobs.kinds import get_kind
 from foundation.jobs.models import Job, Schedule, ScheduleSlot, WorkerSeen
 from foundation.jobs.policies import can_cancel, can_pause, can_resume, can_retry
 from foundation.teams.errors import BadInput, PortalError
-from foundation.teams.models import Team, User
+from foundation.teams.models import Team
+from foundation.teams.requests import TeamRequest
 from foundation.ui import htmx
 
 PAGE_SIZE = 50
@@ -43,7 +44,7 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdigit() and len(text) < 18 else None
 
 
-def job_list(request: HttpRequest, team: Team) -> HttpResponse:
+def job_list(request: TeamRequest, team: Team) -> HttpResponse:
     """The team's jobs, newest first, narrowed by state; who works, and how long the queue is."""
     chosen = request.GET.get("show", "")
     mine = Job.objects.of(team)
@@ -72,7 +73,7 @@ def job_list(request: HttpRequest, team: Team) -> HttpResponse:
     return htmx.render_page(request, "jobs/job_list.html", "jobs/_job_list_rows.html", context)
 
 
-def job_detail(request: HttpRequest, job: Job) -> HttpResponse:
+def job_detail(request: TeamRequest, job: Job) -> HttpResponse:
     """One job: how far, what failed and why, what can be done about it."""
     failed: list[Any] = []
     try:
@@ -92,7 +93,7 @@ def job_detail(request: HttpRequest, job: Job) -> HttpResponse:
     return htmx.render_page(request, "jobs/job_detail.html", None, context)
 
 
-def job_progress(request: HttpRequest, job: Job) -> HttpResponse:
+def job_progress(request: TeamRequest, job: Job) -> HttpResponse:
     """The part of a page that asks for itself each second; when the job has ended, the page is loaded anew."""
     if job.is_finished and request.GET.get("n"):
         return htmx.trigger(htmx.refresh(request), "job-finished", job.pk)
@@ -103,9 +104,8 @@ def job_progress(request: HttpRequest, job: Job) -> HttpResponse:
 
 
 def _act(
-    request: HttpRequest, job: Job, service: Callable[..., Job], said: Callable[[Job], str]
+    request: TeamRequest, job: Job, service: Callable[..., Job], said: Callable[[Job], str]
 ) -> HttpResponse:
-    assert isinstance(request.user, User)
     try:
         job = service(actor=request.user, job=job)
     except PortalError as error:
@@ -120,7 +120,7 @@ def _act(
 
 
 @require_POST
-def job_cancel(request: HttpRequest, job: Job) -> HttpResponse:
+def job_cancel(request: TeamRequest, job: Job) -> HttpResponse:
     """Stop it; what is done stays."""
     return _act(
         request,
@@ -133,24 +133,24 @@ def job_cancel(request: HttpRequest, job: Job) -> HttpResponse:
 
 
 @require_POST
-def job_pause(request: HttpRequest, job: Job) -> HttpResponse:
+def job_pause(request: TeamRequest, job: Job) -> HttpResponse:
     """Begin nothing new."""
     return _act(request, job, services.pause_job, lambda now: "Paused. What runs now is finished first.")
 
 
 @require_POST
-def job_resume(request: HttpRequest, job: Job) -> HttpResponse:
+def job_resume(request: TeamRequest, job: Job) -> HttpResponse:
     """Go on."""
     return _act(request, job, services.resume_job, lambda now: "It goes on.")
 
 
 @require_POST
-def job_retry(request: HttpRequest, job: Job) -> HttpResponse:
+def job_retry(request: TeamRequest, job: Job) -> HttpResponse:
     """Run what failed again, and nothing else."""
     return _act(request, job, services.retry_failed, lambda now: "Queued again: only what failed.")
 
 
-def schedule_list(request: HttpRequest, team: Team) -> HttpResponse:
+def schedule_list(request: TeamRequest, team: Team) -> HttpResponse:
     """The team's schedules, when each comes next, and how its last run ended."""
     found = list(Schedule.objects.of(team))
     last: dict[int, ScheduleSlot] = {}
@@ -169,7 +169,7 @@ def schedule_list(request: HttpRequest, team: Team) -> HttpResponse:
 
 
 def _schedule_form(
-    request: HttpRequest, form: ScheduleForm, save: Callable[[dict[str, Any]], Schedule], **context: Any
+    request: TeamRequest, form: ScheduleForm, save: Callable[[dict[str, Any]], Schedule], **context: Any
 ) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
@@ -186,7 +186,7 @@ def _schedule_form(
     )
 
 
-def schedule_new(request: HttpRequest, team: Team) -> HttpResponse:
+def schedule_new(request: TeamRequest, team: Team) -> HttpResponse:
     """Write a schedule."""
     form = ScheduleForm(request.POST or None)
     return _schedule_form(
@@ -194,7 +194,7 @@ def schedule_new(request: HttpRequest, team: Team) -> HttpResponse:
     )
 
 
-def schedule_edit(request: HttpRequest, schedule: Schedule) -> HttpResponse:
+def schedule_edit(request: TeamRequest, schedule: Schedule) -> HttpResponse:
     """Change a schedule."""
     form = ScheduleForm(request.POST or None, schedule=schedule)
 
@@ -212,7 +212,7 @@ def schedule_edit(request: HttpRequest, schedule: Schedule) -> HttpResponse:
 
 
 @require_POST
-def schedule_delete(request: HttpRequest, schedule: Schedule) -> HttpResponse:
+def schedule_delete(request: TeamRequest, schedule: Schedule) -> HttpResponse:
     """Remove a schedule; the jobs it started stay."""
     team = schedule.team
     assert team is not None

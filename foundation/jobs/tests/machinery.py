@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import connections
@@ -176,10 +176,5 @@ def own_database(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _reach(given: dict[str, Any]) -> dict[str, str]:
-    """The environment that leads another process to a PostgreSQL database."""
-    user = quote(given["USER"] or "", safe="")
-    password = f":{quote(given['PASSWORD'], safe='')}" if given["PASSWORD"] else ""
-    port = f":{given['PORT']}" if given["PORT"] else ""
-    return {
-        "DATABASE_URL": f"postgres://{user}{password}@{quote(given['HOST'] or '', safe='')}{port}/{given['NAME']}"
-    }
+    """The environment that leads another process to this PostgreSQL database: ours, with its name changed."""
+    return {"DATABASE_URL": urlsplit(settings.DATABASE_URL)._replace(path=f"/{given['NAME']}").geturl()}

@@ -311,3 +311,35 @@ def test_a_child_that_is_deaf_to_the_request_is_ended_all_the_same(start, editor
     job.refresh_from_db()
     assert job.state == "cancelled"
     assert len(noted(log, "count")) < 200
+
+
+def test_a_claim_that_crosses_a_cancel_begins_nothing(planned, monkeypatch):
+    # The cancel commits after the claim's statement has begun and before anybody could see the claim.
+    real = claiming._mark_running
+
+    def crossed(job, now):
+        real(job, now)
+        Job.objects.filter(pk=job.pk).update(state="cancelled")
+
+    monkeypatch.setattr(claiming, "_mark_running", crossed)
+    assert claim(planned) is None
+    assert not Shard.objects.filter(job=planned, state="running").exists()
+
+
+def test_the_clock_ends_a_cancel_whose_worker_died(planned, editor):
+    held = claim(planned)
+    services.cancel_job(actor=editor, job=planned)
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    child.wait()
+    held.rows().update(lease_owner=f"{owners.host()}:{child.pid}:1")
+    clock.tick()
+    planned.refresh_from_db()
+    assert planned.state == "cancelled"
+
+
+def test_a_time_limit_is_said_in_words_and_a_traceback_never():
+    from celery.exceptions import SoftTimeLimitExceeded
+
+    assert running.sentence(SoftTimeLimitExceeded(900)).startswith("It took longer")
+    assert running.sentence(ValueError("one\ntwo")) == "ValueError: one"
+    assert running.sentence(ValueError()) == "ValueError"

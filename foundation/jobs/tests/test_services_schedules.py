@@ -113,7 +113,7 @@ def test_a_missed_slot_runs_once_and_is_marked_late(schedule):
 
 
 def test_t08_a_corrupt_row_delays_nobody_and_says_what_is_wrong(schedule, team):
-    for name, crontab in (("31 February", "0 0 31 2 *"), ("nonsense", "\x00"), ("zero", "*/0 * * * *")):
+    for name, crontab in (("31 February", "0 0 31 2 *"), ("nonsense", "☃ * * * *"), ("zero", "*/0 * * * *")):
         Schedule.objects.bulk_create([Schedule(team=team, name=name, kind="test.squares", crontab=crontab)])
     Schedule.objects.bulk_create([Schedule(team=team, name="a gone kind", kind="test.gone", interval_s=30)])
     assert schedules.start_due(now=timezone.now() + timedelta(seconds=70)) == 1
