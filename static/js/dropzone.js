@@ -18,7 +18,7 @@ function choose(input, files) {
 
 function wire(zone) {
   const input = zone.querySelector('input[type="file"]');
-  if (!input || zone.dataset.wired) return;
+  if (!input || zone.dataset.wired !== undefined) return;
   zone.dataset.wired = "";
   const chosen = make("p", { className: "chosen" });
   chosen.setAttribute("role", "status");
