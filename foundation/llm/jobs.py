@@ -12,11 +12,11 @@ from django.utils import timezone
 from foundation.jobs.chores import Chore
 from foundation.jobs.kinds import Kind, Outcome, Wait
 from foundation.jobs.models import Job
-from foundation.llm import adapters, budget, connections
+from foundation.llm import adapters, budget, catalogue, connections
 from foundation.llm.circuits import CIRCUITS
 from foundation.llm.errors import LLMError
-from foundation.llm.models import CachedAnswer, Connection, Reservation, ReservationState
-from foundation.llm.services import note_try, private_addresses_allowed
+from foundation.llm.models import CachedAnswer, Connection, Reservation, ReservationState, bound_host
+from foundation.llm.services import DEFAULT_BASE_URL, note_try, private_addresses_allowed
 
 TRY_TIMEOUT_S = 10.0
 CACHE_DAYS = 90
