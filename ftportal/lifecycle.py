@@ -22,6 +22,7 @@ from evaluations import services as evaluations
 from evaluations.models import Comparison
 from foundation.files.models import Blob
 from foundation.jobs.models import Job
+from foundation.llm.connections import default_connection
 from foundation.teams.errors import PortalError
 from foundation.teams.models import Team, User
 from foundation.ui import formats
@@ -38,6 +39,8 @@ SAFE_FIXES = (
     "empty_answer",
 )
 ROUNDS_OF_MENDING = 3
+# Small rows in great number: the cheapest current model is the fair opponent. Another one is a recipe's "model".
+PROMPT_MODEL = "claude-haiku-5-5"
 TRIAL_REASON = "A trial run: nobody has reviewed these rows, so its verdict is provisional."
 
 
@@ -258,10 +261,27 @@ def choose(course: Course) -> Found | Waiting:
         Comparison.objects.of(course.team).filter(version=version, is_claim=False).exclude(state="failed").order_by("id").first()
     )
     if comparison is None:
-        candidates = evaluations.ensure_baselines(
-            actor=course.actor, use_case=version.dataset.use_case, version=version
+        use_case = version.dataset.use_case
+        candidates = evaluations.ensure_baselines(actor=course.actor, use_case=use_case, version=version)
+        cap = course.recipe.get("cap_microusd")
+        judge = None
+        if cap and (connection := default_connection(course.team)):
+            candidates.append(
+                evaluations.create_candidate(
+                    actor=course.actor,
+                    use_case=use_case,
+                    name="Claude with a prompt and examples",
+                    model=course.recipe.get("model") or PROMPT_MODEL,
+                    connection=connection,
+                    system=evaluations.default_system(use_case),
+                    few_shot_version=version,
+                    n_few_shot=2 * max(3, len(version.labels)),
+                )
+            )
+            judge = evaluations.default_judge(course.team) if course.recipe.get("judge") else None
+        comparison = evaluations.start_evaluations(
+            actor=course.actor, version=version, candidates=candidates, cap_microusd=cap, judge=judge
         )
-        comparison = evaluations.start_evaluations(actor=course.actor, version=version, candidates=candidates)
     if waiting := _compared(comparison, "Answering the validation rows"):
         return waiting
     return Found(comparison.finding, {"comparison": comparison.pk})
@@ -279,6 +299,7 @@ def claim(course: Course) -> Found | Waiting:
             actor=course.actor,
             version=version,
             candidates=best,
+            cap_microusd=course.recipe.get("cap_microusd"),
             reason=course.recipe.get("reason") or "The first claim of this version.",
         )
     if waiting := _compared(comparison, "Answering the sealed test rows"):

@@ -250,6 +250,48 @@ def test_nothing_is_ever_unpickled():
     assert wrong == []
 
 
+# --- the record ---------------------------------------------------------------------------------------------
+
+# Functions with an actor that leave no audit event themselves, and why.
+NOT_RECORDED = {
+    "put": "a stored file alone means nothing; what it was stored for is recorded",
+    "update_profile": "about oneself, in no team",
+    "has_looked": "changes nothing",
+    "replace_contents": "each edit is its own record, with what stood there before",
+}
+
+
+def _called(function: ast.AST) -> set[str]:
+    names = set()
+    for call in _calls(function):
+        if isinstance(call.func, ast.Name):
+            names.add(call.func.id)
+        elif isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
+            names.add(call.func.attr)
+    return names
+
+
+def test_whatever_somebody_does_is_on_record():
+    """T38, from the code: a service that takes an actor calls `audit.record`, itself or through another service."""
+    functions = [
+        (name, node, _called(node))
+        for name, tree in _modules()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and not name.startswith("ftportal/")
+    ]
+    recording = {"record"}
+    while more := {n.name for _, n, called in functions if called & recording} - recording:
+        recording |= more
+    silent = [
+        f"{name}:{node.lineno} {node.name}"
+        for name, node, called in functions
+        if any(argument.arg == "actor" for argument in node.args.kwonlyargs)
+        and not node.name.startswith("_")
+        and node.name not in recording | set(NOT_RECORDED)
+    ]
+    assert silent == []
+
+
 # --- work ---------------------------------------------------------------------------------------------------
 
 

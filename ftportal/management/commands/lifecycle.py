@@ -32,6 +32,8 @@ class Command(BaseCommand):
         parser.add_argument("--group", default="", help="column whose rows must stay in one split, e.g. the customer")
         parser.add_argument("--at", default="", help="column with the time")
         parser.add_argument("--seed", default="", help="seed of the split")
+        parser.add_argument("--cap", type=float, default=0, help="dollars each paid run may spend on a connected model")
+        parser.add_argument("--judge", action="store_true", help="with --cap: let the connected model judge answers too")
         parser.add_argument("--reviewer", default="", help="who vouches for the reviewed sample (default: nobody)")
 
     def handle(self, *args: object, **options: Any) -> None:
@@ -54,6 +56,10 @@ class Command(BaseCommand):
         admin = team.memberships.filter(user__is_superuser=True).select_related("user").first().user
         path = Path(options["file"])
         given = {k: options[k] for k in ("text", "label", "group", "at", "seed", "reviewer") if options[k]}
+        if options["cap"] < 0:
+            raise PortalError("--cap is a number of dollars, 0 or more.")
+        if options["cap"]:
+            given |= {"cap_microusd": round(options["cap"] * 1_000_000), "judge": options["judge"]}
         recipe = {"name": options["name"] or path.stem.replace("-", " ").replace("_", " ").capitalize(), **given}
         if path.exists() and path.resolve() == DEMO_FILE.resolve():
             recipe = {**DEMO_RECIPE, **{k: v for k, v in recipe.items() if k != "name"}}
