@@ -32,6 +32,8 @@ from foundation.llm.models import Connection
 from foundation.teams.errors import PortalError
 
 PLAN_ROWS = 1000
+# Rows of a local model that are timed alone; enough for a p95 and a paired interval.
+TIMED_ROWS = 100
 JUDGE_MAX_TOKENS = service.JUDGE_MAX_TOKENS
 
 
@@ -86,7 +88,10 @@ class _Evaluate(Kind):
 
 
 class EvaluateLocal(_Evaluate):
-    """Models of this portal answer hundreds of rows at once; nothing is paid."""
+    """Models of this portal answer hundreds of rows at once; nothing is paid.
+
+    The first rows are asked one by one as well, because a batch says nothing of how long one answer takes.
+    """
 
     name = service.LOCAL_JOB
     title = "Evaluation"
@@ -99,15 +104,20 @@ class EvaluateLocal(_Evaluate):
         model = load_model(evaluation)
         started = list(items)
         texts = _texts(started)
-        began = time.perf_counter()
         replies = model.answer([texts[item.content_id].prompt for item in started])
-        latency = (time.perf_counter() - began) * 1000 / max(1, len(started))
         for item, reply in zip(started, replies, strict=True):
             content = texts[item.content_id]
             fields = service.result_fields(
                 evaluation, expected=content.completion, label=item.expected_label, output=reply.text
             )
+            latency = _seconds_of(model, content.prompt) * 1000 if item.position < TIMED_ROWS else None
             yield Outcome(item, fields={**fields, "confidence": reply.confidence, "latency_ms": latency})
+
+
+def _seconds_of(model: local.LocalModel, text: str) -> float:
+    began = time.perf_counter()
+    model.answer([text])
+    return time.perf_counter() - began
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,11 +127,8 @@ def _facts(evaluation: Evaluation, found: Mapping[str, Any], classes: Mapping[st
             )
         )
     if found.get("latency_p95") is not None:
-        how = (
-            "answered in bulk"
-            if evaluation.candidate.is_local and not evaluation.plan.get("judge")
-            else "95th percentile"
-        )
+        n_timed = found.get("n_timed", 0)
+        how = "95th percentile" if n_timed == found["n"] else f"one by one, first {n_timed:,} rows"
         facts.append(("latency p95", ms(found["latency_p95"]), how))
     price = found.get("price_mean")
     if price is not None:
@@ -309,7 +306,7 @@ def comparison_page(comparison: Comparison, evaluations: Sequence[Evaluation], c
     names = {p["key"]: p["name"] for p in found["people"]}
     by_key = {e.pk: e for e in evaluations}
     lines = [line for line in found["lines"] if line["candidate_key"] == chosen]
-    spans = _spans(found["lines"])
+    spans = _spans(lines)
     finding = found["finding"]
     rows = (found["rows"] or {}).get(str(chosen)) or {}
     winners = {w["measure"]: w for w in found["winners"]}
@@ -410,6 +407,7 @@ def _margin_text(line: Mapping[str, Any]) -> str:
 
 def _figures(found: Mapping[str, Any], names: Mapping[int, str]) -> list[dict[str, Any]]:
     winners = {w["measure"]: w["key"] for w in found["winners"]}
+    tied = {w["measure"] for w in found["winners"] if w["tied_with"]}
     return [
         {
             "key": key,
@@ -420,6 +418,7 @@ def _figures(found: Mapping[str, Any], names: Mapping[int, str]) -> list[dict[st
                     "title": m["title"],
                     "text": as_unit(found["figures"][str(key)][m["key"]], UNITS[m["unit"]]),
                     "wins": winners.get(m["key"]) == key,
+                    "is_tie": m["key"] in tied,
                 }
                 for m in found["measures"]
             ],

@@ -252,7 +252,7 @@ def evaluation_detail(request: HttpRequest, evaluation: Evaluation) -> HttpRespo
 def _result_rows(request: HttpRequest, evaluation: Evaluation) -> dict[str, Any]:
     if not policies.can_read_rows(request.user, evaluation):
         return {"is_closed": True, "reason_form": ReasonForm(), "page": None}
-    show = request.GET.get("show", "wrong" if scoring.is_binary(evaluation.scorers[0]) else "")
+    show = request.GET.get("show", "")
     if show not in presenting.SHOWS:
         show = ""
     expected = request.GET.get("expected", "")[:200]

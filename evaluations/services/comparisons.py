@@ -177,9 +177,14 @@ def _plan(
 ) -> Comparison:
     split = evaluations[0].split
     is_claim = split == Split.TEST
-    others = [e for e in evaluations if e.pk != baseline.pk]
-    named = " and ".join(e.candidate.name for e in others[:2]) + (" and others" if len(others) > 2 else "")
-    title = name.strip()[:300] or f"{named} against {baseline.candidate.name}"[:300]
+    others = sorted(
+        (e for e in evaluations if e.pk != baseline.pk),
+        key=lambda e: (-BASELINE_ORDER.index(CandidateKind(e.candidate.kind)), -e.candidate_id),
+    )
+    more = (
+        "" if len(others) == 1 else " and another" if len(others) == 2 else f" and {len(others) - 1} others"
+    )
+    title = name.strip()[:300] or f"{others[0].candidate.name}{more} against {baseline.candidate.name}"[:300]
     if not is_claim:
         # Two presses of a button: the same waiting comparison is that one.
         for waiting in Comparison.objects.filter(
@@ -379,7 +384,7 @@ def _arms(evaluations: Sequence[Evaluation], baseline_id: int) -> tuple[list[Arm
         }
         columns["latency"] = [row[3] for row in rows]
         # A cost per thousand answers, in micro-dollars; unknown where nothing was answered.
-        columns["cost"] = [row[4] * 1000.0 if row[3] is not None else None for row in rows]
+        columns["cost"] = [row[4] * 1000.0 if row[5] == "done" else None for row in rows]
         predicted = (
             [row[1] if row[2].get("label") is not None else None for row in rows]
             if "label" in scorers

@@ -24,6 +24,7 @@ from evaluations.domain.sampling import sample as draw
 from evaluations.domain.statuses import EvaluationState, LookKind
 from evaluations.models import Candidate, Evaluation, TestLook
 from foundation.jobs import services as jobs
+from foundation.jobs.domain.states import ItemState
 from foundation.jobs.models import Job
 from foundation.llm import catalogue
 from foundation.llm.connections import default_connection
@@ -358,8 +359,9 @@ def aggregate(evaluation: Evaluation) -> dict[str, Any]:
 
 def _spending(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     latencies = [row["latency_ms"] for row in rows if row["latency_ms"] is not None]
-    priced = [row["price_microusd"] for row in rows if row["latency_ms"] is not None]
+    priced = [row["price_microusd"] for row in rows if row["state"] == ItemState.DONE]
     return {
+        "n_timed": len(latencies),
         "latency_p50": metrics.percentile(latencies, 0.5),
         "latency_p95": metrics.percentile(latencies, 0.95),
         "price_mean": sum(priced) / len(priced) if priced else None,
