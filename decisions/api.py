@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from django.http import Http404, HttpRequest
+from django.http import Http404
 from ninja import Router, Schema
 from ninja.errors import HttpError
 
@@ -17,6 +17,7 @@ from decisions.domain import framework
 from decisions.domain.examples import example
 from decisions.models import Decision, RoiAnalysis, UseCase
 from foundation.teams.errors import BadInput
+from foundation.teams.requests import TeamRequest
 
 router = Router(tags=["Decide"])
 PAGE = 100
@@ -66,9 +67,9 @@ class RoiIn(Schema):
 
 
 @router.get("/use-cases", summary="The team's use cases, newest first")
-def list_use_cases(request: HttpRequest, archived: bool = False, after: int | None = None) -> dict[str, Any]:
+def list_use_cases(request: TeamRequest, archived: bool = False, after: int | None = None) -> dict[str, Any]:
     """Up to 100 use cases; `next` is the `after` of the following page, null at the end."""
-    rows = UseCase.objects.of(request.team).with_answers()  # type: ignore[attr-defined]
+    rows = UseCase.objects.of(request.team).with_answers()
     rows = rows.archived() if archived else rows.active()
     if after is not None:
         rows = rows.filter(pk__lt=after)
@@ -80,7 +81,7 @@ def list_use_cases(request: HttpRequest, archived: bool = False, after: int | No
 
 
 @router.post("/use-cases", response={201: dict}, summary="Begin a use case")
-def create_use_case(request: HttpRequest, body: UseCaseIn) -> tuple[int, dict[str, Any]]:
+def create_use_case(request: TeamRequest, body: UseCaseIn) -> tuple[int, dict[str, Any]]:
     """The new use case, whole."""
     chosen = example(body.example) if body.example else None
     if body.example and chosen is None:
@@ -91,21 +92,21 @@ def create_use_case(request: HttpRequest, body: UseCaseIn) -> tuple[int, dict[st
             values[name] = given
     if body.labels is not None:
         values["labels"] = [label.dict() for label in body.labels]
-    use_case = services.create_use_case(actor=request.user, team=request.team, **values)  # type: ignore
+    use_case = services.create_use_case(actor=request.user, team=request.team, **values)
     return 201, _whole(use_case)
 
 
 @router.get("/use-cases/{int:pk}", summary="One use case with its latest answers")
-def get_use_case(request: HttpRequest, pk: int) -> dict[str, Any]:
+def get_use_case(request: TeamRequest, pk: int) -> dict[str, Any]:
     """The facts, the task, what was measured, and the latest decision and return."""
     return _whole(_found(request, pk))
 
 
 @router.patch("/use-cases/{int:pk}", summary="Change a use case")
-def change_use_case(request: HttpRequest, pk: int, body: UseCaseChange) -> dict[str, Any]:
+def change_use_case(request: TeamRequest, pk: int, body: UseCaseChange) -> dict[str, Any]:
     """The use case as it stands after the change; 409 when somebody changed it first."""
     row = services.update_use_case(
-        actor=request.user,  # type: ignore[arg-type]
+        actor=request.user,
         use_case=_found(request, pk),
         version=body.version,
         **_settable(body.changes),
@@ -114,19 +115,19 @@ def change_use_case(request: HttpRequest, pk: int, body: UseCaseChange) -> dict[
 
 
 @router.post("/use-cases/{int:pk}/archive", summary="Put a use case away")
-def archive_use_case(request: HttpRequest, pk: int) -> dict[str, Any]:
+def archive_use_case(request: TeamRequest, pk: int) -> dict[str, Any]:
     """The use case, archived; twice is once."""
-    return _whole(services.archive_use_case(actor=request.user, use_case=_found(request, pk)))  # type: ignore
+    return _whole(services.archive_use_case(actor=request.user, use_case=_found(request, pk)))
 
 
 @router.post("/use-cases/{int:pk}/restore", summary="Bring a use case back")
-def restore_use_case(request: HttpRequest, pk: int) -> dict[str, Any]:
+def restore_use_case(request: TeamRequest, pk: int) -> dict[str, Any]:
     """The use case, in the list again; twice is once."""
-    return _whole(services.restore_use_case(actor=request.user, use_case=_found(request, pk)))  # type: ignore
+    return _whole(services.restore_use_case(actor=request.user, use_case=_found(request, pk)))
 
 
 @router.get("/use-cases/{int:pk}/answer", summary="What today's facts lead to, unsaved")
-def todays_answer(request: HttpRequest, pk: int) -> dict[str, Any]:
+def todays_answer(request: TeamRequest, pk: int) -> dict[str, Any]:
     """The whole answer with every factor; nothing is saved."""
     inputs = reading.inputs_of(_found(request, pk))
     return {"inputs": inputs, "result": framework.as_json(reading.report_of(inputs))}
@@ -135,14 +136,14 @@ def todays_answer(request: HttpRequest, pk: int) -> dict[str, Any]:
 @router.post(
     "/use-cases/{int:pk}/decisions", response={201: dict}, summary="Save today's answer as a decision"
 )
-def decide(request: HttpRequest, pk: int, body: NoteIn) -> tuple[int, dict[str, Any]]:
+def decide(request: TeamRequest, pk: int, body: NoteIn) -> tuple[int, dict[str, Any]]:
     """The decision; the latest one again when nothing changed since."""
-    decision = services.decide(actor=request.user, use_case=_found(request, pk), note=body.note)  # type: ignore
+    decision = services.decide(actor=request.user, use_case=_found(request, pk), note=body.note)
     return 201, decision_json(decision)
 
 
 @router.get("/use-cases/{int:pk}/decisions/{int:number}", summary="One saved decision")
-def get_decision(request: HttpRequest, pk: int, number: int) -> dict[str, Any]:
+def get_decision(request: TeamRequest, pk: int, number: int) -> dict[str, Any]:
     """Inputs, every factor, the verdict, who and when."""
     rows = _found(request, pk).decisions.select_related("author")
     if (decision := rows.filter(number=number).first()) is None:
@@ -151,18 +152,18 @@ def get_decision(request: HttpRequest, pk: int, number: int) -> dict[str, Any]:
 
 
 @router.post("/use-cases/{int:pk}/returns", response={201: dict}, summary="Work out a return")
-def analyse_roi(request: HttpRequest, pk: int, body: RoiIn) -> tuple[int, dict[str, Any]]:
+def analyse_roi(request: TeamRequest, pk: int, body: RoiIn) -> tuple[int, dict[str, Any]]:
     """The ROI analysis; the latest one again when its figures did not change."""
     given = body.dict(exclude_none=True)
     note = given.pop("note", "")
     if "quality_improvement" in given:
         given["quality_improvement"] = str(given["quality_improvement"])
-    analysis = services.analyse_roi(actor=request.user, use_case=_found(request, pk), note=note, **given)  # type: ignore
+    analysis = services.analyse_roi(actor=request.user, use_case=_found(request, pk), note=note, **given)
     return 201, roi_json(analysis)
 
 
 @router.get("/use-cases/{int:pk}/returns/{int:number}", summary="One saved return")
-def get_roi(request: HttpRequest, pk: int, number: int) -> dict[str, Any]:
+def get_roi(request: TeamRequest, pk: int, number: int) -> dict[str, Any]:
     """Assumptions, both break-evens, the verdicts and the cash flow by month."""
     rows = _found(request, pk).roi_analyses.select_related("author")
     if (analysis := rows.filter(number=number).first()) is None:
@@ -178,8 +179,8 @@ def _settable(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _found(request: HttpRequest, pk: int) -> UseCase:
-    rows = UseCase.objects.of(request.team).select_related("team", "owner", "latest_decision", "latest_roi")  # type: ignore
+def _found(request: TeamRequest, pk: int) -> UseCase:
+    rows = UseCase.objects.of(request.team).select_related("team", "owner", "latest_decision", "latest_roi")
     if pk >= 2**63 or (row := rows.filter(pk=pk).first()) is None:
         raise Http404(f"There is no use case {pk} in this team.")
     return row

@@ -18,7 +18,7 @@ MAX_DOLLARS = Decimal(1_000_000_000)
 KNOWN = [("", "Not known yet"), ("yes", "Yes"), ("no", "No")]
 
 HELP = {
-    "task_complexity": "Simple: one step anyone could explain in a sentence. Complex: several steps, judgement, many exceptions.",
+    "task_complexity": "Simple: one step, explained in a sentence. Complex: several steps, judgement, many exceptions.",
     "data_availability": "Low: fewer than 500 examples could be gathered. High: 2,000 or more.",
     "data_quality": "High: reviewed by people, consistent, right. Low: nobody has looked, or answers contradict each other.",
     "volume_per_day": "From 10,000 a day the cost of training spreads thin enough to count.",
@@ -41,7 +41,7 @@ HELP = {
 }
 
 
-class LabelsField(forms.CharField):
+class LabelsField(forms.Field):
     """One label a line, "name: what it means"; the value is [{"name", "definition"}, …]."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -67,7 +67,7 @@ class LabelsField(forms.CharField):
         return rows
 
 
-class SchemaField(forms.CharField):
+class SchemaField(forms.Field):
     """A JSON Schema as text; the value is a mapping or None."""
 
     def __init__(self, **kwargs: Any) -> None:

@@ -192,7 +192,7 @@ def field_label(name: str) -> str:
     if name == "roi_is_positive":
         return "return is positive"
     try:
-        return str(UseCase._meta.get_field(name).verbose_name)
+        return str(getattr(UseCase._meta.get_field(name), "verbose_name", name))
     except FieldDoesNotExist:
         return name.replace("_", " ")
 

@@ -289,7 +289,7 @@ def _put(use_case: UseCase, values: Mapping[str, Any]) -> None:
         use_case.clean_fields(exclude=["team", "owner", "latest_decision", "latest_roi", "measured"])
     except ValidationError as error:
         field, messages = next(iter(error.message_dict.items()))
-        label = str(UseCase._meta.get_field(field).verbose_name)
+        label = reading.field_label(field)
         raise BadInput(f"{label.capitalize()}: {messages[0]}", field=field) from None
 
 

@@ -1,6 +1,6 @@
 from django.urls import URLPattern, URLResolver
 
-from decisions.models import UseCase
+from decisions.models import UseCase, UseCaseQuerySet
 from decisions.views import decisions, returns, use_cases
 from foundation.teams.domain.roles import Role
 from foundation.teams.routes import object_path, self_path, team_path
@@ -8,7 +8,7 @@ from foundation.teams.routes import object_path, self_path, team_path
 app_name = "decisions"
 
 
-def _whole() -> object:
+def _whole() -> UseCaseQuerySet:
     # The hub needs the whole latest answers; they come with the row.
     return UseCase.objects.select_related("team", "owner", "latest_decision__author", "latest_roi__author")
 

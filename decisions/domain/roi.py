@@ -415,7 +415,7 @@ def _when(when: BreakEven) -> str:
             return "never pays back"
         case AtOnce():
             return "has nothing to pay back"
-    return f"pays back in {str(when)}" if when.n >= 1 else "pays back in the first month"
+    return f"pays back in {when!s}" if when.n >= 1 else "pays back in the first month"
 
 
 def _dollars(microusd: Fraction | int, places: int = 2) -> str:

@@ -82,7 +82,7 @@ def test_d2_d3_over_the_whole_grid_ties_and_winners_are_these(grid):
 
 
 def test_d3_the_books_hybrid_wins_only_between_sixty_and_eighty_five(grid):
-    for facts, answer in grid:
+    for _, answer in grid:
         if answer.recommendation is HYBRID:
             assert 0.6 < answer.score(RAG) < 0.85
             assert 0.6 < answer.score(FINE) < 0.85

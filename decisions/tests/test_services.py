@@ -215,7 +215,7 @@ def test_assumptions_that_cannot_be_are_refused_and_nothing_is_stored(editor, us
 
 def test_evidence_is_kept_once_and_the_newest_stands(team, editor, use_case):
     day = datetime(2026, 11, 22, tzinfo=UTC)
-    give = dict(use_case=use_case, kind="examples_in_hand")
+    give = {"use_case": use_case, "kind": "examples_in_hand"}
     first = services.record_evidence(**give, value=2_184, source="version 3", as_of=day)
     assert services.record_evidence(**give, value=2_184, source="version 3", as_of=day) == first
     services.record_evidence(**give, value=1_000, source="version 2", as_of=day - timedelta(days=1))

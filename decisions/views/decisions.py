@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse
 
 from decisions import policies, presenting, reading, services
 from decisions.api import decision_json
 from decisions.domain import framework
 from decisions.forms import NoteForm
 from decisions.models import Decision, UseCase
+from foundation.teams.requests import TeamRequest
 from foundation.ui import htmx
 
 # How many earlier answers the history lists; older ones stay under their own address.
 HISTORY = 20
 
 
-def decision_preview(request: HttpRequest, use_case: UseCase) -> HttpResponse:
+def decision_preview(request: TeamRequest, use_case: UseCase) -> HttpResponse:
     """What today's facts lead to, before anything is saved; saving it makes the next decision."""
     latest = use_case.latest_decision
     if request.method == "POST":
@@ -51,7 +52,7 @@ def decision_preview(request: HttpRequest, use_case: UseCase) -> HttpResponse:
     return htmx.render_page(request, "decisions/decision_preview.html", None, context)
 
 
-def decision_detail(request: HttpRequest, use_case: UseCase, number: int) -> HttpResponse:
+def decision_detail(request: TeamRequest, use_case: UseCase, number: int) -> HttpResponse:
     """One saved answer, whole, with what changed since the one before it."""
     decision = _decision(use_case, number)
     context = {
@@ -65,7 +66,7 @@ def decision_detail(request: HttpRequest, use_case: UseCase, number: int) -> Htt
     return htmx.render_page(request, "decisions/decision_detail.html", None, context)
 
 
-def decision_export(request: HttpRequest, use_case: UseCase, number: int) -> HttpResponse:
+def decision_export(request: TeamRequest, use_case: UseCase, number: int) -> HttpResponse:
     """The saved answer as JSON: inputs, sources, every factor, who and when."""
     decision = _decision(use_case, number)
     response = JsonResponse(decision_json(decision), json_dumps_params={"indent": 2, "ensure_ascii": False})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.urls import reverse
 
 from decisions import policies, presenting, reading, services
@@ -13,6 +13,7 @@ from decisions.domain.costs import DOLLAR
 from decisions.forms import RoiForm, percent_text
 from decisions.models import RoiAnalysis, UseCase
 from foundation.teams.errors import BadInput
+from foundation.teams.requests import TeamRequest
 from foundation.ui import htmx
 
 # The form's names for what `Assumptions` calls otherwise.
@@ -26,7 +27,7 @@ FIELDS = {
 }
 
 
-def roi_create(request: HttpRequest, use_case: UseCase) -> HttpResponse:
+def roi_create(request: TeamRequest, use_case: UseCase) -> HttpResponse:
     """Work out the return from assumptions; measured figures are filled in where there are any."""
     policies.check_can_change(use_case)
     standard = reading.standard_assumptions(use_case)
@@ -51,7 +52,7 @@ def roi_create(request: HttpRequest, use_case: UseCase) -> HttpResponse:
     return htmx.redirect(request, "decisions:roi-detail", use_case.pk, analysis.number)
 
 
-def _form_page(request: HttpRequest, use_case: UseCase, form: RoiForm, *, status: int = 200) -> HttpResponse:
+def _form_page(request: TeamRequest, use_case: UseCase, form: RoiForm, *, status: int = 200) -> HttpResponse:
     context = {
         "use_case": use_case,
         "form": form,
@@ -61,7 +62,7 @@ def _form_page(request: HttpRequest, use_case: UseCase, form: RoiForm, *, status
     return htmx.render_page(request, "decisions/roi_create.html", None, context, status=status)
 
 
-def roi_detail(request: HttpRequest, use_case: UseCase, number: int) -> HttpResponse:
+def roi_detail(request: TeamRequest, use_case: UseCase, number: int) -> HttpResponse:
     """One analysis: when it pays back, on cost alone and with quality counted, and what that rests on."""
     analysis = _analysis(use_case, number)
     csv_url = reverse("decisions:roi-cash-flow", args=[use_case.pk, analysis.number])
@@ -86,7 +87,7 @@ def _newer_gain(use_case: UseCase, analysis: RoiAnalysis) -> str:
     return source if source and source != analysis.source else ""
 
 
-def roi_cash_flow(request: HttpRequest, use_case: UseCase, number: int) -> HttpResponse:
+def roi_cash_flow(request: TeamRequest, use_case: UseCase, number: int) -> HttpResponse:
     """The cumulative cash flow by month, in dollars, as CSV."""
     analysis = _analysis(use_case, number)
     response = HttpResponse(content_type="text/csv; charset=utf-8")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
@@ -20,6 +20,7 @@ from decisions.models import UseCase, UseCaseQuerySet
 from foundation.teams.errors import BadInput
 from foundation.teams.models import Team
 from foundation.teams.presses import new_press, once
+from foundation.teams.requests import TeamRequest
 from foundation.ui import htmx
 
 PAGE = 50
@@ -35,7 +36,7 @@ class Row:
     step: NextStep | None
 
 
-def use_case_list(request: HttpRequest, team: Team) -> HttpResponse:
+def use_case_list(request: TeamRequest, team: Team) -> HttpResponse:
     """The team's use cases, newest first, each with its stage and next step."""
     show = "archived" if request.GET.get("show") == "archived" else "active"
     words = request.GET.get("q", "").strip()[:200]
@@ -67,7 +68,7 @@ def _row(use_case: UseCase, rail: list[tuple[Stage, StageState]]) -> Row:
     return Row(use_case, rail, now, step)
 
 
-def use_case_create(request: HttpRequest, team: Team) -> HttpResponse:
+def use_case_create(request: TeamRequest, team: Team) -> HttpResponse:
     """The short beginning: name, purpose, kind of task; from nothing or from one of the book's examples."""
     chosen = example(request.GET.get("from", "") or request.POST.get("example", ""))
     if request.method != "POST":
@@ -105,13 +106,13 @@ def _start_of(chosen: Any) -> dict[str, Any]:
 
 
 def _create_page(
-    request: HttpRequest, form: UseCaseStartForm, chosen: Any, *, status: int = 200
+    request: TeamRequest, form: UseCaseStartForm, chosen: Any, *, status: int = 200
 ) -> HttpResponse:
     context = {"form": form, "examples": EXAMPLES, "chosen": chosen}
     return htmx.render_page(request, "decisions/use_case_create.html", None, context, status=status)
 
 
-def use_case_detail(request: HttpRequest, use_case: UseCase) -> HttpResponse:
+def use_case_detail(request: TeamRequest, use_case: UseCase) -> HttpResponse:
     """The hub: the rail of six stages, one next step, why this approach, what it returns, what happened."""
     rail = lifecycle.stages_for([use_case])[use_case.pk]
     step = lifecycle.next_step(rail)
@@ -190,7 +191,7 @@ def _name(row: Any) -> str:
     return str(row.author or "the portal")
 
 
-def use_case_edit(request: HttpRequest, use_case: UseCase) -> HttpResponse:
+def use_case_edit(request: TeamRequest, use_case: UseCase) -> HttpResponse:
     """Change the answers. An edit made on an older version comes back with both sides; nothing is overwritten."""
     policies.check_can_change(use_case)
     if request.method != "POST":
@@ -215,7 +216,7 @@ def use_case_edit(request: HttpRequest, use_case: UseCase) -> HttpResponse:
 
 
 def _conflict_page(
-    request: HttpRequest, use_case: UseCase, form: UseCaseForm, conflict: EditedMeanwhile
+    request: TeamRequest, use_case: UseCase, form: UseCaseForm, conflict: EditedMeanwhile
 ) -> HttpResponse:
     theirs, mine = initial_of(use_case), form.cleaned_data
     differing = [
@@ -246,14 +247,14 @@ def _shown(value: Any) -> str:
 
 
 def _edit_page(
-    request: HttpRequest, use_case: UseCase, form: UseCaseForm, *, status: int = 200, **more: Any
+    request: TeamRequest, use_case: UseCase, form: UseCaseForm, *, status: int = 200, **more: Any
 ) -> HttpResponse:
     context = {"use_case": use_case, "form": form, "is_new": use_case.version == 1, **more}
     return htmx.render_page(request, "decisions/use_case_edit.html", None, context, status=status)
 
 
 @require_POST
-def use_case_archive(request: HttpRequest, use_case: UseCase) -> HttpResponse:
+def use_case_archive(request: TeamRequest, use_case: UseCase) -> HttpResponse:
     """Put a use case away, or bring it back."""
     if request.POST.get("restore"):
         services.restore_use_case(actor=request.user, use_case=use_case)
@@ -264,6 +265,6 @@ def use_case_archive(request: HttpRequest, use_case: UseCase) -> HttpResponse:
     return htmx.redirect(request, "decisions:use-case-list", use_case.team.slug)
 
 
-def stuck(request: HttpRequest) -> HttpResponse:
+def stuck(request: TeamRequest) -> HttpResponse:
     """Help with the four things people get stuck on."""
     return htmx.render_page(request, "decisions/stuck.html", None, {})
