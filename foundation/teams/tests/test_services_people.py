@@ -163,6 +163,26 @@ def test_an_invitation_lets_one_person_in_once(team, admin_user, outsider):
     assert Notice.objects.get(user=admin_user).title == "Outsider joined Support platform"
 
 
+def test_of_two_who_open_the_link_at_once_one_gets_in(team, admin_user, outsider, monkeypatch):
+    """Both have seen the invitation open; the write decides, not what was read before."""
+    invitation, secret = invite(team, admin_user)
+    monkeypatch.setattr(services, "find_invitation", lambda **_: invitation)
+    services.accept_invitation(user=outsider, secret=secret)
+    other = User.objects.create_user("other@example.org", PASSWORD)
+    with pytest.raises(BadInvitation, match="already used"):
+        services.accept_invitation(user=other, secret=secret)
+    assert not Membership.objects.filter(user=other).exists()
+
+
+def test_two_admins_who_read_the_same_cannot_both_step_down(team, admin_user, editor):
+    """Each holds the list from before the other's change; the second is stopped by what stands in the table."""
+    services.change_role(actor=None, membership=Membership.objects.get(user=editor), role=Role.ADMIN)
+    first, second = Membership.objects.get(user=editor), Membership.objects.get(user=admin_user)
+    services.change_role(actor=admin_user, membership=first, role=Role.VIEWER)
+    with pytest.raises(LastAdmin):
+        services.change_role(actor=editor, membership=second, role=Role.VIEWER)
+
+
 def test_only_the_hash_of_the_link_is_kept(team, admin_user):
     invitation, secret = invite(team, admin_user, email="new@example.org")
     assert len(secret) == 40 and secret.isalnum()
