@@ -177,6 +177,7 @@ def _resolve(
             if kind == "run" and value not in made:
                 run = (
                     TrainingRun.objects.succeeded()
+                    .filter(use_case=use_case)
                     .select_related("use_case__team", "version", "artefact")
                     .get(pk=pk)
                 )
