@@ -365,7 +365,6 @@ def line_view(
         "span": spans.get(line["unit"]),
         "tone": tone,
         "pill": verdict.tone,
-        "verdict_text": _verdict_text(line, verdict),
         "spoken": f"{line['title']}: {difference_text(line)}, {verdict.value}",
         "winner": _winner_text(winner) if winner else "",
         "wins": bool(winner and winner["key"] == line["candidate_key"]),
@@ -385,12 +384,6 @@ def difference_text(line: Mapping[str, Any]) -> str:
         return f"{signed(values[0], digits)} ms ({signed(values[1], digits)} to {signed(values[2], digits)})"
     plus = "+" if values[0] > 0 else ""
     return f"{plus}{usd(values[0])} ({usd(values[1])} to {usd(values[2])})"
-
-
-def _verdict_text(line: Mapping[str, Any], verdict: Verdict) -> str:
-    if verdict is Verdict.UNDECIDED and line["more_rows"]:
-        return f"undecided · about {line['more_rows']:,} more rows"
-    return verdict.value
 
 
 def _winner_text(winner: Mapping[str, Any]) -> str:
