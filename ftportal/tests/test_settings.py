@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# Read elsewhere than in the settings, and switches that only tests turn.
 SAID_BY_OTHERS = {"DJANGO_SETTINGS_MODULE", "HOST", "PORT", "ADMIN_EMAIL", "ADMIN_PASSWORD"}
+SAID_BY_OTHERS |= {"TESTING", "JOBS_DOORBELL", "JOBS_EXTRA_KINDS"}
 
 
 def settings_with(tmp_path: Path, **env: str) -> subprocess.CompletedProcess:

@@ -1,0 +1,67 @@
+"""What the parts share: a fresh portal in this process, a dataset of any size in it, peak memory."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import django
+
+T = TypeVar("T")
+
+
+def fresh_portal() -> None:
+    """Django set up and migrated in the folder the environment names; no doorbell, nobody listens."""
+    django.setup()
+    from django.conf import settings
+    from django.core.management import call_command
+
+    settings.JOBS_DOORBELL = False
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+def people() -> tuple[object, object]:
+    """(team, its admin)."""
+    from foundation.teams.models import Team
+    from foundation.teams.services import create_first_admin
+
+    admin = create_first_admin(email="bench@example.org", password="a long enough phrase", team_name="Bench")
+    return Team.objects.get(), admin
+
+
+def imported(path: Path, *, name: str = "Bench") -> tuple[object, float]:
+    """(dataset, seconds from start to the rows being visible) of one file with columns text and label."""
+    from datasets.models import Dataset
+    from datasets.services import imports
+    from decisions.services import create_use_case
+    from foundation.files import store
+    from foundation.jobs.services import run_until_idle
+    from foundation.teams.models import Team, User
+
+    team, admin = Team.objects.get(), User.objects.get()
+    use_case = create_use_case(actor=admin, team=team, name=name, task_kind="classify")
+    dataset = imports.create_dataset(actor=admin, team=team, use_case=use_case, name=name)
+    with open(path, "rb") as stream:
+        blob = store.put(team=team, stream=stream, name=path.name, kind="upload", actor=admin)
+    import_ = imports.stage_upload(actor=admin, dataset=dataset, blob=blob, name=path.name)
+    imports.start_import(actor=admin, import_=import_, skip_bad_rows=True)
+    _, seconds = timed(lambda: run_until_idle(max_seconds=3000))
+    import_.refresh_from_db()
+    if import_.state != "done":
+        raise SystemExit(f"the import failed: {import_.error}")
+    return Dataset.objects.get(pk=dataset.pk), seconds
+
+
+def timed(what: Callable[[], T]) -> tuple[T, float]:
+    """(answer, seconds)."""
+    started = time.perf_counter()
+    answer = what()
+    return answer, time.perf_counter() - started
+
+
+def peak_mb() -> float:
+    """Largest resident size of this process so far, in megabytes of a million bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
