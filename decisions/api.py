@@ -13,7 +13,6 @@ from ninja import Router, Schema
 from ninja.errors import HttpError
 
 from decisions import reading, services
-from decisions.domain import framework
 from decisions.domain.examples import example
 from decisions.models import Decision, RoiAnalysis, UseCase
 from foundation.teams.errors import BadInput
@@ -130,7 +129,7 @@ def restore_use_case(request: TeamRequest, pk: int) -> dict[str, Any]:
 def todays_answer(request: TeamRequest, pk: int) -> dict[str, Any]:
     """The whole answer with every factor; nothing is saved."""
     inputs = reading.inputs_of(_found(request, pk))
-    return {"inputs": inputs, "result": framework.as_json(reading.report_of(inputs))}
+    return {"inputs": inputs, "result": reading.result_of(inputs)}
 
 
 @router.post(

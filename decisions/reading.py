@@ -13,7 +13,7 @@ from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 
-from decisions.domain import framework, roi
+from decisions.domain import flips, framework, roi
 from decisions.domain.approaches import Approach
 from decisions.domain.costs import DAYS_A_MONTH, rates_with
 from decisions.domain.digest import digest_of
@@ -111,6 +111,16 @@ def report_of(inputs: Mapping[str, Any]) -> framework.Report:
     """The report of saved or present inputs."""
     answers = Answers(**inputs["answers"], sources=inputs.get("sources", {}))
     return framework.decide(Facts.from_mapping(inputs["facts"]), answers, inputs.get("rates"))
+
+
+def result_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole answer to `inputs` as plain JSON: what a decision keeps and its page draws."""
+    report = report_of(inputs)
+    one_away = [
+        {"label": approach.label, "inline": approach.inline, "whens": [flip.when for flip in found]}
+        for approach, found in flips.grouped_by_answer(flips.one_away(report.facts, report.answers))
+    ]
+    return {**framework.as_json(report), "one_away": one_away}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from decisions import policies, reading
-from decisions.domain import framework, roi
+from decisions.domain import roi
 from decisions.domain.approaches import Approach
 from decisions.domain.costs import RATE_FIELDS, STANDARD
 from decisions.domain.digest import digest_of
@@ -133,7 +133,7 @@ def decide(*, actor: User | None, use_case: UseCase, note: str = "") -> Decision
         latest = row.latest_decision
         if latest is not None and latest.inputs_sha256 == digest:
             return latest
-        result = framework.as_json(reading.report_of(inputs))
+        result = reading.result_of(inputs)
         decision = Decision.objects.create(
             team=row.team,
             use_case=row,

@@ -9,7 +9,6 @@ from django.http import Http404, HttpResponse, JsonResponse
 
 from decisions import policies, presenting, reading, services
 from decisions.api import decision_json
-from decisions.domain import framework
 from decisions.forms import NoteForm
 from decisions.models import Decision, UseCase
 from foundation.teams.requests import TeamRequest
@@ -39,7 +38,7 @@ def decision_preview(request: TeamRequest, use_case: UseCase) -> HttpResponse:
     inputs = reading.inputs_of(use_case)
     is_changed = latest is None or latest.inputs_sha256 != reading.inputs_digest(inputs)
     context = {
-        **_answer(framework.as_json(reading.report_of(inputs)), inputs),
+        **_answer(reading.result_of(inputs), inputs),
         "use_case": use_case,
         "form": form,
         "latest": latest,

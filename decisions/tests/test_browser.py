@@ -1,0 +1,97 @@
+"""A new user's way, in a real browser: an example, its answer, its return, a changed fact, the next decision."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from decisions import services
+from decisions.domain.examples import EXAMPLES
+from foundation.ui.testing import assert_fits, assert_good_page, shoot
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+ANSWERS = {
+    "email": ("Fine-tuning", "0.36 ahead of hybrid"),
+    "support": ("Hybrid", "tie at 1.00, and both are needed"),
+    "documentation": ("RAG", "0.30 ahead of prompt engineering"),
+    "quick-start": ("Prompt engineering", "0.30 ahead of RAG"),
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.key)
+def test_a_new_user_gets_the_four_answers_from_the_examples(page_as, editor, team, example):
+    page = page_as(editor)
+    page.goto(reverse("decisions:use-case-list", args=[team.slug]))
+    page.get_by_role("link", name="New use case").click()
+    page.get_by_role("heading", name=example.name).click()
+    page.get_by_role("button", name="Create and see the answer").click()
+    heading, words = ANSWERS[example.key]
+    assert page.get_by_role("heading", level=1).inner_text() == heading
+    assert words in page.locator(".finding").inner_text()
+    page.get_by_role("button", name="Save as decision 1").click()
+    assert page.get_by_role("heading", level=1).inner_text() == example.name
+    assert page.locator(".rail .done").inner_text().startswith("Decide")
+
+
+def test_a_changed_fact_turns_the_answer_and_the_history_says_what_changed(page_as, editor, use_case):
+    services.decide(actor=editor, use_case=use_case)
+    page = page_as(editor)
+    page.goto(reverse("decisions:use-case-detail", args=[use_case.pk]))
+    page.get_by_role("link", name="Change the answers").click()
+    page.get_by_label("Data quality").select_option("low")
+    page.get_by_role("button", name="Save and see the answer").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "RAG"
+    assert "not eligible yet" in page.locator("#scores").inner_text()
+    page.get_by_role("button", name="Save as decision 2").click()
+    page.goto(reverse("decisions:decision-detail", args=[use_case.pk, 2]))
+    assert "high" in page.locator("#history del").inner_text()
+
+
+def test_a_return_is_worked_out_by_keyboard_and_says_where_it_turns(page_as, editor, use_case):
+    services.decide(actor=editor, use_case=use_case)
+    page = page_as(editor)
+    page.goto(reverse("decisions:roi-create", args=[use_case.pk]))
+    page.get_by_label("Requests a month").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/returns/1/")
+    assert "$0.0274" in page.locator(".finding").inner_text()
+    assert "Never" in page.locator(".facts").first.inner_text()
+
+
+def test_every_page_of_deciding_is_good_in_both_themes_and_at_360_px(page_as, editor, team, use_case):
+    empty = page_as(editor)
+    for example in EXAMPLES:
+        row = services.create_use_case(actor=editor, team=team, name=example.name, **example.values)
+        services.decide(actor=editor, use_case=row, note="agreed")
+        services.analyse_roi(actor=editor, use_case=row)
+    services.record_evidence(
+        use_case=row, kind="examples_in_hand", value=120, source="dataset Mails, version 1"
+    )
+    pages = {
+        "use-case-list": [team.slug],
+        "use-case-create": [team.slug],
+        "use-case-detail": [row.pk],
+        "use-case-edit": [row.pk],
+        "decision-preview": [row.pk],
+        "decision-detail": [row.pk, 1],
+        "roi-create": [row.pk],
+        "roi-detail": [row.pk, 1],
+        "stuck": [],
+    }
+    for name, args in pages.items():
+        empty.goto(reverse(f"decisions:{name}", args=args))
+        shoot(empty, f"decisions-{name}")
+        assert_good_page(empty)
+        # Notes that are folded away are part of the page.
+        empty.evaluate("document.querySelectorAll('details').forEach((e) => { e.open = true })")
+        assert_fits(empty)
+
+
+def test_the_first_page_of_a_new_team_is_good(page_as, editor, team):
+    page = page_as(editor)
+    page.goto(reverse("decisions:use-case-list", args=[team.slug]))
+    shoot(page, "decisions-empty")
+    assert_good_page(page)
+    page.get_by_role("link", name="Start from an example").click()
+    assert page.get_by_label("Name").input_value() == "Customer support automation"
