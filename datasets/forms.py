@@ -212,3 +212,22 @@ class FreezeForm(PressForm):
         given.pop("press", None)
         shares = tuple(str(_percent(given.pop(name))) for name in ("train", "validation", "test"))
         return {**given, "ratios": shares}
+
+
+class QualityForm(PressForm):
+    """Which model looks at how many rows, for at most how much."""
+
+    model = forms.ChoiceField(choices=[], help_text="A fast model is enough for this.")
+    size = forms.IntegerField(min_value=1, max_value=500, initial=50, label="Rows to judge")
+    cap = forms.DecimalField(
+        min_value=0,
+        max_value=1000,
+        max_digits=10,
+        decimal_places=4,
+        label="Cap in dollars",
+        help_text="Never crossed, whatever happens. Rows without room under it stay unscored.",
+    )
+
+    def __init__(self, *args: Any, models: Iterable[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["model"].choices = [(name, name) for name in models]  # type: ignore[attr-defined]

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from datasets import bulk, importing
+from datasets.domain import quality
 from datasets.domain.formats import ColumnMapping, Layout, Parts
 from datasets.domain.parsing import Bad, giant
 from datasets.domain.statuses import ImportState
-from datasets.models import BadRow, CheckRun, Dataset, DatasetVersion, Finding, Import
-from datasets.services import checks, imports, versions
+from datasets.models import (
+    BadRow,
+    CheckRun,
+    Content,
+    Dataset,
+    DatasetVersion,
+    Example,
+    Finding,
+    Import,
+    Judgement,
+    QualityRun,
+)
+from datasets.services import checks, imports, judging, versions
 from foundation.files import store
+from foundation.jobs import services as jobs
+from foundation.jobs.concurrent import answers
 from foundation.jobs.domain.states import JobState
 from foundation.jobs.kinds import Kind, Outcome, Plan, Work
 from foundation.jobs.models import Job, Shard
+from foundation.llm.budget import Ledger, open_budget
+from foundation.llm.domain.messages import Message, Request
+from foundation.llm.door import complete
+from foundation.llm.errors import LLMError, SpendLimitReached
+from foundation.llm.models import Connection
 from foundation.teams.errors import PortalError
 
 # A shard is about this many bytes of JSONL: some tenths of a second of work, so cancel and progress are quick.
@@ -234,4 +254,133 @@ class FreezeVersion(Kind):
         versions.fail_version(version=version, error=job.error or "Cancelled.")
 
 
-KINDS: list[type[Kind]] = [ImportRows, CheckRows, FreezeVersion]
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What came of asking about one row."""
+
+    rating: quality.Rating | None = None
+    unscored: str = ""
+    reply: str = ""
+    cost_microusd: int = 0
+
+
+class JudgeRows(Kind):
+    """Asks a model about a frozen sample of rows, several at once, under the cap of the run."""
+
+    name = "datasets.quality"
+    title = "Quality"
+    item_model = Judgement
+    batch_size = 16
+    parallel = 2
+
+    def plan(self, job: Job, cursor: int) -> Plan:
+        """One item a row of the sample, its content as it is now."""
+        examples = {e.pk: e for e in Example.objects.filter(pk__in=job.recipe["examples"])}
+        return Plan(
+            [
+                Judgement(
+                    job=job,
+                    position=position,
+                    run_id=job.recipe["run"],
+                    example_id=key,
+                    content_id=examples[key].content_id,
+                )
+                for position, key in enumerate(job.recipe["examples"])
+                if key in examples
+            ]
+        )
+
+    def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
+        """Ask about each row. A row without a usable reply is unscored with its reason, never a number."""
+        waiting = items.peek() if hasattr(items, "peek") else list(items)
+        connection = (
+            Connection.objects.select_related("team")
+            .filter(pk=job.recipe["connection"], team=job.team_id)
+            .first()
+        )
+        if connection is None:
+            raise PortalError("The connection of this judging was removed. Start it anew with another.")
+        run = QualityRun.objects.select_related("dataset__use_case").get(pk=job.recipe["run"])
+        use_case = run.dataset.use_case
+        ledger = open_budget(job, job.cap_microusd or 0)
+        contents = {c.pk: c for c in Content.objects.filter(pk__in=[item.content_id for item in waiting])}
+        # Read everything before the first call leaves: calls run beside the thread that owns the database.
+        requests = {
+            key: judging.question_for(content, use_case, job.recipe["model"])
+            for key, content in contents.items()
+        }
+
+        async def ask(item: Judgement) -> _Judged:
+            content = contents[item.content_id]
+            if use_case.task_kind != "classify" and quality.is_degenerate(content.completion):
+                return _Judged(unscored="the answer says nothing; no model was asked")
+            return await _ask(connection, requests[item.content_id], ledger)
+
+        for item, answer in answers(items, ask, connection.max_concurrency):
+            content = contents[item.content_id]
+            suspicious = quality.is_suspicious(content.prompt, content.completion)
+            if isinstance(answer, SpendLimitReached):
+                jobs.pause_job(actor=None, job=job)
+                yield Outcome.failure(item, str(answer), fields={"unscored": str(answer)[:300]})
+            elif isinstance(answer, PortalError):
+                cost = getattr(answer, "cost_microusd", 0) or 0
+                yield Outcome.failure(
+                    item, str(answer), fields={"unscored": str(answer)[:300]}, cost_microusd=cost
+                )
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                rating = answer.rating
+                yield Outcome(
+                    item,
+                    fields={
+                        "overall": rating.overall if rating else None,
+                        "scores": rating.scores if rating else {},
+                        "issues": list(rating.issues) if rating else [],
+                        "unscored": answer.unscored[:300],
+                        "suspicious": suspicious,
+                        "reply": answer.reply[:20_000],
+                    },
+                    cost_microusd=answer.cost_microusd,
+                )
+
+    def finish(self, job: Job) -> dict[str, Any]:
+        """Average, interval and label over the scored rows."""
+        run = judging.finish_quality(job=job)
+        return {"sample": run.n_sample, "scored": run.n_scored, "average": run.average}
+
+    def abandoned(self, job: Job) -> None:
+        """What was judged before a cancel or failure stays, and counts."""
+        judging.finish_quality(job=job)
+
+
+async def _ask(connection: Connection, request: Request, ledger: Ledger) -> _Judged:
+    """One row's rating; a reply that cannot be used is asked for once more."""
+    reply = await complete(connection, request, ledger=ledger)
+    paid = 0 if reply.from_cache else reply.cost_microusd
+    try:
+        return _Judged(quality.parse_reply(reply.text), reply=reply.text, cost_microusd=paid)
+    except quality.Unscored as reason:
+        again = replace(
+            request,
+            messages=(
+                *request.messages,
+                Message("assistant", reply.text[:4000] or "(nothing)"),
+                Message("user", quality.REPAIR.format(reason=reason)),
+            ),
+        )
+        first = str(reason)
+    try:
+        second = await complete(connection, again, ledger=ledger)
+    except SpendLimitReached:
+        raise
+    except LLMError as error:
+        return _Judged(unscored=f"{first}; then: {error}", reply=reply.text, cost_microusd=paid)
+    paid += 0 if second.from_cache else second.cost_microusd
+    try:
+        return _Judged(quality.parse_reply(second.text), reply=second.text, cost_microusd=paid)
+    except quality.Unscored as reason:
+        return _Judged(unscored=f"{reason}, twice", reply=second.text, cost_microusd=paid)
+
+
+KINDS: list[type[Kind]] = [ImportRows, CheckRows, FreezeVersion, JudgeRows]

@@ -2,8 +2,8 @@
 
 from django.urls import URLPattern, URLResolver
 
-from datasets.models import Dataset, DatasetVersion, Edit, Example, Finding, Fix, Import, Review
-from datasets.views import datasets, examples, imports, reviews, versions
+from datasets.models import Dataset, DatasetVersion, Edit, Example, Finding, Fix, Import, QualityRun, Review
+from datasets.views import datasets, examples, imports, quality, reviews, versions
 from foundation.teams.domain.roles import Role
 from foundation.teams.routes import object_path, team_path
 
@@ -34,6 +34,12 @@ def _finding() -> object:
 
 def _review() -> object:
     return Review.objects.select_related("team", "dataset__team", "dataset__use_case", "dataset__checks")
+
+
+def _quality() -> object:
+    return QualityRun.objects.select_related(
+        "team", "job", "dataset__team", "dataset__use_case", "dataset__checks"
+    )
 
 
 def _version() -> object:
@@ -136,6 +142,20 @@ urlpatterns: list[URLPattern | URLResolver] = [
         Review,
         name="review-undo",
         queryset=_review,
+    ),
+    object_path(
+        "datasets/<int:pk>/quality/",
+        quality.quality_create,
+        Dataset,
+        name="quality-create",
+        read=Role.EDITOR,
+        queryset=_dataset,
+    ),
+    object_path(
+        "quality/<int:pk>/", quality.quality_detail, QualityRun, name="quality-detail", queryset=_quality
+    ),
+    object_path(
+        "quality/<int:pk>/again/", quality.quality_again, QualityRun, name="quality-again", queryset=_quality
     ),
     object_path(
         "datasets/<int:pk>/freeze/",

@@ -133,6 +133,11 @@ def parse_reply(text: str) -> Rating:
     return Rating(**numbers, issues=tuple(issue.strip()[:300] for issue in issues[:10] if issue.strip()))
 
 
+REPAIR = (
+    "That was not the one JSON object asked for: {reason}. Answer again with the object only: clarity, quality, "
+    "relevance, completeness and overall as numbers from 0 to 1, and issues as a list of sentences."
+)
+
 _DEGENERATE = re.compile(
     r"[\W_]*(?:thought process|reasoning|solution|answer|let'?s think.*)?[\W_]*", re.IGNORECASE
 )

@@ -11,6 +11,7 @@ from datasets.services.imports import (
     stage_upload,
     start_import,
 )
+from datasets.services.judging import quote, start_quality
 from datasets.services.reviewing import (
     accept_all,
     edit_example,
@@ -49,6 +50,7 @@ __all__ = [
     "open_test_rows",
     "plan_review",
     "preview",
+    "quote",
     "record_export",
     "rename_dataset",
     "review_example",
@@ -58,6 +60,7 @@ __all__ = [
     "start_checks",
     "start_freeze",
     "start_import",
+    "start_quality",
     "undo_example_edit",
     "undo_fix",
     "undo_review",

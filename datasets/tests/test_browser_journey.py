@@ -86,7 +86,7 @@ def test_from_pasted_rows_to_a_frozen_version(page_as, editor, use_case, team):
     page.wait_for_load_state()
     shoot(page, "dataset-checking")
     assert run_until_idle(60)  # the page notices by itself and loads again
-    page.get_by_role("button", name="Start the review").first.wait_for()
+    page.locator(".btn.primary", has_text="Start the review").wait_for()
     shoot(page, "dataset-checked")
 
     page.get_by_role("button", name="Start the review").first.click()

@@ -1,0 +1,104 @@
+"""Judging a sample by a model: quote, cap, unscored rows, the one gate."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from datasets import services
+from datasets.errors import Blocked
+from datasets.models import Judgement
+from datasets.services import judging
+from datasets.tests.conftest import jsonl, tickets
+from foundation.jobs.services import run_until_idle
+from foundation.llm.testing.stub_upstream import StubUpstream
+from foundation.llm.tests.conftest import make_connection
+from foundation.teams.errors import BadInput
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def filled(dataset, bring_in):
+    bring_in(dataset, jsonl(tickets(90)))
+    return dataset
+
+
+def judge(editor, dataset, team, *, script=(), **more):
+    with StubUpstream(latency_ms=1, script=list(script)) as stub:
+        make_connection(team, stub.url)
+        run = services.start_quality(actor=editor, dataset=dataset, **more)
+        assert run_until_idle(60)
+        calls = stub.calls
+    run.refresh_from_db()
+    return run, calls
+
+
+def test_without_a_connection_there_is_no_quote_and_no_score(filled, editor, client_for, settings):
+    settings.ANTHROPIC_API_KEY = ""
+    assert services.quote(dataset=filled, example_ids=judging.sample(filled)) is None
+    with pytest.raises(BadInput, match="No model is connected"):
+        services.start_quality(actor=editor, dataset=filled)
+    page = client_for(editor).get(reverse("datasets:quality-create", args=[filled.pk]))
+    assert "No model is connected" in page.content.decode()
+
+
+def test_a_sample_is_judged_under_its_quote(filled, editor, team, client_for):
+    run, calls = judge(editor, filled, team)
+    assert run.finished_at is not None
+    assert (run.n_sample, run.n_scored, calls) == (50, 50, 50)
+    assert 0 <= run.low <= run.average <= run.high <= 1
+    run.job.refresh_from_db()
+    assert 0 < run.job.spent_microusd <= run.job.cap_microusd
+    labels = {j.example.label for j in Judgement.objects.filter(run=run).select_related("example")}
+    assert labels == {"billing", "card", "login"}
+    body = client_for(editor).get(reverse("datasets:quality-detail", args=[run.pk])).content.decode()
+    assert run.model in body
+
+
+def test_a_cap_of_nothing_leaves_every_row_unscored_with_its_reason(filled, editor, team):
+    run, calls = judge(editor, filled, team, cap_microusd=0, size=10)
+    assert calls == 0
+    assert run.n_scored == 0
+    assert run.average is None
+    reasons = set(Judgement.objects.filter(run=run).values_list("unscored", flat=True))
+    assert len(reasons) == 1
+    assert reasons.pop()
+
+
+def test_broken_replies_are_unscored_and_never_zero(filled, editor, team):
+    run, calls = judge(editor, filled, team, script=[{"fault": "bad-answer"}], size=6)
+    assert calls == 12  # each reply is asked for once more
+    assert (run.n_scored, run.average) == (0, None)
+    assert all(j.overall is None and "twice" in j.unscored for j in Judgement.objects.filter(run=run))
+
+
+def test_the_same_sample_again_is_free_where_nothing_changed(filled, editor, team):
+    with StubUpstream(latency_ms=1) as stub:
+        make_connection(team, stub.url)
+        first = services.start_quality(actor=editor, dataset=filled, size=8)
+        assert run_until_idle(60)
+        before = stub.calls
+        judged = first.judgements.select_related("example__content").first()
+        example = judged.example
+        services.edit_example(
+            actor=editor,
+            example=example,
+            edition=example.edition,
+            prompt=example.content.prompt + " Please help me with it.",
+            completion=example.content.completion,
+        )
+        first.refresh_from_db()
+        second = services.start_quality(actor=editor, dataset=filled, again=first)
+        assert run_until_idle(60)
+        assert stub.calls == before + 1
+    second.refresh_from_db()
+    assert second.n_scored == 8
+
+
+def test_a_low_average_stops_freezing_until_a_reason_is_written(filled, editor, team):
+    run, _ = judge(editor, filled, team, size=5)
+    type(run).objects.filter(pk=run.pk).update(average=0.65)
+    assert {"size", "quality", "review"} == {b["rule"] for b in services.blockers(filled)}
+    with pytest.raises(Blocked, match=r"Dataset quality too low: 0\.65"):
+        services.start_freeze(actor=editor, dataset=filled)

@@ -1,0 +1,102 @@
+"""Quality by a model: what it would cost, what it said, which rows are weak."""
+
+from __future__ import annotations
+
+from decimal import ROUND_UP, Decimal
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_POST
+
+from datasets import policies, presenting, services
+from datasets.domain import quality
+from datasets.forms import QualityForm
+from datasets.models import Dataset, QualityRun
+from datasets.services import judging
+from foundation.teams.errors import BadInput
+from foundation.teams.presses import once
+from foundation.ui import htmx
+
+DOLLAR = Decimal(1_000_000)
+SHOWN = 100
+
+
+def quality_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
+    """The quote, then the press that pays for it."""
+    models = judging.judge_models()
+    chosen = judging.sample(dataset) if dataset.n_active else []
+    quoted = services.quote(dataset=dataset, example_ids=chosen) if chosen else None
+    initial = {}
+    if quoted:
+        cap = (Decimal(quoted.bound_microusd) / DOLLAR).quantize(Decimal("0.01"), rounding=ROUND_UP)
+        initial = {"model": quoted.model, "cap": cap, "size": len(chosen)}
+    form = QualityForm(request.POST or None, models=models, initial=initial)
+    status = 200
+    if request.method == "POST":
+        if form.is_valid():
+            given = form.cleaned_data
+            try:
+                run, _ = once(
+                    user=request.user,
+                    press=given["press"],
+                    purpose="quality",
+                    model=QualityRun,
+                    make=lambda: services.start_quality(
+                        actor=request.user,
+                        dataset=dataset,
+                        model=given["model"],
+                        size=given["size"],
+                        cap_microusd=int(given["cap"] * DOLLAR),
+                    ),
+                )
+                return htmx.redirect(request, "datasets:quality-detail", run.pk)
+            except BadInput as error:
+                form.refuse(error)
+        status = 422
+    context = {
+        "dataset": dataset,
+        "lineage": presenting.lineage(dataset),
+        "form": form,
+        "quote": quoted,
+        "n_sample": len(chosen),
+        "dimensions": quality.DIMENSIONS,
+    }
+    return htmx.render_page(request, "datasets/quality_create.html", None, context, status=status)
+
+
+def quality_detail(request: HttpRequest, run: QualityRun) -> HttpResponse:
+    """Average with its interval, weak rows with their issues, unscored rows with their reasons."""
+    judgements = run.judgements.select_related("example__content").order_by("overall", "position")
+    scored = judgements.exclude(overall=None)
+    summary = None
+    if run.finished_at:
+        values = list(scored.values_list("overall", flat=True))
+        summary = quality.summarise(values, sample_size=run.n_sample)
+    weak = list(scored.filter(overall__lt=quality.GATE)[:SHOWN])
+    unscored = list(
+        run.judgements.filter(overall=None).exclude(unscored="").select_related("example")[:SHOWN]
+    )
+    suspicious = list(run.judgements.filter(suspicious=True).select_related("example__content")[:SHOWN])
+    shown = [j.example.content_id for j in (*weak, *suspicious)]
+    sealed = presenting.sealed_contents(run.dataset, shown, request.user)
+    for row in (*weak, *suspicious):
+        row.is_sealed = row.example.content_id in sealed
+    context = {
+        "run": run,
+        "dataset": run.dataset,
+        "lineage": presenting.lineage(run.dataset),
+        "job": run.job,
+        "summary": summary,
+        "weak": weak,
+        "unscored": unscored,
+        "suspicious": suspicious,
+        "gate": quality.GATE,
+        "can_change": policies.can_change(run.dataset),
+    }
+    return htmx.render_page(request, "datasets/quality_detail.html", None, context)
+
+
+@require_POST
+def quality_again(request: HttpRequest, run: QualityRun) -> HttpResponse:
+    """Judge the same sample again: mended rows are asked about, the others answer from the cache."""
+    new = services.start_quality(actor=request.user, dataset=run.dataset, again=run)
+    return htmx.redirect(request, "datasets:quality-detail", new.pk)
