@@ -25,7 +25,7 @@ class CapHandler(FileUploadHandler):
     """First of FILE_UPLOAD_HANDLERS: passes the bytes on and counts them."""
 
     def handle_raw_input(
-        self, input_data: Any, META: Any, content_length: int, boundary: bytes, encoding: str | None = None
+        self, input_data: Any, META: Any, content_length: int, boundary: str, encoding: str | None = None
     ) -> None:
         """Refuse at once what says itself that it is too large."""
         self.seen_bytes = 0

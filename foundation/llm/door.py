@@ -17,6 +17,7 @@ from foundation.llm import cache as answers
 from foundation.llm.adapters.answer import Answer
 from foundation.llm.budget import Ledger
 from foundation.llm.circuits import CIRCUITS
+from foundation.llm.domain.bounds import prompt_tokens_bound
 from foundation.llm.domain.identity import request_digest
 from foundation.llm.domain.messages import Completion, Request
 from foundation.llm.domain.pricing import Price
@@ -74,9 +75,9 @@ async def complete(
         raise NoConnection(
             f"The connection “{connection.name}” is switched off. Switch it on in the team's settings."
         )
-    prepared, kept = await in_database(_prepare, connection, request, cache, sample)
-    if kept is not None:
-        return kept
+    prepared = await in_database(_prepare, connection, request, cache, sample)
+    if isinstance(prepared, Completion):
+        return prepared
     if ledger is None:
         raise NoBudget("A paid call needs a cap. Give the run a cap in dollars.")
     began = time.monotonic()
@@ -124,23 +125,20 @@ async def _complete_locally(connection: Connection, request: Request) -> Complet
 
 def _prepare(
     connection: Connection, request: Request, use_cache: bool, sample: int
-) -> tuple[_Prepared | None, Completion | None]:
+) -> _Prepared | Completion:
     digest = request_digest(request, provider=connection.provider, host=connection.host)
     if use_cache and (kept := answers.find(connection.team_id, digest, sample)) is not None:
-        return None, kept
+        return kept
     price = catalogue.price(request.model, provider=connection.provider)
     _ = (
         adapters.claude
     )  # loaded here, on the way to the first call: not in the event loop, not in the call's time
-    return (
-        _Prepared(
-            key=connections.key_of(connection),
-            price=price,
-            bound_microusd=catalogue.bound_microusd(request),
-            entry=catalogue.entry(request.model, provider=connection.provider),
-            digest=digest,
-        ),
-        None,
+    return _Prepared(
+        key=connections.key_of(connection),
+        price=price,
+        bound_microusd=price.bound_microusd(prompt_tokens_bound(request), request.max_tokens),
+        entry=catalogue.entry(request.model, provider=connection.provider),
+        digest=digest,
     )
 
 

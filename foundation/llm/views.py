@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +17,7 @@ from foundation.llm.connections import environment_connection, environment_key_f
 from foundation.llm.forms import ConnectionForm
 from foundation.llm.models import Connection, ModelEntry
 from foundation.teams.errors import PortalError
-from foundation.teams.models import Team
+from foundation.teams.models import Team, User
 from foundation.teams.presses import new_press, once
 from foundation.ui.htmx import redirect, render_page
 
@@ -24,6 +26,11 @@ def _put(form: ConnectionForm, error: PortalError) -> None:
     """Put the sentence where the person looks: at its field, else above the form."""
     field = getattr(error, "field", "")
     form.add_error(field if field in form.fields else None, str(error))
+
+
+def _person(request: HttpRequest) -> User:
+    """Whoever is signed in; the routes let nobody else in."""
+    return cast(User, request.user)
 
 
 def _running_try(connection: Connection) -> Job | None:
@@ -61,12 +68,12 @@ def connection_create(request: HttpRequest, team: Team) -> HttpResponse:
         given = form.cleaned_data
         try:
             connection, made = once(
-                user=request.user,
+                user=_person(request),
                 press=given["press"],
                 purpose="connection",
                 model=Connection,
                 make=lambda: services.create_connection(
-                    actor=request.user,
+                    actor=_person(request),
                     team=team,
                     name=given["name"],
                     base_url=given["base_url"],
@@ -76,7 +83,7 @@ def connection_create(request: HttpRequest, team: Team) -> HttpResponse:
                 ),
             )
             if made and connection.has_key:
-                services.start_try(actor=request.user, connection=connection)
+                services.start_try(actor=_person(request), connection=connection)
             return redirect(request, "llm:connection-detail", connection.pk)
         except PortalError as error:
             _put(form, error)
@@ -92,7 +99,7 @@ def connection_detail(request: HttpRequest, connection: Connection) -> HttpRespo
         had_key = connection.has_key
         try:
             changed = services.update_connection(
-                actor=request.user,
+                actor=_person(request),
                 connection=connection,
                 name=given["name"],
                 base_url=given.get("base_url"),
@@ -119,7 +126,7 @@ def connection_detail(request: HttpRequest, connection: Connection) -> HttpRespo
 def connection_try(request: HttpRequest, connection: Connection) -> HttpResponse:
     """POST starts the try; GET answers the part of the page that tells how it stands."""
     if request.method == "POST":
-        services.start_try(actor=request.user, connection=connection)
+        services.start_try(actor=_person(request), connection=connection)
         return redirect(request, "llm:connection-detail", connection.pk)
     context = {"connection": connection, "trying": _running_try(connection)}
     return render(request, "llm/_connection_try.html", context)
@@ -130,7 +137,7 @@ def connection_remove(request: HttpRequest, connection: Connection) -> HttpRespo
     """Remove the connection and its key."""
     team = connection.team
     try:
-        services.remove_connection(actor=request.user, connection=connection)
+        services.remove_connection(actor=_person(request), connection=connection)
         messages.success(request, f"“{connection.name}” and its key are removed.")
     except PortalError as error:
         messages.error(request, str(error))

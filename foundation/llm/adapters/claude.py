@@ -69,7 +69,7 @@ async def refuse_private(base_url: str) -> None:
         )
     except OSError:
         raise errors.Unreachable("The provider's host name is not known. Check the address.") from None
-    if not all(is_public(entry[4][0]) for entry in found):
+    if not all(is_public(str(entry[4][0])) for entry in found):
         raise errors.Unreachable(
             "The provider's host leads into a private network, where this portal sends no keys.",
             retryable=False,
@@ -302,6 +302,7 @@ _BY_STATUS: dict[int, tuple[type[errors.LLMError], str]] = {
 def _of_status(error: anthropic.APIStatusError, model: str) -> errors.LLMError:
     status = error.status_code
     code = _error_code(error)
+    cls: type[errors.LLMError]
     if code in SPEND_LIMIT_CODES:
         cls, sentence = (
             errors.SpendLimitReached,

@@ -209,7 +209,7 @@ def test_t11_a_retry_after_of_a_day_is_not_obeyed(team, ledger):
     [
         ({"retry-after": "2"}, 2, 2.1),
         ({"retry-after-ms": "1500"}, 1.5, 1.6),
-        ({"retry-after": format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)}, 20, 106),
+        ({"retry-after": "a date in 100 s"}, 90, 106),
         ({"retry-after": "soon"}, 0, 0.5),
         ({"retry-after": "nan"}, 0, 0.5),
         ({"retry-after": "-5"}, 0, 0.5),
@@ -222,6 +222,8 @@ def test_t11_every_spelling_of_retry_after(connection, ledger, headers, low, hig
     async def note(seconds):
         waits.append(seconds)
 
+    if "date" in headers.get("retry-after", ""):
+        headers = {"retry-after": format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)}
     ask(connection, REQUEST, ledger=ledger, transport=transport(failing(429, **headers), reply()), sleep=note)
     assert len(waits) == 1 and low <= waits[0] <= high
 
