@@ -8,7 +8,6 @@ import pytest
 from django.db import OperationalError
 
 from deployments.gateway import publishing, routes
-from deployments.gateway.routes import BadSnapshot
 from deployments.gateway.watching import Watcher
 from deployments.models import GatewayBeat
 from deployments.services import begin_new_epoch, issue_gateway_token, revoke_gateway_token, set_split

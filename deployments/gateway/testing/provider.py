@@ -185,8 +185,8 @@ class Connection(asyncio.Protocol):
         words = whole["content"][0]["text"].split(" ")
         size = max(1, -(-len(words) // self.provider.pieces))
         for at in range(0, len(words), size):
-            if self.provider.gap_s:
-                await asyncio.sleep(self.provider.gap_s)
+            if gap_s := 0.4 if model == "slow" else self.provider.gap_s:
+                await asyncio.sleep(gap_s)
             piece = (" " if at else "") + " ".join(words[at : at + size])
             event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
             if at:
