@@ -541,10 +541,10 @@ def cumulative(chart: Cumulative) -> SafeString:
         at = finite(line.breaks_even)
         if at is not None and 0 <= at <= periods:
             share = x_axis.share(at)
-            y = _pc(1 - y_axis.share(0.0))
+            level = _pc(1 - y_axis.share(0.0))
             title = el("title", f"{line.name}: pays back in {chart.period} {grouped(at, 1 if at % 1 else 0)}")
-            marks.append(el("circle", title, cx=_pc(share), cy=y, r=5, cls=f"mark stroke {style}"))
-        else:
+            marks.append(el("circle", title, cx=_pc(share), cy=level, r=5, cls=f"mark stroke {style}"))
+        elif (next((finite(v) for v in reversed(line.values) if finite(v) is not None), None) or 0.0) <= 0:
             said.append(f"{line.name}: never pays back within {periods} {chart.period}s")
     columns = []
     for j in range(last + 1):

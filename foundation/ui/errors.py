@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 DATABASE_GONE = (
     "The database is locked or gone. What you just sent was not stored: wait a moment, then try again."
 )
+DATABASE_OLD = (
+    "The database is older than the portal. Whoever runs this portal runs manage.py migrate, then it goes on."
+)
 SENTENCES = {
     400: "The portal could not read this request. Go back, check what you sent, and try again.",
     403: "You may not do this. Ask an admin of the team if you should be able to.",
@@ -104,7 +107,9 @@ def response_for(request: HttpRequest, error: BaseException | None) -> HttpRespo
         return error_response(request, error.status, str(error))
     if isinstance(error, (OperationalError, InterfaceError)):
         log.error("database error in request %s", getattr(request, "request_id", ""), exc_info=error)
-        return error_response(request, 503, DATABASE_GONE)
+        # SQLite reports a missing table or column the same way as a lock; only the words tell them apart.
+        is_old = "no such table" in str(error) or "no such column" in str(error)
+        return error_response(request, 503, DATABASE_OLD if is_old else DATABASE_GONE)
     if isinstance(error, RequestDataTooBig):
         return error_response(request, 413)
     if isinstance(error, (TooManyFieldsSent, TooManyFilesSent)):

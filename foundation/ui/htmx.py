@@ -76,8 +76,11 @@ def toast(
     Without a response it waits for the next page (the messages framework). With one that htmx will read, it is sent
     along in HX-Trigger and shown at once.
     """
-    is_read_now = response is not None and wants_fragment(request)
-    if is_read_now and not {"HX-Redirect", "HX-Refresh"} & set(response.headers):
+    if (
+        response is not None
+        and wants_fragment(request)
+        and not {"HX-Redirect", "HX-Refresh"} & set(response.headers)
+    ):
         return trigger(response, "toast", {"text": text, "level": level, "undo": undo_url})
     messages.add_message(request, LEVELS.get(level, messages.INFO), text, extra_tags=undo_url)
     return response

@@ -13,5 +13,5 @@ class ModuleManifestStorage(CompressedManifestStaticFilesStorage):
     # Only our own modules: other packages speak of imports in comments, of files they do not ship.
     _js_module_import_aggregation_patterns = (
         "js/*.js",
-        HashedFilesMixin._js_module_import_aggregation_patterns[1],
+        HashedFilesMixin._js_module_import_aggregation_patterns[1],  # type: ignore[attr-defined]
     )

@@ -16,6 +16,10 @@ def number(value: float) -> str:
     return "0" if text in ("-0", "") else text
 
 
+def _text(child: object) -> str:
+    return str(conditional_escape(child if isinstance(child, (str, SafeString)) else str(child)))
+
+
 def el(name: str, *children: object, **attributes: object) -> SafeString:
     """One element. Underscores in attribute names become dashes, `cls` is `class`; None and False are left out.
 
@@ -27,14 +31,14 @@ def el(name: str, *children: object, **attributes: object) -> SafeString:
             continue
         shown = number(value) if isinstance(value, float) else str(value)
         parts.append(f' {"class" if key == "cls" else key.rstrip("_").replace("_", "-")}="{escape(shown)}"')
-    inner = "".join(str(conditional_escape(child)) for child in children if child is not None)
+    inner = "".join(_text(child) for child in children if child is not None)
     # Everything inside went through escape() above; SafeString children were built here.
     return mark_safe(f"<{name}{''.join(parts)}>{inner}</{name}>" if inner else f"<{name}{''.join(parts)}/>")  # noqa: S308
 
 
 def join(parts: Iterable[object]) -> SafeString:
     """The parts one after the other, escaped unless they were built here."""
-    return mark_safe("".join(str(conditional_escape(part)) for part in parts))  # noqa: S308
+    return mark_safe("".join(_text(part) for part in parts))  # noqa: S308
 
 
 def path(points: Iterable[tuple[float, float]], *, closed: bool = False) -> str:

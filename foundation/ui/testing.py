@@ -161,6 +161,7 @@ def shoot(page: Any, name: str) -> None:
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
     before = page.viewport_size
+    page.evaluate("window.scrollTo(0, 0)")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         page.screenshot(path=str(Path(folder) / f"{name}-{scheme}.png"), full_page=True)

@@ -65,6 +65,7 @@ export function start() {
   if (!dialog) return;
   input = dialog.querySelector("input");
   list = dialog.querySelector('[role="listbox"]');
+  if (/mac/i.test(navigator.platform)) for (const key of document.querySelectorAll("[data-mac]")) key.textContent = key.dataset.mac;
   let timer;
   input.addEventListener("input", () => {
     clearTimeout(timer);

@@ -484,7 +484,7 @@ def chip(
 
 @register.simple_tag(takes_context=True)
 def sort_by(context: template.Context, label: str, key: str, default: str = "") -> SafeString:
-    """<th {% sort_by … %}> is not possible; write {% sort_by "Score" "score" %}: a link that sorts, and turns on the next press.
+    """{% sort_by "Score" "score" %} inside a <th>: a link that sorts, and turns on the next press.
 
     The address says `sort=score` or `sort=-score`; unknown keys are the view's to refuse.
     """
@@ -505,8 +505,14 @@ def sort_by(context: template.Context, label: str, key: str, default: str = "") 
 @register.simple_tag(takes_context=True)
 def navigation(context: template.Context) -> list[tuple[str, list[Shown]]]:
     """{% navigation as nav %}: the groups of the left navigation for the team this page is about."""
-    team = context.get("team")
-    return shown_groups(context["request"], team.slug if team else None) if "request" in context else []
+    request = context.get("request")
+    if request is None:
+        return []
+    # Drawn twice (side and top bar) and listed once more among the shortcuts: badges are asked once.
+    if not hasattr(request, "shown_navigation"):
+        team = context.get("team")
+        request.shown_navigation = shown_groups(request, team.slug if team else None)
+    return request.shown_navigation
 
 
 @register.simple_tag

@@ -205,7 +205,9 @@ def test_two_presses_of_save_are_one_request(page_as, editor):
     sent = []
     page.on("request", lambda r: sent.append(r.method) if r.method == "POST" else None)
     page.route("**/trial/form/", lambda route: (page.wait_for_timeout(300), route.continue_()))
-    page.evaluate("() => { const b = document.querySelector('#form .primary'); b.click(); b.click(); b.click(); }")
+    page.evaluate(
+        "() => { const b = document.querySelector('#form .primary'); b.click(); b.click(); b.click(); }"
+    )
     expect(page.locator(".summary-errors")).to_be_visible()
     assert sent == ["POST"]
 
@@ -216,7 +218,8 @@ def test_a_file_is_chosen_by_drop_and_by_paste(page_as, editor):
     page.evaluate("""() => {
         const data = new DataTransfer();
         data.items.add(new File(["a,b\\n1,2\\n"], "tickets.csv", {type: "text/csv"}));
-        document.querySelector(".dropzone").dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+        document.querySelector(".dropzone").dispatchEvent(
+          new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
     }""")
     expect(chosen).to_have_text("tickets.csv, 8 B")
     page.evaluate("""() => {

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.template.loader import render_to_string
 
-from foundation.ui.errors import DATABASE_GONE, SENTENCES
+from foundation.ui.errors import DATABASE_GONE, DATABASE_OLD, SENTENCES
 
 pytestmark = [pytest.mark.usefixtures("trial")]
 HTMX = {"HX-Request": "true"}
@@ -15,6 +15,7 @@ CASES = [
         "/trial/plain/", 409, "Somebody froze version 3 before you.", id="a plain error of a service"
     ),
     pytest.param("/trial/database/", 503, DATABASE_GONE, id="the database is locked"),
+    pytest.param("/trial/old/", 503, DATABASE_OLD, id="the database is not migrated"),
     pytest.param("/trial/large/", 413, SENTENCES[413], id="too large"),
     pytest.param("/trial/suspicious/", 400, SENTENCES[400], id="a suspicious request"),
     pytest.param("/trial/denied/", 403, SENTENCES[403], id="not allowed"),
@@ -39,7 +40,15 @@ def test_a_person_gets_a_page_with_the_sentence_the_id_and_a_way_back(visitor, p
     assert sentence in text and response["X-Request-Id"] in text
     assert 'href="/t/support/datasets/?page=2"' in text or status == 503
     assert text.count("btn primary") == 1
-    for secret in ("Traceback", "ZeroDivision", "secret words", "inner words", "etc", 'is locked"'):
+    for secret in (
+        "Traceback",
+        "ZeroDivision",
+        "secret words",
+        "inner words",
+        "etc/",
+        "teams_user",
+        'is locked"',
+    ):
         assert secret not in text
 
 

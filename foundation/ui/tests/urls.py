@@ -54,6 +54,7 @@ def text(request):
 trial = [
     public_path("trial/plain/", raising(Taken("Somebody froze version 3 before you.")), name="plain"),
     public_path("trial/database/", raising(OperationalError("database is locked")), name="database"),
+    public_path("trial/old/", raising(OperationalError("no such table: teams_user")), name="old"),
     public_path("trial/large/", raising(RequestDataTooBig("x")), name="large"),
     public_path("trial/suspicious/", raising(SuspiciousOperation("../../etc")), name="suspicious"),
     public_path("trial/denied/", raising(PermissionDenied("inner words")), name="denied"),
