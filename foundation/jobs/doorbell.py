@@ -24,7 +24,8 @@ TIMEOUT_S = 1.0
 # One word a minute about a broker that does not answer is enough.
 COMPLAIN_EVERY_S = 60.0
 
-Ring = tuple[str, str, int]
+# Task, queue, job, seconds to wait before it rings.
+Ring = tuple[str, str, int, float]
 
 
 class Bell:
@@ -40,10 +41,10 @@ class Bell:
         self.published = 0
         self.dropped = 0
 
-    def ring(self, task: str, queue: str, job_id: int, times: int = 1) -> None:
-        """Publish `times` doorbells soon. Returns at once, whatever the broker does."""
+    def ring(self, task: str, queue: str, job_id: int, times: int = 1, after_s: float = 0.0) -> None:
+        """Publish `times` doorbells soon, to be heard in `after_s` seconds. Returns at once, whatever the broker does."""
         with self._lock:
-            key = (task, queue, job_id)
+            key = (task, queue, job_id, after_s)
             self._pending[key] = max(times, self._pending.get(key, 0))
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._loop, name="jobs-doorbell", daemon=True)
@@ -57,9 +58,9 @@ class Bell:
             with self._lock:
                 pending, self._pending = self._pending, {}
             try:
-                for (task, queue, job_id), times in pending.items():
+                for ring, times in pending.items():
                     for _ in range(times):
-                        self._publish(task, queue, job_id)
+                        self._publish(*ring)
                         self.published += 1
             except Exception as error:
                 self.dropped += len(pending)
@@ -68,7 +69,7 @@ class Bell:
                     self._complained_at = time.monotonic()
                     log.warning("the broker does not answer (%s); the tick will ring", type(error).__name__)
 
-    def _publish(self, task: str, queue: str, job_id: int) -> None:
+    def _publish(self, task: str, queue: str, job_id: int, after_s: float) -> None:
         if self._connection is None:
             self._connection = current_app.connection(
                 connect_timeout=TIMEOUT_S,
@@ -88,7 +89,8 @@ class Bell:
                 producer=producer,
                 retry=False,
                 # A doorbell nobody heard in time is worthless: the tick rings anew.
-                expires=4 * settings.JOBS_TICK_S,
+                expires=4 * settings.JOBS_TICK_S + after_s,
+                countdown=after_s or None,
                 ignore_result=True,
             )
 
@@ -114,8 +116,11 @@ def _new_bell() -> None:
 os.register_at_fork(after_in_child=_new_bell)
 
 
-def ring(job: Job, times: int = 1) -> None:
-    """Ring for a job at the task and queue of its kind. Never waits, never raises."""
+def ring(job: Job, times: int = 1, *, after_s: float = 0.0) -> None:
+    """Ring for a job at the task and queue of its kind. Never waits, never raises.
+
+    `after_s` is for a few seconds only: the worker holds such a doorbell in its memory, and the tick is its spare.
+    """
     if not settings.JOBS_DOORBELL or times < 1:
         return
     try:
@@ -126,4 +131,4 @@ def ring(job: Job, times: int = 1) -> None:
     if job.status.is_final:
         # Cleaning up is short, and must not queue behind a training.
         task, queue = "jobs.run_batch", "default"
-    _bell.ring(task, queue, job.pk, times)
+    _bell.ring(task, queue, job.pk, times, after_s)

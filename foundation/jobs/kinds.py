@@ -101,6 +101,8 @@ class Kind:
     parallel: int = 4
     # One failed item fails the whole job at once (an import), instead of being listed beside the others.
     all_or_nothing: bool = False
+    # Whether a failed job of this kind may run again what failed; None: unless it is all or nothing.
+    retryable: bool | None = None
     # No notice in the inbox when it ends well (small or clock-driven work).
     quiet: bool = False
     # Team admins may start it by the clock; its recipe is then what they wrote, plus "slot".

@@ -68,8 +68,11 @@ def look(job: Job, *, now: datetime) -> Look:
     failed_share = job.failed / job.total if job.total else 0.0
     kept = ""
     if state is JobState.FAILED and job.done:
-        kept = f"{job.done:,} of {job.total:,} done are kept."
-    retry = state is JobState.FAILED or (state is JobState.SUCCEEDED and job.failed > 0)
+        kept = (
+            f"{job.done:,} of {job.total:,} done are kept."
+            if job.retryable
+            else "It is all or nothing, so nothing of it is kept."
+        )
     return Look(
         tone="warn" if state is JobState.SUCCEEDED and job.failed else TONES.get(state, ""),
         percent=100 * max(0.0, done_share - failed_share),
@@ -85,7 +88,7 @@ def look(job: Job, *, now: datetime) -> Look:
         can_cancel=state.may_become(JobState.CANCELLING),
         can_pause=state.may_become(JobState.PAUSED),
         can_resume=state is JobState.PAUSED,
-        can_retry=retry,
+        can_retry=job.can_be_retried,
         retry_label=f"Retry the {job.failed:,} that failed" if job.failed > 1 else "Retry what failed",
     )
 

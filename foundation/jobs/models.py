@@ -60,6 +60,8 @@ class Job(TeamOwned):
     subject_id = models.BigIntegerField(null=True, blank=True)
     url = models.CharField(max_length=500, blank=True)
     dedupe_key = models.CharField(max_length=200, blank=True)
+    # Whether what failed can be run again by itself; frozen from the kind. All-or-nothing work is started anew.
+    retryable = models.BooleanField(default=True)
 
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -128,6 +130,12 @@ class Job(TeamOwned):
     def settled(self) -> int:
         """Items that have their answer: done, failed or skipped."""
         return self.done + self.failed + self.skipped
+
+    @property
+    def can_be_retried(self) -> bool:
+        """Whether something failed that may run again by itself."""
+        failed = self.status is JobState.FAILED or (self.status is JobState.SUCCEEDED and self.failed > 0)
+        return failed and self.retryable
 
     @property
     def recipe_text(self) -> str:

@@ -28,6 +28,4 @@ def can_resume(role: Role | None, job: Job) -> bool:
 
 def can_retry(role: Role | None, job: Job) -> bool:
     """Whether there is something failed that a person of this role can run again."""
-    return _edits(role) and (
-        job.status is JobState.FAILED or (job.status is JobState.SUCCEEDED and job.failed > 0)
-    )
+    return _edits(role) and job.can_be_retried

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, models, transaction
 from django.db.models import F, Min
 from django.urls import reverse
@@ -42,7 +43,7 @@ def start_job(
     One transaction; the doorbell rings after commit and off this thread, so no page waits for a broker.
     Raises: UnknownKind when nobody registered `kind`.
     """
-    get_kind(kind)
+    known_kind = get_kind(kind)
     fields: dict[str, Any] = {
         "team": team,
         "kind": kind,
@@ -52,6 +53,9 @@ def start_job(
         "cap_microusd": cap_microusd,
         "dedupe_key": dedupe_key,
         "created_by": actor,
+        "retryable": (not known_kind.all_or_nothing)
+        if known_kind.retryable is None
+        else known_kind.retryable,
     }
     if subject is not None:
         fields |= {"subject_type": subject._meta.label_lower, "subject_id": subject.pk}
@@ -128,10 +132,14 @@ def resume_job(*, actor: User | None, job: Job) -> Job:
 def retry_failed(*, actor: User | None, job: Job) -> Job:
     """The job, queued again with only its failed items (or its failed planning or finish) to do.
 
-    Raises: Conflict when nothing failed, or when a newer job does the same work already.
+    Raises: Conflict when nothing failed, when it is all or nothing, or when a newer job does the same already.
     """
     kind = get_kind(job.kind)
-    if not (job.status is JobState.FAILED or (job.status is JobState.SUCCEEDED and job.failed)):
+    if not job.retryable:
+        raise Conflict(
+            f"“{job.title}” is all or nothing and left nothing behind. Start it again from its page."
+        )
+    if not job.can_be_retried:
         raise Conflict(f"“{job.title}” has nothing that failed.")
     failed = rows(kind.item_model).filter(job_id=job.pk, state=ItemState.FAILED)
     while True:
@@ -204,10 +212,32 @@ HOOKS = running.Hooks(tell_people=_tell_people, planned=_more_hands)
 
 def work_on(job_id: int, *, turn_s: float) -> None:
     """Carry one job on for about `turn_s` seconds, then ring for whoever goes on with it."""
-    if running.advance(job_id, budget_s=turn_s, hooks=HOOKS):
-        job = Job.objects.filter(pk=job_id).first()
-        if job is not None:
-            doorbell.ring(job)
+    steps: list[int] = []
+    more = running.advance(job_id, budget_s=turn_s, hooks=HOOKS, on_step=steps.append)
+    if not steps:
+        # Whoever did nothing rings for nobody: else every ring would found a line of rings of its own.
+        return
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None:
+        return
+    if more:
+        doorbell.ring(job)
+    elif (wait_s := _seconds_to_due(job)) is not None and wait_s <= 2 * settings.JOBS_TICK_S:
+        doorbell.ring(job, after_s=wait_s)
+
+
+def _seconds_to_due(job: Job) -> float | None:
+    """Seconds until something of this job that waits is due; None when nothing waits."""
+    if job.status.is_final or job.status is JobState.PAUSED:
+        return None
+    instants = [job.control_after]
+    with contextlib.suppress(UnknownKind):
+        waiting = rows(get_kind(job.kind).item_model).filter(
+            job_id=job.pk, state=ItemState.QUEUED, due_at__isnull=False
+        )
+        instants.append(waiting.aggregate(at=Min("due_at"))["at"])
+    known = [at for at in instants if at is not None]
+    return max(0.05, (min(known) - timezone.now()).total_seconds()) if known else None
 
 
 def unfinished_ids() -> list[int]:

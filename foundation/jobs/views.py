@@ -76,13 +76,17 @@ def job_list(request: TeamRequest, team: Team) -> HttpResponse:
 def job_detail(request: TeamRequest, job: Job) -> HttpResponse:
     """One job: how far, what failed and why, what can be done about it."""
     failed: list[Any] = []
+    kind_title = job.kind
     try:
-        items = rows(get_kind(job.kind).item_model).filter(job_id=job.pk)
+        kind = get_kind(job.kind)
+        kind_title = kind.title or kind.name
+        items = rows(kind.item_model).filter(job_id=job.pk)
         failed = list(items.filter(state=ItemState.FAILED).order_by("position")[:FAILED_SHOWN])
     except UnknownKind:
         pass
     context = {
         "job": job,
+        "work": kind_title,
         "failed_items": failed,
         "n_failed_more": max(0, job.failed - len(failed)),
         "can_cancel": can_cancel(request.role, job),

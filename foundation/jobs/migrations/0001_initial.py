@@ -52,6 +52,7 @@ class Migration(migrations.Migration):
                 ('subject_id', models.BigIntegerField(blank=True, null=True)),
                 ('url', models.CharField(blank=True, max_length=500)),
                 ('dedupe_key', models.CharField(blank=True, max_length=200)),
+                ('retryable', models.BooleanField(default=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('started_at', models.DateTimeField(blank=True, null=True)),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),

@@ -253,6 +253,14 @@ def test_a_doorbell_brings_the_work_without_any_clock(begin, portal):
     portal.clock()
 
 
+def test_polled_work_is_asked_again_when_it_is_due_without_any_clock(begin, portal):
+    until(lambda: WorkerSeen.objects.filter(role="worker").exists(), what="the worker")
+    portal.stop_clock()
+    job = finished(begin("test.parcel"), portal)
+    assert (job.state, len(noted(job.recipe["log"], "poll"))) == ("succeeded", 3)
+    portal.clock()
+
+
 def test_worker_and_clock_are_seen(begin, portal):
     until(lambda: WorkerSeen.objects.filter(role="beat").exists(), 20, "the clock")
     worker = until(

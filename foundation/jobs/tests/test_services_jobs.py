@@ -106,6 +106,8 @@ def test_all_or_nothing_stops_at_the_first_failure_and_cleans_up_once(start, fin
     assert (job.state, job.error) == ("failed", "12 is unlucky")
     assert len(noted(log, "ran")) < 60
     assert noted(log, "abandoned") == [str(job.pk)]
+    with pytest.raises(Conflict):
+        services.retry_failed(actor=None, job=job)
 
 
 def test_planning_that_refuses_fails_the_job_with_its_sentence(start, finish):

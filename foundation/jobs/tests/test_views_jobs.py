@@ -105,7 +105,12 @@ def test_a_job_that_failed_says_why_what_is_kept_and_offers_a_retry(client_for, 
     job = finish(start(n=60, fail=[59], kind="test.all_squares"))
     page = client_for(editor).get(reverse("jobs:job-detail", args=[job.pk])).content.decode()
     assert "59 is unlucky" in page
-    assert "59 of 60 done are kept." in page
+    assert "nothing of it is kept" in page
+    assert "Retry" not in page
+    job = finish(start(n=12, finish_error="There is no space left."))
+    page = client_for(editor).get(reverse("jobs:job-detail", args=[job.pk])).content.decode()
+    assert "12 of 12 done are kept." in page
+    assert "Retry what failed" in page
 
 
 def test_cancel_pause_and_resume_lead_back_to_where_the_button_stood(client_for, editor, job):
