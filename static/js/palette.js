@@ -17,21 +17,26 @@ function mark(at) {
   } else input.removeAttribute("aria-activedescendant");
 }
 
-/** With nothing written yet: the places of the navigation. */
-function places() {
-  const links = [...document.querySelectorAll(".shell > .side li > a")];
-  list.replaceChildren(...links.map((link, i) => {
-    const line = make("a", { href: link.href, id: `place-${i}`, tabIndex: -1 }, link.querySelector(".icon")?.cloneNode(true) ?? "", link.querySelector(".grow")?.textContent ?? link.textContent);
+/** The places of the navigation whose name holds these words (all of them, without words). */
+function places(words) {
+  const links = [...document.querySelectorAll(".shell > .side li > a[data-go]")];
+  return links.map((link, i) => {
+    const name = link.querySelector(".grow").textContent;
+    if (!name.toLowerCase().includes(words.toLowerCase())) return null;
+    const line = make("a", { href: link.href, id: `place-${i}`, tabIndex: -1 }, link.querySelector(".icon").cloneNode(true), make("span", {}, name), make("span", { className: "kind" }, "page"));
     line.setAttribute("role", "option");
     return line;
-  }));
-  mark(0);
+  }).filter(Boolean);
 }
 
 async function ask() {
   asking?.abort();
   const words = input.value.trim();
-  if (!words) return places();
+  const near = places(words);
+  if (!words) {
+    list.replaceChildren(...near);
+    return mark(0);
+  }
   asking = new AbortController();
   try {
     const answer = await fetch(`${dialog.dataset.url}?q=${encodeURIComponent(words)}`, { headers: { "HX-Request": "true" }, signal: asking.signal, credentials: "same-origin" });
@@ -39,16 +44,13 @@ async function ask() {
     if (!answer.ok) throw new Error(String(answer.status));
     // Our own server's markup, escaped there; scripts in it would not run.
     list.innerHTML = await answer.text();
-    const here = [...document.querySelectorAll(".shell > .side li > a")].filter((a) => a.textContent.toLowerCase().includes(words.toLowerCase()));
-    if (!options().length && here.length) list.replaceChildren(...here.map((a, i) => {
-      const line = make("a", { href: a.href, id: `place-${i}`, tabIndex: -1 }, a.querySelector(".grow")?.textContent ?? "");
-      line.setAttribute("role", "option");
-      return line;
-    }));
-    mark(0);
+    if (near.length && !options().length) list.replaceChildren(...near);
+    else list.prepend(...near);
   } catch (error) {
-    if (error.name !== "AbortError") list.replaceChildren(make("p", {}, "The search cannot be reached just now."));
+    if (error.name === "AbortError") return;
+    list.replaceChildren(...near, make("p", {}, "The search cannot be reached just now."));
   }
+  mark(0);
 }
 
 /** Opens the palette, empty. */
@@ -56,7 +58,7 @@ export function openPalette() {
   if (!dialog) return;
   open("palette");
   input.value = "";
-  places();
+  ask();
   input.focus();
 }
 
