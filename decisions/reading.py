@@ -19,8 +19,8 @@ from decisions.domain.costs import DAYS_A_MONTH, rates_with
 from decisions.domain.digest import digest_of
 from decisions.domain.facts import EvidenceKind, Facts
 from decisions.domain.tree import Answers
-from decisions.models import UseCase
-from foundation.ui.formats import MINUS, usd
+from decisions.models import RoiAnalysis, UseCase
+from foundation.ui.formats import MINUS, points, usd
 
 # What a first return is worked out with when nobody has estimated a gain: the tree's own bar.
 STANDARD_GAIN = Decimal("0.10")
@@ -35,6 +35,11 @@ class Measured:
     value: Any
     source: str
     as_of: datetime | None
+
+    @property
+    def text(self) -> str:
+        """The value in words."""
+        return plain(self.kind, self.value)
 
 
 def measured_facts(use_case: UseCase) -> list[Measured]:
@@ -213,11 +218,15 @@ def plain(name: str, value: Any) -> str:
         return "not known"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if name in ("expected_gain", "measured_gain"):
+    if name == "expected_gain":
         return f"{float(value):+.1%}".replace("-", MINUS)
+    if name.startswith("measured_gain"):
+        return points(value)
     if name.endswith("_microusd"):
         return usd(value)
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return (
+        f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
+    )
 
 
 def standard_assumptions(use_case: UseCase) -> dict[str, Any]:
@@ -254,3 +263,9 @@ def gain_source(use_case: UseCase) -> str:
     """Where a measured gain comes from; empty while the gain is an assumption."""
     entry = use_case.measured.get(EvidenceKind.MEASURED_GAIN.value)
     return entry["source"] if entry else ""
+
+
+def newer_gain(use_case: UseCase, analysis: RoiAnalysis) -> str:
+    """Where a measured gain comes from that this return does not use yet; empty when there is none."""
+    source = gain_source(use_case)
+    return source if source and source != analysis.source else ""

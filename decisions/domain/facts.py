@@ -155,6 +155,8 @@ class EvidenceKind(StrEnum):
     EXAMPLES_IN_HAND = "examples_in_hand"
     VOLUME_PER_DAY = "volume_per_day"
     MEASURED_GAIN = "measured_gain"
+    # Where no prompt took part in the comparison: shown, and read by no rule.
+    GAIN_OVER_BASELINE = "measured_gain_over_baseline"
     PROMPT_SOLVES_IT = "prompt_solves_it"
     DATA_QUALITY_SCORE = "data_quality_score"
     TRAINING_COST = "training_cost_microusd"
@@ -169,6 +171,7 @@ class EvidenceKind(StrEnum):
             "examples_in_hand": "examples in hand",
             "volume_per_day": "requests a day",
             "measured_gain": "gain over the best prompt",
+            "measured_gain_over_baseline": "gain over the baseline",
             "prompt_solves_it": "a prompt solves it",
             "data_quality_score": "data quality, 0 to 1",
             "training_cost_microusd": "training cost",

@@ -74,17 +74,11 @@ def roi_detail(request: TeamRequest, use_case: UseCase, number: int) -> HttpResp
         "gain": float(analysis.inputs["quality_improvement"]),
         "chart": presenting.roi_chart(analysis, csv_url=csv_url),
         "is_latest": use_case.latest_roi_id == analysis.pk,
-        "newer_gain": _newer_gain(use_case, analysis),
+        "newer_gain": reading.newer_gain(use_case, analysis),
         "history": list(use_case.roi_analyses.select_related("author").defer("inputs")[:20]),
         "can_change": policies.can_change(use_case),
     }
     return htmx.render_page(request, "decisions/roi_detail.html", None, context)
-
-
-def _newer_gain(use_case: UseCase, analysis: RoiAnalysis) -> str:
-    """Where a measured gain comes from that this analysis does not use yet; empty when there is none."""
-    source = reading.gain_source(use_case)
-    return source if source and source != analysis.source else ""
 
 
 def roi_cash_flow(request: TeamRequest, use_case: UseCase, number: int) -> HttpResponse:

@@ -128,6 +128,7 @@ def use_case_detail(request: TeamRequest, use_case: UseCase) -> HttpResponse:
         "roi": analysis,
         "return_title": f"Return over {analysis.inputs['horizon_months']} months" if analysis else "",
         "roi_chart": presenting.roi_chart(analysis) if analysis else "",
+        "newer_gain": reading.newer_gain(use_case, analysis) if analysis else "",
         "measured": reading.measured_facts(use_case),
         "events": _events(use_case),
         "needs": [reading.field_label(name) for name in NEEDS if getattr(use_case, name)],
