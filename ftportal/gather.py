@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datasets import jobs as datasets_jobs
+from datasets.lifecycle import PREPARE
 from datasets.training import jobs as training_jobs
 from datasets.training.lifecycle import STAGE as TRAIN
 from decisions.lifecycle import DECIDE, register_stages
 from decisions.search import SOURCE as USE_CASES
 from deployments.lifecycle import STAGES as SHIP_AND_WATCH
 from evaluations import jobs as evaluations_jobs
+from evaluations.lifecycle import STAGE as EVALUATE
 from foundation.files import store
 from foundation.jobs import clock
 from foundation.jobs.chores import Chore, register_chores
@@ -26,16 +28,10 @@ from ftportal import jobs as roof_jobs
 NAVIGATION = [
     NavItem("Use cases", "decisions:use-case-list", icon="usecase", order=10, matches=("decisions:",)),
     NavItem("Datasets", "datasets:dataset-list", icon="data", order=20, matches=("datasets:",)),
+
+    NavItem("Evaluations", "evaluations:home", icon="evaluate", order=40, matches=("evaluations:",)),
     NavItem("Jobs", "jobs:job-list", icon="jobs", order=70, matches=("jobs:",)),
-    NavItem(
-        "Inbox",
-        "teams:inbox",
-        icon="inbox",
-        order=80,
-        needs_team=False,
-        badge=unread,
-        matches=("teams:inbox", "teams:notice"),
-    ),
+    NavItem("Inbox", "teams:inbox", icon="inbox", order=80, needs_team=False, badge=unread),
     NavItem("Settings", "teams:settings", icon="settings", order=90, matches=("teams:", "llm:")),
 ]
 KINDS = [*llm_jobs.KINDS, *datasets_jobs.KINDS, *training_jobs.KINDS, *evaluations_jobs.KINDS, *roof_jobs.KINDS]
@@ -59,7 +55,7 @@ def gather() -> None:
     declare_prefix("accounts/", Scope.PUBLIC)
     declare_prefix("admin/", Scope.STAFF)
     declare_prefix("api/v1/", Scope.TOKEN)
-    register_stages([DECIDE, TRAIN, *SHIP_AND_WATCH])
+    register_stages([DECIDE, PREPARE, TRAIN, EVALUATE, *SHIP_AND_WATCH])
     register_nav(NAVIGATION)
     register_search([USE_CASES])
     register_kinds(KINDS)

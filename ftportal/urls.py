@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from foundation.teams.routes import public_path, self_path
 from foundation.ui import views as ui
+from ftportal.api import api
 
 # The ui floor stands below the one that knows people, so the roof says whom its pages serve.
 ui_patterns = [
@@ -27,6 +28,7 @@ urlpatterns = [
     path("", include("datasets.training.urls")),
     path("", include("evaluations.urls")),
     path("", include("deployments.urls")),
+    path("api/v1/", api.urls),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]
