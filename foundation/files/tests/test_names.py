@@ -57,7 +57,7 @@ def test_t30_no_name_reaches_the_disk_or_breaks_a_header(team, viewer, client_fo
         assert b"".join(response.streaming_content) == data
         exported = store.download_response(blob, filename=nasty)
         assert exported["Content-Disposition"].startswith("attachment")
-        exported.close()
+        exported.file_to_stream.close()  # the response's own close() would end the request, and its database
     on_disk = {p.relative_to(files_dir).as_posix() for p in files_dir.rglob("*") if p.is_file()}
     assert len(on_disk) == len(NASTY)
     assert all(len(p) == 67 for p in on_disk)

@@ -162,9 +162,11 @@ CLASSES = [
 def test_t11_every_fault_has_its_class_and_its_tries(team, ledger, fault, expected, calls):
     with StubUpstream(script=[{"fault": fault}]) as stub:
         connection = make_connection(team, stub.url)
+        silent = fault in ("timeout", "drip")
         with pytest.raises(expected) as caught:
-            ask(connection, REQUEST, ledger=ledger, policy=QUICK, timeout_s=0.15)
-        assert stub.calls == calls
+            ask(connection, REQUEST, ledger=ledger, policy=QUICK, timeout_s=0.3 if silent else 30)
+        # On a busy machine a call may run out of its 0.3 s before the stub has read it.
+        assert stub.calls <= calls if silent else stub.calls == calls
     error = caught.value
     assert str(error).endswith(".")
     assert error.tries == calls
