@@ -173,6 +173,11 @@ def sniff_encoding(sample: bytes) -> tuple[str, str]:
     return "utf-8", ""
 
 
+def _n_controls(sample: bytes) -> int:
+    """Bytes that no text holds."""
+    return len(sample) - len(sample.translate(None, bytes([*range(9), *range(14, 32), 127])))
+
+
 def recognise(sample: bytes, name: str, *, is_whole: bool) -> Layout:
     """How to read a file from its first bytes (a megabyte is plenty) and its name.
 
@@ -184,7 +189,7 @@ def recognise(sample: bytes, name: str, *, is_whole: bool) -> Layout:
         if sample[: len(magic)].lower() == magic.lower():
             raise Unreadable(sentence)
     encoding, note = sniff_encoding(sample)
-    if b"\0" in sample and not encoding.startswith("utf-16") and sample.count(0) > len(sample) // 100:
+    if not encoding.startswith("utf-16") and _n_controls(sample) > max(3, len(sample) // 20):
         raise Unreadable("This is not a text file. Import a JSONL, CSV or TSV file.")
     text = sample.decode(encoding if encoding != "utf-8-sig" else "utf-8", errors="replace").lstrip("\ufeff")
     if not text.strip():

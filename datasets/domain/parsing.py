@@ -156,7 +156,12 @@ def parse_jsonl(data: bytes, first_line: int, convert: Converter) -> Batch:
         try:
             record = loads(raw)
             # The quick way: a flat object with no room for repeated keys; everything else is looked at closely.
-            if type(record) is not dict or raw.count(b'":') != len(record) or len(raw) > MAX_LINE_BYTES:
+            if (
+                type(record) is not dict
+                or raw.count(b'":') != len(record)
+                or len(raw) > MAX_LINE_BYTES
+                or len(record) > MAX_COLUMNS
+            ):
                 record = json_record(raw)
             good.append((line, convert(record)))
         except RowError as error:

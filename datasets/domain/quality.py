@@ -229,7 +229,7 @@ def summarise(scores: Sequence[float], *, sample_size: int) -> QualitySummary:
         return QualitySummary(
             sample_size, 0, None, None, None, "Not known", None, f"Quality is not known: {what}."
         )
-    average = fmean(scores)
+    average = round(fmean(scores), 9)  # three times 0.7 must not be 0.6999…
     low = high = None
     if n >= 2:
         from scipy.special import stdtrit  # lazy: heavy, and only a finished judging needs it

@@ -1,0 +1,245 @@
+"""Freezing: the same rows and recipe are the same version anywhere; no leak; gates; kills; exports."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+
+import pytest
+
+from datasets import services
+from datasets.errors import Blocked, Sealed
+from datasets.models import Dataset, DatasetVersion, VersionRow
+from datasets.reading import version_rows
+from datasets.services import versions
+from datasets.tests.conftest import jsonl, tickets
+from decisions.services import create_use_case
+from foundation.jobs.services import run_until_idle
+from foundation.teams.errors import BadInput, Conflict
+
+pytestmark = pytest.mark.django_db
+
+REASON = "a test of freezing"
+
+
+def freeze(editor, dataset, **more) -> DatasetVersion:
+    version = services.start_freeze(actor=editor, dataset=dataset, override_reason=REASON, **more)
+    assert run_until_idle(60)
+    version.refresh_from_db()
+    return version
+
+
+def rows_of(version):
+    return {
+        split: [(row.digest, row.label) for row in version_rows(version, split)]
+        for split in ("train", "validation", "test")
+    }
+
+
+def test_the_same_rows_in_another_order_and_dataset_give_the_same_checksum(team, editor, dataset, bring_in):
+    rows = tickets(80)
+    rows += [{"text": row["text"] + " Thank you.", "label": row["label"]} for row in rows[:10]]
+    bring_in(dataset, jsonl(rows))
+    one = freeze(editor, dataset, seed="s")
+    other_use_case = create_use_case(actor=editor, team=team, name="Another", task_kind="classify")
+    other = services.create_dataset(actor=editor, team=team, use_case=other_use_case, name="Shuffled")
+    random.Random(1).shuffle(rows)
+    bring_in(other, jsonl(rows[:50]), "a.jsonl")
+    bring_in(other, jsonl(rows[50:] + rows[:3]), "b.jsonl")  # three rows twice: exact copies are left out
+    two = freeze(editor, other, seed="s")
+    assert one.state == two.state == "frozen"
+    assert one.checksum == two.checksum
+    assert rows_of(one) == rows_of(two)
+    assert two.report["left_out"]["exact_duplicates"] == 3
+    assert freeze(editor, dataset, seed="t").checksum != one.checksum
+
+
+def test_near_duplicates_groups_and_equal_prompts_never_stand_in_two_splits(team, editor, use_case, bring_in):
+    dataset = services.create_dataset(actor=editor, team=team, use_case=use_case, name="Grouped")
+    rows = [{**row, "customer": f"c{i % 40}"} for i, row in enumerate(tickets(200))]
+    rows += [
+        {"text": row["text"].replace("account", "acount"), "label": row["label"]} for row in tickets(200)[:60]
+    ]
+    bring_in(dataset, jsonl(rows))
+    assert dataset.examples.exclude(group="").count() == 200
+    version = freeze(editor, dataset, seed="s")
+    leaks = version.report["leakage"]
+    assert leaks["is_clean"]
+    assert {kind: leaks[kind]["n_groups"] for kind in ("exact", "loose", "near", "prompt", "group")} == {
+        "exact": 0,
+        "loose": 0,
+        "near": 0,
+        "prompt": 0,
+        "group": 0,
+    }
+    assert version.report["units"]["near_groups"] >= 50
+    loose = freeze(editor, dataset, seed="s", keep_groups=False)
+    assert loose.report["leakage"]["group"]["n_groups"] > 0  # and the report says so
+    assert loose.report["leakage"]["is_clean"]
+
+
+def test_a_frozen_version_stays_as_it_is_whatever_happens_to_the_rows(dataset, bring_in, editor):
+    bring_in(dataset, jsonl(tickets(60)))
+    version = freeze(editor, dataset)
+    before, checksum = rows_of(version), version.checksum
+    row = VersionRow.objects.filter(version=version).first()
+    example = dataset.examples.get(pk=row.example_id)
+    services.edit_example(
+        actor=editor, example=example, edition=1, prompt="Quite another text", completion="card"
+    )
+    services.set_state(actor=editor, example=dataset.examples.last(), active=False)
+    version.refresh_from_db()
+    assert rows_of(version) == before
+    assert version.checksum == checksum
+
+
+def test_the_gates_stand_until_a_reason_is_on_the_record(dataset, bring_in, editor):
+    bring_in(dataset, jsonl(tickets(60)))
+    with pytest.raises(Blocked, match="fewer than 500"):
+        services.start_freeze(actor=editor, dataset=dataset)
+    with pytest.raises(Blocked):
+        services.start_freeze(actor=editor, dataset=dataset, override_reason="short")
+    version = freeze(editor, dataset)
+    assert version.override_reason == REASON
+    assert {b["rule"] for b in version.report["blockers"]} == {"size", "review"}
+    assert version.report["gate"]["state"] == "overridden"
+    assert version.report["gate"]["folds"] == 5
+
+
+def test_no_reason_is_kept_where_none_was_needed(dataset, bring_in, editor):
+    bring_in(dataset, jsonl(tickets(600)))
+    review = services.plan_review(actor=editor, dataset=dataset)
+    services.accept_all(actor=editor, review=review, reviewer="demo")
+    assert services.blockers(dataset) == []
+    version = services.start_freeze(actor=editor, dataset=dataset)
+    assert run_until_idle(60)
+    version.refresh_from_db()
+    assert (version.state, version.override_reason) == ("frozen", "")
+    assert version.report["review"]["reviewers"] == ["demo"]
+    assert version.report["gate"]["state"] == "warned"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"ratios": ("0.5", "0.1", "0.1")}, "add up to 100 %"),
+        ({"ratios": ("-1", "1", "1")}, "below 0"),
+        ({"ratios": ("0", "0.5", "0.5")}, "above 0"),
+        ({"ratios": ("x", "0", "0")}, "must be a number"),
+        ({"strategy": "astrology"}, "ways to split"),
+        ({"strategy": "time"}, "No row carries a time"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_is_written(dataset, bring_in, editor, more, words):
+    bring_in(dataset, jsonl(tickets(30)))
+    with pytest.raises(BadInput, match=words):
+        services.start_freeze(actor=editor, dataset=dataset, override_reason=REASON, **more)
+    assert not DatasetVersion.objects.exists()
+
+
+def test_two_presses_while_one_is_built_are_one_version(dataset, bring_in, editor):
+    bring_in(dataset, jsonl(tickets(30)))
+    one = services.start_freeze(actor=editor, dataset=dataset, override_reason=REASON)
+    assert services.start_freeze(actor=editor, dataset=dataset, override_reason=REASON) == one
+    assert run_until_idle(60)
+    assert DatasetVersion.objects.count() == 1
+
+
+def test_a_worker_killed_while_freezing_leaves_nothing_half_and_the_next_one_finishes(
+    dataset, bring_in, editor, monkeypatch
+):
+    bring_in(dataset, jsonl(tickets(90)))
+    whole = freeze(editor, dataset, seed="s")
+    real, calls = versions.flip_version, []
+
+    def die(**kwargs):
+        calls.append(1)
+        if len(calls) == 1:
+            assert VersionRow.objects.filter(version=kwargs["version"]).count() == 90
+            assert not DatasetVersion.objects.frozen().filter(pk=kwargs["version"].pk).exists()
+            raise RuntimeError("the machine went away")
+        return real(**kwargs)
+
+    monkeypatch.setattr(versions, "flip_version", die)
+    version = services.start_freeze(
+        actor=editor, dataset=dataset, override_reason=REASON, seed="s", notes="again"
+    )
+    assert run_until_idle(60)
+    version.refresh_from_db()
+    assert len(calls) == 2
+    assert (version.state, version.checksum) == ("frozen", whole.checksum)
+    assert VersionRow.objects.filter(version=version).count() == 90
+
+
+def test_a_version_that_fails_says_why_and_keeps_no_rows(dataset, bring_in, editor, monkeypatch):
+    bring_in(dataset, jsonl(tickets(30)))
+
+    def fail(**kwargs):
+        raise Blocked("The rows are gone.")
+
+    monkeypatch.setattr(versions, "flip_version", fail)
+    version = freeze(editor, dataset)
+    assert (version.state, version.error) == ("failed", "The rows are gone.")
+    assert not VersionRow.objects.filter(version=version).exists()
+    with pytest.raises(Conflict, match="not frozen"):
+        services.export_lines(version=version, split="train")
+
+
+def test_a_split_by_time_tests_on_the_newest_rows(dataset, bring_in, editor):
+    rows = [
+        {**row, "created_at": f"2026-{1 + i // 25:02d}-{1 + i % 25:02d}"}
+        for i, row in enumerate(tickets(100))
+    ]
+    bring_in(dataset, jsonl(rows))
+    version = freeze(editor, dataset, strategy="time", size_test_by_power=False)
+    test = VersionRow.objects.filter(version=version, split="test").order_by("at")
+    train = VersionRow.objects.filter(version=version, split="train").order_by("at")
+    assert train.last().at < test.first().at
+    assert version.report["leakage"]["n_from_the_future"] == 0
+    assert version.report["leakage"]["has_times"]
+
+
+def test_one_prompt_that_all_rows_share_binds_nobody(team, editor, bring_in):
+    use_case = create_use_case(actor=editor, team=team, name="Texts", task_kind="write")
+    dataset: Dataset = services.create_dataset(actor=editor, team=team, use_case=use_case, name="Texts")
+    rows = [
+        {
+            "prompt": "Write a product text.",
+            "completion": f"{row['text']} and a sentence number {i * 31} about it.",
+        }
+        for i, row in enumerate(tickets(120))
+    ]
+    bring_in(dataset, jsonl(rows))
+    version = freeze(editor, dataset, size_test_by_power=False)
+    assert version.n_test == version.n_validation == 12
+    assert version.report["leakage"]["prompt"]["n_groups"] == 1  # and the report says that it is shared
+
+
+def test_exports_are_the_same_bytes_each_time_and_test_rows_stay_sealed(dataset, bring_in, editor):
+    bring_in(dataset, jsonl([*tickets(60), {"text": "=SUM(A1) é 日本 \u2028 end", "label": "card"}]))
+    version = freeze(editor, dataset)
+    out = []
+    for _ in range(2):
+        stream = io.BytesIO()
+        n = services.export(actor=editor, version=version, split="train", stream=stream, format="pairs")
+        assert n == version.n_train
+        out.append(stream.getvalue())
+    assert out[0] == out[1]
+    rows = [json.loads(line) for line in out[0].decode().split("\n") if line]
+    assert [row["completion"] for row in rows] == [row.completion for row in version_rows(version, "train")]
+    with pytest.raises(Sealed):
+        services.export(actor=editor, version=version, split="test", stream=io.BytesIO())
+    services.open_test_rows(actor=editor, version=version, reason="the final claim")
+    assert services.export(actor=editor, version=version, split="test", stream=io.BytesIO()) == version.n_test
+    for bad in ({"split": "all"}, {"split": "train", "format": "pickle"}):
+        with pytest.raises(BadInput):
+            services.export_lines(version=version, **bad)
+
+
+def test_only_notes_and_tags_of_a_version_change(dataset, bring_in, editor):
+    bring_in(dataset, jsonl(tickets(30)))
+    version = freeze(editor, dataset)
+    services.annotate(actor=editor, version=version, notes=" kept ", tags=["a", " b ", "a", ""])
+    version.refresh_from_db()
+    assert (version.notes, version.tags) == ("kept", ["a", "b"])
