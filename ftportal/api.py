@@ -104,4 +104,6 @@ def say_missing(request: HttpRequest, error: Http404) -> HttpResponse:
 def say_fields(request: HttpRequest, error: ValidationError) -> HttpResponse:
     """Which parts of the body cannot be used."""
     fields = [{"field": ".".join(str(p) for p in e["loc"][1:]), "problem": e["msg"]} for e in error.errors]
-    return api.create_response(request, {"error": "The request cannot be used as it is.", "fields": fields}, status=422)
+    return api.create_response(
+        request, {"error": "The request cannot be used as it is.", "fields": fields}, status=422
+    )

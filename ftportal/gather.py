@@ -28,13 +28,18 @@ from ftportal import jobs as roof_jobs
 NAVIGATION = [
     NavItem("Use cases", "decisions:use-case-list", icon="usecase", order=10, matches=("decisions:",)),
     NavItem("Datasets", "datasets:dataset-list", icon="data", order=20, matches=("datasets:",)),
-
     NavItem("Evaluations", "evaluations:home", icon="evaluate", order=40, matches=("evaluations:",)),
     NavItem("Jobs", "jobs:job-list", icon="jobs", order=70, matches=("jobs:",)),
     NavItem("Inbox", "teams:inbox", icon="inbox", order=80, needs_team=False, badge=unread),
     NavItem("Settings", "teams:settings", icon="settings", order=90, matches=("teams:", "llm:")),
 ]
-KINDS = [*llm_jobs.KINDS, *datasets_jobs.KINDS, *training_jobs.KINDS, *evaluations_jobs.KINDS, *roof_jobs.KINDS]
+KINDS = [
+    *llm_jobs.KINDS,
+    *datasets_jobs.KINDS,
+    *training_jobs.KINDS,
+    *evaluations_jobs.KINDS,
+    *roof_jobs.KINDS,
+]
 CHORES = [
     *llm_jobs.CHORES,
     Chore("teams.seal_audit", "Seal the audit record", 60, people.seal_audit),
@@ -43,8 +48,12 @@ CHORES = [
     Chore("jobs.keep_house", "Remove old work records", 3_600, clock.keep_house),
 ]
 SETTINGS = [
-    SettingsLink("Connections", "Keys and addresses of the models this team may ask.", "llm:connection-list", "key"),
-    SettingsLink("Models and prices", "What each model costs, and until when it lives.", "llm:model-list", "spark"),
+    SettingsLink(
+        "Connections", "Keys and addresses of the models this team may ask.", "llm:connection-list", "key"
+    ),
+    SettingsLink(
+        "Models and prices", "What each model costs, and until when it lives.", "llm:model-list", "spark"
+    ),
     SettingsLink("Schedules", "Work the clock starts.", "jobs:schedule-list", "clock", Role.ADMIN),
 ]
 

@@ -26,7 +26,12 @@ class RunLifecycle(RemoteKind):
 
     def plan(self, job: Job, cursor: int) -> Plan:
         """One item a step."""
-        return Plan([Shard(job=job, position=i, key=step.key, payload={"title": step.title}) for i, step in enumerate(STEPS)])
+        return Plan(
+            [
+                Shard(job=job, position=i, key=step.key, payload={"title": step.title})
+                for i, step in enumerate(STEPS)
+            ]
+        )
 
     def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome | Wait]:
         """Ask the first unfinished step; go on to the next as long as each is done."""
@@ -52,7 +57,11 @@ class RunLifecycle(RemoteKind):
                 yield Wait(ASK_AGAIN_S, f"{step.title}: {answer.note}" if answer.note else step.title, item)
                 continue
             course.facts.update(answer.facts)
-            results[item.position] = {"finding": answer.finding, "facts": dict(answer.facts), "title": step.title}
+            results[item.position] = {
+                "finding": answer.finding,
+                "facts": dict(answer.facts),
+                "title": step.title,
+            }
             yield Outcome(item, result=results[item.position])
 
     def finish(self, job: Job) -> dict[str, Any]:

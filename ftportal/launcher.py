@@ -32,9 +32,13 @@ def check_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except PermissionError:
-            raise CannotStart(f"Port {port} may not be used by this account. Choose one above 1024: PORT=8000.") from None
+            raise CannotStart(
+                f"Port {port} may not be used by this account. Choose one above 1024: PORT=8000."
+            ) from None
         except OSError:
-            raise CannotStart(f"Port {port} is used by another program. Choose another one: PORT={port + 10 if port < 65000 else 8000}.") from None
+            raise CannotStart(
+                f"Port {port} is used by another program. Choose another one: PORT={port + 10 if port < 65000 else 8000}."
+            ) from None
 
 
 def port_from(raw: str) -> int:
@@ -54,11 +58,15 @@ def only_instance(var: Path) -> IO[str]:
     try:
         held = open(var / "up.lock", "a+")  # noqa: SIM115 - held until the process ends
     except OSError as error:
-        raise CannotStart(f"Cannot write to {var}: {error.strerror}. Set VAR_DIR to a folder of yours.") from None
+        raise CannotStart(
+            f"Cannot write to {var}: {error.strerror}. Set VAR_DIR to a folder of yours."
+        ) from None
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise CannotStart(f"Another portal already runs on {var}. Stop it first, or set VAR_DIR to another folder.") from None
+        raise CannotStart(
+            f"Another portal already runs on {var}. Stop it first, or set VAR_DIR to another folder."
+        ) from None
     return held
 
 
@@ -93,7 +101,7 @@ class Processes:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one thread here
+                preexec_fn=_die_with_parent,
             )
         self.running.append((name, child))
         return child
@@ -117,7 +125,11 @@ class Processes:
             for child in children:
                 child.send_signal(signal.SIGTERM)
             end = time.monotonic() + grace_s
-            while any(child.poll() is None for child in children) and time.monotonic() < end and len(self.stops) < 2:
+            while (
+                any(child.poll() is None for child in children)
+                and time.monotonic() < end
+                and len(self.stops) < 2
+            ):
                 time.sleep(0.05)
             for child in children:
                 if child.poll() is None:
@@ -135,11 +147,16 @@ def wait_for_port(port: int, processes: Processes, patience_s: float = 60) -> No
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         if name := processes.ended():
-            raise CannotStart(f"The {name} process ended at once; its words stand in {processes.logs / (name + '.log')}.", 1)
+            raise CannotStart(
+                f"The {name} process ended at once; its words stand in {processes.logs / (name + '.log')}.", 1
+            )
         if processes.stops:
             raise CannotStart("Stopped before it was ready.", 130)
         if time.monotonic() > end:
-            raise CannotStart(f"The web process did not answer within {patience_s:.0f} s; see {processes.logs / 'web.log'}.", 1)
+            raise CannotStart(
+                f"The web process did not answer within {patience_s:.0f} s; see {processes.logs / 'web.log'}.",
+                1,
+            )
         time.sleep(0.05)
 
 

@@ -101,7 +101,10 @@ def state_use_case(course: Course) -> Found | Waiting:
     if use_case is None:
         use_case = decisions.create_use_case(actor=course.actor, team=course.team, name=name, **facts)
     kind = "sorts each text under a label" if use_case.task_kind == "classify" else "answers each text"
-    return Found(f"“{use_case.name}” {kind}; recognised {layout.format.upper()} in {layout.encoding}.", {"use_case": use_case.pk})
+    return Found(
+        f"“{use_case.name}” {kind}; recognised {layout.format.upper()} in {layout.encoding}.",
+        {"use_case": use_case.pk},
+    )
 
 
 def decide(course: Course) -> Found | Waiting:
@@ -130,7 +133,9 @@ def bring_in(course: Course) -> Found | Waiting:
     blob = Blob.objects.of(course.team).get(pk=course.recipe["blob"])
     import_ = Import.objects.filter(dataset=dataset, blob=blob).order_by("-id").first()
     if import_ is None:
-        import_ = imports.stage_upload(actor=course.actor, dataset=dataset, blob=blob, name=course.recipe["file"])
+        import_ = imports.stage_upload(
+            actor=course.actor, dataset=dataset, blob=blob, name=course.recipe["file"]
+        )
         wanted = {k: course.recipe[k] for k in ("label", "group", "at") if course.recipe.get(k)}
         if course.recipe.get("text"):
             wanted["prompt"] = course.recipe["text"]
@@ -189,7 +194,9 @@ def mend(course: Course) -> Found | Waiting:
     imported = Import.objects.get(pk=course.facts["import"]).n_good
     left = [f"{RULES[f.rule].title.lower()} {f.n_rows:,}" for f in checks.open_findings(dataset)]
     words = f"{max(before, imported) - dataset.n_active:,} rows dropped, {dataset.n_active:,} kept"
-    return Found(f"{words}; left for people: {', '.join(left) if left else 'nothing'}.", {"n_active": dataset.n_active})
+    return Found(
+        f"{words}; left for people: {', '.join(left) if left else 'nothing'}.", {"n_active": dataset.n_active}
+    )
 
 
 def review(course: Course) -> Found | Waiting:
@@ -201,14 +208,21 @@ def review(course: Course) -> Found | Waiting:
         reviewing.accept_all(actor=course.actor, review=queue, reviewer=reviewer)
         queue = Review.objects.get(pk=queue.pk)
     if queue.is_finished:
-        return Found(f"{queue.n_total:,} of {dataset.n_active:,} rows looked at by {reviewer or 'people'}.", {"review": queue.pk})
-    return Found(f"{queue.n_total:,} rows wait for a person; the trial goes on without.", {"review": queue.pk})
+        return Found(
+            f"{queue.n_total:,} of {dataset.n_active:,} rows looked at by {reviewer or 'people'}.",
+            {"review": queue.pk},
+        )
+    return Found(
+        f"{queue.n_total:,} rows wait for a person; the trial goes on without.", {"review": queue.pk}
+    )
 
 
 def freeze(course: Course) -> Found | Waiting:
     """The frozen, split version with its checksum."""
     dataset = course.row(Dataset, "dataset")
-    version = DatasetVersion.objects.filter(dataset=dataset).exclude(state="failed").order_by("-number").first()
+    version = (
+        DatasetVersion.objects.filter(dataset=dataset).exclude(state="failed").order_by("-number").first()
+    )
     if version is None:
         standing = versions.blockers(dataset)
         version = versions.start_freeze(
@@ -232,13 +246,21 @@ def freeze(course: Course) -> Found | Waiting:
 def train(course: Course) -> Found | Waiting:
     """A local model, with its training and validation scores."""
     version = course.row(DatasetVersion, "version")
-    run = TrainingRun.objects.filter(version=version).exclude(state__in=["failed", "cancelled"]).order_by("-id").first()
+    run = (
+        TrainingRun.objects.filter(version=version)
+        .exclude(state__in=["failed", "cancelled"])
+        .order_by("-id")
+        .first()
+    )
     if run is None:
         run = training.start_training(actor=course.actor, version=version)
     if waiting := _state_of(run.job, "Training"):
         return waiting
     run.refresh_from_db()
-    return Found(f"{run.name} in {formats.duration(run.seconds or 0)}: {run.metrics.get('sentence', '')}", {"run": run.pk})
+    return Found(
+        f"{run.name} in {formats.duration(run.seconds or 0)}: {run.metrics.get('sentence', '')}",
+        {"run": run.pk},
+    )
 
 
 def _compared(comparison: Comparison, doing: str) -> Waiting | None:
@@ -258,7 +280,11 @@ def choose(course: Course) -> Found | Waiting:
     """Every candidate on the validation rows."""
     version = course.row(DatasetVersion, "version")
     comparison = (
-        Comparison.objects.of(course.team).filter(version=version, is_claim=False).exclude(state="failed").order_by("id").first()
+        Comparison.objects.of(course.team)
+        .filter(version=version, is_claim=False)
+        .exclude(state="failed")
+        .order_by("id")
+        .first()
     )
     if comparison is None:
         use_case = version.dataset.use_case
@@ -291,7 +317,11 @@ def claim(course: Course) -> Found | Waiting:
     """The best candidate against the others on sealed test rows: a counted look."""
     version = course.row(DatasetVersion, "version")
     comparison = (
-        Comparison.objects.of(course.team).filter(version=version, is_claim=True).exclude(state="failed").order_by("id").first()
+        Comparison.objects.of(course.team)
+        .filter(version=version, is_claim=True)
+        .exclude(state="failed")
+        .order_by("id")
+        .first()
     )
     if comparison is None:
         best = [found.candidate for found in evaluations.best_candidates(version=version)]
@@ -313,7 +343,9 @@ def reprice(course: Course) -> Found | Waiting:
     roi = decisions.analyse_roi(actor=course.actor, use_case=use_case, **course.recipe.get("assumptions", {}))
     decision = decisions.decide(actor=course.actor, use_case=use_case, note="After the measurement.")
     measured = "with the measured gain" if roi.is_measured else "with the assumed gain"
-    return Found(f"{roi.headline} ({measured}); {decision.headline}.", {"roi": roi.pk, "decision": decision.pk})
+    return Found(
+        f"{roi.headline} ({measured}); {decision.headline}.", {"roi": roi.pk, "decision": decision.pk}
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,9 @@ class QueueServer:
         end = time.monotonic() + patience_s
         while not socket_answers(self.socket):
             if process.poll() is not None or time.monotonic() > end:
-                raise NoQueue(f"The queue server did not start; its words stand in {self.folder.parent / 'log' / 'queue.log'}.")
+                raise NoQueue(
+                    f"The queue server did not start; its words stand in {self.folder.parent / 'log' / 'queue.log'}."
+                )
             time.sleep(0.02)
 
     def remove_socket(self) -> None:

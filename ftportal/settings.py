@@ -66,7 +66,9 @@ def _secret(name: str, length: int = 50) -> str:
     except FileExistsError:
         return path.read_text().strip()
     except OSError as error:
-        raise ImproperlyConfigured(f"Cannot write to {path.parent}: {error.strerror}. Set VAR_DIR to a folder of yours.") from None
+        raise ImproperlyConfigured(
+            f"Cannot write to {path.parent}: {error.strerror}. Set VAR_DIR to a folder of yours."
+        ) from None
 
 
 PRODUCTION = _flag("PRODUCTION", False)
@@ -78,13 +80,19 @@ SECRET_KEY = _secret("SECRET_KEY")
 # Keys that encrypt provider keys at rest, newest first; not SECRET_KEY, so that each can be changed alone.
 PORTAL_KEYS = [k for k in _secret("PORTAL_KEYS").split(",") if k]
 
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]", "testserver"])
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]", "testserver"]
+)
 if PRODUCTION and (not ALLOWED_HOSTS or "*" in ALLOWED_HOSTS):
-    raise ImproperlyConfigured("ALLOWED_HOSTS must name the hosts this portal answers for, separated by commas.")
+    raise ImproperlyConfigured(
+        "ALLOWED_HOSTS must name the hosts this portal answers for, separated by commas."
+    )
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 PORTAL_URL = env.str("PORTAL_URL", default="")
 # Where programs reach the gateway; `up` puts it one port above the portal.
-GATEWAY_URL = (env.str("GATEWAY_URL", default="") or f"http://localhost:{_number('PORT', 8000, 1, 65534) + 1}").rstrip("/")
+GATEWAY_URL = (
+    env.str("GATEWAY_URL", default="") or f"http://localhost:{_number('PORT', 8000, 1, 65534) + 1}"
+).rstrip("/")
 
 INSTALLED_APPS = [
     "ftportal.apps.RoofConfig",
@@ -170,7 +178,11 @@ if DATABASE_URL:
     if _engine == "django.db.backends.postgresql":
         DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
         if not TESTING:
-            DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": _number("DATABASE_POOL", 8, 1, 200), "timeout": 5}
+            DATABASES["default"]["OPTIONS"]["pool"] = {
+                "min_size": 1,
+                "max_size": _number("DATABASE_POOL", 8, 1, 200),
+                "timeout": 5,
+            }
 else:
     if PRODUCTION:
         raise ImproperlyConfigured("DATABASE_URL is not set. Production runs on PostgreSQL.")
@@ -208,7 +220,11 @@ def _broker() -> str:
             return url
     # `manage.py up` records where its own queue server listens.
     recorded = VAR_DIR / "queue.url"
-    return recorded.read_text().strip() if recorded.exists() else "redis+socket://" + quote(str(VAR_DIR / "queue.sock"))
+    return (
+        recorded.read_text().strip()
+        if recorded.exists()
+        else "redis+socket://" + quote(str(VAR_DIR / "queue.sock"))
+    )
 
 
 CELERY_BROKER_URL = _broker()
@@ -219,7 +235,11 @@ CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = _number("WORKER_SOFT_SHUTDOWN_S", 30, 0, 600)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # socket_timeout stands above the blocking pop's own poll, or every quiet second would look like a fault.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 10, "socket_connect_timeout": 2, "health_check_interval": 15}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": 10,
+    "socket_connect_timeout": 2,
+    "health_check_interval": 15,
+}
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -229,7 +249,9 @@ JOBS_LEASE_S = _number("JOBS_LEASE_S", 15, 2, 600)
 # Tests start no broker of their own accord: nobody is there to hear a doorbell.
 JOBS_DOORBELL = _flag("JOBS_DOORBELL", not TESTING)
 # Modules of further kinds of work, for tests that start real workers.
-JOBS_EXTRA_KINDS = env.list("JOBS_EXTRA_KINDS", default=[]) if _flag("TESTING", TESTING) and not PRODUCTION else []
+JOBS_EXTRA_KINDS = (
+    env.list("JOBS_EXTRA_KINDS", default=[]) if _flag("TESTING", TESTING) and not PRODUCTION else []
+)
 CELERY_TASK_ROUTES = beat.ROUTES
 CELERY_BEAT_SCHEDULE = beat.schedule(JOBS_TICK_S)
 
@@ -336,6 +358,9 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", default="INFO" if not TESTING else "WARNING")},
+    "root": {
+        "handlers": ["stderr"],
+        "level": env.str("LOG_LEVEL", default="INFO" if not TESTING else "WARNING"),
+    },
     "loggers": {"django.server": {"level": "WARNING"}, "httpx2": {"level": "WARNING"}},
 }

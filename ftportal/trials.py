@@ -47,7 +47,9 @@ DEMO_RECIPE: dict[str, Any] = {
 }
 
 
-def start_trial(*, actor: User | None, team: Team, path: Path, recipe: dict[str, Any], again: str = "") -> Job:
+def start_trial(
+    *, actor: User | None, team: Team, path: Path, recipe: dict[str, Any], again: str = ""
+) -> Job:
     """The job that runs the whole lifecycle on the file at `path`; the same file and recipe again is the same job.
 
     Raises: BadInput when the file is missing, a folder, empty or unreadable.

@@ -28,7 +28,9 @@ def run(folder: str) -> None:
     )
     run_until_idle(max_seconds=600)
     version.refresh_from_db()
-    _, trained = ground.timed(lambda: (start_training(actor=None, version=version), run_until_idle(max_seconds=900)))
+    _, trained = ground.timed(
+        lambda: (start_training(actor=None, version=version), run_until_idle(max_seconds=900))
+    )
     candidates = services.ensure_baselines(actor=None, use_case=dataset.use_case, version=version)
     local = [c for c in candidates if c.kind == "trained"]
     services.start_evaluations(actor=None, version=version, candidates=local, sample=10_000)

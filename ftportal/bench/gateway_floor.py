@@ -35,8 +35,14 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         event = await receive()
         pieces.append(event.get("body", b""))
         more = event.get("more_body", False)
-    headers = {"authorization": "Bearer sk-bench", "content-type": "application/json", "accept-encoding": "identity"}
-    async with state["session"].post(TARGET, data=b"".join(pieces), headers=headers, allow_redirects=False) as reply:
+    headers = {
+        "authorization": "Bearer sk-bench",
+        "content-type": "application/json",
+        "accept-encoding": "identity",
+    }
+    async with state["session"].post(
+        TARGET, data=b"".join(pieces), headers=headers, allow_redirects=False
+    ) as reply:
         back = [(n.lower(), v) for n, v in reply.raw_headers if n.lower() not in OUR_OWN]
         if reply.content_length is not None:
             body = await reply.read()

@@ -30,7 +30,9 @@ BODY = {
     "model": "bench",
     "max_tokens": 300,
     "metadata": {"user_id": "somebody"},
-    "messages": [{"role": "user", "content": "Where is my parcel? It was due on Monday and nobody called. " * 5}],
+    "messages": [
+        {"role": "user", "content": "Where is my parcel? It was due on Monday and nobody called. " * 5}
+    ],
 }
 
 
@@ -117,7 +119,9 @@ async def closed_loop(server: Server, n: int, *, stream: bool) -> float:
     return time.perf_counter() - began
 
 
-async def open_loop(server: Server, *, rate: float, seconds: float, stream: bool) -> list[tuple[float, float]]:
+async def open_loop(
+    server: Server, *, rate: float, seconds: float, stream: bool
+) -> list[tuple[float, float]]:
     """Times of requests sent at a steady pace, whether answers come or not, from when each was due."""
     raw, idle, found = server.request(stream=stream), [], []
     tasks: set[asyncio.Task[None]] = set()
@@ -234,7 +238,9 @@ def drained(port: int) -> None:
 def line(name: str, floor: float, ours: float, unit: str, promise: str, kept: bool) -> None:
     """One figure."""
     word = "kept" if kept else "BROKEN"
-    print(f"  {name:<34} floor {floor:8.3f} {unit}   gateway {ours:8.3f} {unit}   {promise}: {word}", flush=True)
+    print(
+        f"  {name:<34} floor {floor:8.3f} {unit}   gateway {ours:8.3f} {unit}   {promise}: {word}", flush=True
+    )
 
 
 def run(folder: str) -> None:
@@ -277,7 +283,14 @@ def run(folder: str) -> None:
             cpu = {name: 1000 * s / (ROUNDS * n) for name, s in spent.items()}
             kind = "SSE, 20 events" if stream else "JSON"
             ratio = cpu["gateway"] / cpu["floor"]
-            line(f"CPU a request, {kind}", cpu["floor"], cpu["gateway"], "ms", f"{ratio:.2f} of at most 2.5", ratio <= 2.5)
+            line(
+                f"CPU a request, {kind}",
+                cpu["floor"],
+                cpu["gateway"],
+                "ms",
+                f"{ratio:.2f} of at most 2.5",
+                ratio <= 2.5,
+            )
             print(f"    at load: {', '.join(f'{k} {ROUNDS * n / s:.0f}/s' for k, s in took.items())}")
         for stream in (False, True):
             times: dict[str, list[tuple[float, float]]] = {"floor": [], "gateway": []}

@@ -28,7 +28,7 @@ def people() -> tuple[object, object]:
     from foundation.teams.models import Team
     from foundation.teams.services import create_first_admin
 
-    admin = create_first_admin(email="bench@example.org", password="a long enough phrase", team_name="Bench")
+    admin = create_first_admin(email="bench@example.org", password="a long enough phrase", team_name="Bench")  # noqa: S106 - a portal of one minute
     return Team.objects.get(), admin
 
 

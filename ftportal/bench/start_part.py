@@ -57,7 +57,9 @@ def run(folder: str) -> None:
     subprocess.run(["git", "clone", "--quiet", str(settings.BASE_DIR), str(copy)], check=True)
     process, ready, demo = _start(copy)
     ended = _end(process)
-    print(f"  clean clone to READY {ready:.1f} s; demo complete {demo:.1f} s after READY; Ctrl-C {ended:.1f} s")
+    print(
+        f"  clean clone to READY {ready:.1f} s; demo complete {demo:.1f} s after READY; Ctrl-C {ended:.1f} s"
+    )
     process, ready, _ = _start(copy)
     _end(process)
     print(f"  set up already: READY after {ready:.1f} s")

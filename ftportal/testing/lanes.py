@@ -1,4 +1,4 @@
-"""Runs the tests in lanes: SQLite side by side, then servers and browser alone, then PostgreSQL. Says aloud what it skips."""
+"""Runs the tests in lanes: SQLite side by side, servers and browser alone, then PostgreSQL. Says aloud what it skips."""
 
 from __future__ import annotations
 
@@ -22,14 +22,19 @@ def run(name: str, words: Sequence[str], env: Mapping[str, str]) -> bool:
         code = subprocess.call(
             [sys.executable, "-m", "pytest", "-q", *words], env={**os.environ, "VAR_DIR": var, **env}
         )
-    print(f"=== {name}: {'passed' if code in (0, NO_TESTS) else 'FAILED'} in {time.monotonic() - started:.0f} s ===", flush=True)
+    print(
+        f"=== {name}: {'passed' if code in (0, NO_TESTS) else 'FAILED'} in {time.monotonic() - started:.0f} s ===",
+        flush=True,
+    )
     return code in (0, NO_TESTS)
 
 
 def main(words: Sequence[str]) -> int:
     """Exit status of all lanes; `words` go to pytest in each."""
     workers = str(min(4, os.cpu_count() or 1))
-    good = run("rules, services and pages on SQLite", ["-n", workers, "-m", "not browser and not faults", *words], {})
+    good = run(
+        "rules, services and pages on SQLite", ["-n", workers, "-m", "not browser and not faults", *words], {}
+    )
     good = run("browser and faults on SQLite", ["-m", "browser or faults", *words], {}) and good
     given = os.environ.get("TEST_DATABASE_URL", "")
     beside = ["-n", workers, "-m", "not browser and not faults", *words]

@@ -100,7 +100,9 @@ def server() -> Iterator[str]:
             **who,
         )
         if started.returncode:
-            raise NoServer(f"PostgreSQL did not start: {log.read_text()[-300:] if log.exists() else 'no log'}")
+            raise NoServer(
+                f"PostgreSQL did not start: {log.read_text()[-300:] if log.exists() else 'no log'}"
+            )
         yield f"postgres://postgres@/portal?host={sockets}"
     finally:
         subprocess.run(

@@ -140,9 +140,9 @@ def _reads_unscoped(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 if not is_fine:
                     yield node.lineno, ast.unparse(node)[:80]
             if isinstance(node.func, ast.Name) and node.func.id in SHORTCUTS:
-                # Rows that hang on one the view holds, as in get_object_or_404(review.items, …), are narrowed.
+                # Only a model names all its rows; `review.items` and a queryset built above are narrowed already.
                 first = node.args[0] if node.args else None
-                if not isinstance(first, ast.Attribute | ast.Call):
+                if isinstance(first, ast.Name) and first.id[0].isupper():
                     yield node.lineno, ast.unparse(node)[:80]
 
 

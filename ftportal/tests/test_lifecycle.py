@@ -76,7 +76,16 @@ def test_the_bundled_file_runs_to_a_verdict(admin_user, team, small_files, clien
     claim = Comparison.objects.get(is_claim=True)
     assert claim.look_number == 1 and claim.verdict == "better"
     assert "Better than" in claim.finding
-    assert set(findings(job)) >= {"Use case", "Decide", "Return", "Import", "Freeze", "Train", "Evaluate", "Compare"}
+    assert set(findings(job)) >= {
+        "Use case",
+        "Decide",
+        "Return",
+        "Import",
+        "Freeze",
+        "Train",
+        "Evaluate",
+        "Compare",
+    }
 
     # The same file and recipe again is the same work, not a second workspace.
     again = start_trial(actor=admin_user, team=team, path=DEMO_FILE, recipe=DEMO_RECIPE)
@@ -92,7 +101,9 @@ def test_shuffled_labels_bring_no_verdict_of_better(admin_user, team, small_file
     random.Random(3).shuffle(queues)
     path = small_files / "shuffled.csv"
     with open(path, "w", encoding="utf-8", newline="") as out:
-        csv.writer(out).writerows([head, *([*row[:5], queue] for row, queue in zip(body, queues, strict=True))])
+        csv.writer(out).writerows(
+            [head, *([*row[:5], queue] for row, queue in zip(body, queues, strict=True))]
+        )
 
     job = run(admin_user, team, path, name="Shuffled")
     assert job.status.value == "succeeded", job.error
@@ -108,7 +119,15 @@ def test_a_file_of_answers_runs_too(admin_user, team, small_files):
     path = small_files / "faq.jsonl"
     with open(path, "w") as out:
         for i in range(620):
-            out.write(json.dumps({"prompt": f"How do I set option {i} of the {i % 7} heater?", "completion": f"Turn dial {i % 7} until {i} shows, then press start twice."}) + "\n")
+            out.write(
+                json.dumps(
+                    {
+                        "prompt": f"How do I set option {i} of the {i % 7} heater?",
+                        "completion": f"Turn dial {i % 7} until {i} shows, then press start twice.",
+                    }
+                )
+                + "\n"
+            )
     job = run(admin_user, team, path, name="Heater help", text="", label="", group="", at="", facts={})
     assert job.status.value == "succeeded", job.error
     assert Comparison.objects.get(is_claim=True).finding

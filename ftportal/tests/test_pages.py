@@ -28,7 +28,10 @@ def workspace(admin: User, team: Team, folder, rows: int) -> None:
     with open(path, "w") as out:
         for i in range(rows):
             label = ("billing", "delivery", "returns")[i % 3]
-            text = " ".join(words[(i * step + i // 7) % len(words)] for step in (1, 3, 5, 7, 11)) + f" {label[:3]} number {i}"
+            text = (
+                " ".join(words[(i * step + i // 7) % len(words)] for step in (1, 3, 5, 7, 11))
+                + f" {label[:3]} number {i}"
+            )
             out.write(json.dumps({"text": text, "label": label, "who": f"C{i % 97}"}) + "\n")
     recipe = {"name": f"Tickets {rows}", "reviewer": "demo", "seed": "s1"}
     job = start_trial(actor=admin, team=team, path=path, recipe=recipe)
@@ -50,7 +53,9 @@ def test_every_page_asks_few_questions_at_two_sizes(admin_user, team, settings, 
             if any(word in address.name for word in NO_PAGES):
                 continue
             client.get(address.path)  # the first visit fills caches of the process
-            with CaptureQueriesContext(connection, ) as queries:
+            with CaptureQueriesContext(
+                connection,
+            ) as queries:
                 started = time.perf_counter()
                 answer = client.get(address.path)
                 seconds = time.perf_counter() - started
@@ -61,8 +66,13 @@ def test_every_page_asks_few_questions_at_two_sizes(admin_user, team, settings, 
     with capsys.disabled():
         print(f"\n{len(seen)} pages; queries, kB, ms at 620 rows | at 3,100 rows")
         for name, figures in sorted(seen.items()):
-            print(f"  {name:<36}" + " | ".join(f"{q:>3} {size / 1000:>6.1f} {ms:>6.0f}" for q, size, ms in figures))
-    too_many = {name: figures for name, figures in seen.items() if any(q > MOST_QUERIES for q, _, _ in figures)}
+            print(
+                f"  {name:<36}"
+                + " | ".join(f"{q:>3} {size / 1000:>6.1f} {ms:>6.0f}" for q, size, ms in figures)
+            )
+    too_many = {
+        name: figures for name, figures in seen.items() if any(q > MOST_QUERIES for q, _, _ in figures)
+    }
     assert not too_many
     growing = {name: f for name, f in seen.items() if len(f) == 2 and f[1][0] > f[0][0] + 2}
     assert not growing, "more queries with more rows"
@@ -77,7 +87,11 @@ def test_a_stranger_sees_no_page_of_the_workspace(admin_user, team, outsider, se
     stranger.force_login(outsider)
     walked = 0
     for address in list(addresses(team, admin_user)):
-        if address.name.split(":")[0] in ("ui", "teams") and "/t/" not in address.path and not any(c.isdigit() for c in address.path):
+        if (
+            address.name.split(":")[0] in ("ui", "teams")
+            and "/t/" not in address.path
+            and not any(c.isdigit() for c in address.path)
+        ):
             continue
         if address.path in ("/livez", "/readyz"):
             continue

@@ -64,7 +64,9 @@ def test_production_with_all_it_needs_loads(tmp_path):
         pytest.param({"PRODUCTION": "maybe"}, "PRODUCTION must be yes or no", id="neither yes nor no"),
         pytest.param({"UPLOAD_MAX_MB": "big"}, "UPLOAD_MAX_MB must be a whole number", id="no number"),
         pytest.param({"UPLOAD_MAX_MB": "0"}, "UPLOAD_MAX_MB must be between", id="out of range"),
-        pytest.param({"CELERY_BROKER_URL": "amqp://x"}, "CELERY_BROKER_URL must start with", id="wrong broker"),
+        pytest.param(
+            {"CELERY_BROKER_URL": "amqp://x"}, "CELERY_BROKER_URL must start with", id="wrong broker"
+        ),
     ],
 )
 def test_nonsense_is_refused_aloud(tmp_path, change, sentence):
@@ -79,7 +81,9 @@ def test_the_readme_lists_every_variable_and_no_other():
     read = (ROOT / "ftportal" / "settings.py").read_text()
     used = set(re.findall(r'(?:_flag|_number|_secret|env\.\w+)\(\s*"([A-Z_]+)"', read))
     used |= set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', read)) | {"CELERY_BROKER_URL", "REDIS_URL"}
-    table = "\n".join(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `"))
+    table = "\n".join(
+        line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `")
+    )
     said = set(re.findall(r"`([A-Z][A-Z_]+)`", table))
     assert used - SAID_BY_OTHERS - said == set(), "read by the settings, missing in the README"
     assert said - used - SAID_BY_OTHERS == set(), "in the README, read by nobody"

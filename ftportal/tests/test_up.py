@@ -27,7 +27,9 @@ class Portal:
     """One `manage.py up`, its lines, its children."""
 
     def __init__(self, var: Path, port: int | str, *words: str) -> None:
-        env = {k: v for k, v in os.environ.items() if k not in ("CELERY_BROKER_URL", "REDIS_URL", "DATABASE_URL")}
+        env = {
+            k: v for k, v in os.environ.items() if k not in ("CELERY_BROKER_URL", "REDIS_URL", "DATABASE_URL")
+        }
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--port", str(port), *words],
             cwd=ROOT,
@@ -44,7 +46,9 @@ class Portal:
         return line
 
     def children(self) -> list[int]:
-        found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
+        found = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True
+        )
         return [int(pid) for pid in found.stdout.split()]
 
     def end(self, how: int = signal.SIGINT, patience: float = 30) -> int:
@@ -72,7 +76,11 @@ def portal(tmp_path):
 def gone(pids: list[int], within_s: float = 10) -> bool:
     end = time.monotonic() + within_s
     while time.monotonic() < end:
-        alive = [pid for pid in pids if Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]]
+        alive = [
+            pid
+            for pid in pids
+            if Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]
+        ]
         if not alive:
             return True
         time.sleep(0.05)
@@ -104,7 +112,11 @@ def test_a_killed_launcher_takes_its_children_along(portal):
 def test_a_killed_worker_is_noticed_and_said(portal):
     one = portal()
     one.ready()
-    pids = subprocess.run(["pgrep", "-P", str(one.process.pid), "-f", "celery -A ftportal --quiet worker"], capture_output=True, text=True)
+    pids = subprocess.run(
+        ["pgrep", "-P", str(one.process.pid), "-f", "celery -A ftportal --quiet worker"],
+        capture_output=True,
+        text=True,
+    )
     os.kill(int(pids.stdout.split()[0]), signal.SIGKILL)
     assert one.process.wait(30) == 1
     assert "The worker process ended by itself" in one.process.stderr.read()

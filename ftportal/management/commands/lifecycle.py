@@ -29,12 +29,20 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="", help="name of the use case (default: the file's name)")
         parser.add_argument("--text", default="", help="column with the text or prompt")
         parser.add_argument("--label", default="", help="column with the label")
-        parser.add_argument("--group", default="", help="column whose rows must stay in one split, e.g. the customer")
+        parser.add_argument(
+            "--group", default="", help="column whose rows must stay in one split, e.g. the customer"
+        )
         parser.add_argument("--at", default="", help="column with the time")
         parser.add_argument("--seed", default="", help="seed of the split")
-        parser.add_argument("--cap", type=float, default=0, help="dollars each paid run may spend on a connected model")
-        parser.add_argument("--judge", action="store_true", help="with --cap: let the connected model judge answers too")
-        parser.add_argument("--reviewer", default="", help="who vouches for the reviewed sample (default: nobody)")
+        parser.add_argument(
+            "--cap", type=float, default=0, help="dollars each paid run may spend on a connected model"
+        )
+        parser.add_argument(
+            "--judge", action="store_true", help="with --cap: let the connected model judge answers too"
+        )
+        parser.add_argument(
+            "--reviewer", default="", help="who vouches for the reviewed sample (default: nobody)"
+        )
 
     def handle(self, *args: object, **options: Any) -> None:
         try:
@@ -60,7 +68,10 @@ class Command(BaseCommand):
             raise PortalError("--cap is a number of dollars, 0 or more.")
         if options["cap"]:
             given |= {"cap_microusd": round(options["cap"] * 1_000_000), "judge": options["judge"]}
-        recipe = {"name": options["name"] or path.stem.replace("-", " ").replace("_", " ").capitalize(), **given}
+        recipe = {
+            "name": options["name"] or path.stem.replace("-", " ").replace("_", " ").capitalize(),
+            **given,
+        }
         if path.exists() and path.resolve() == DEMO_FILE.resolve():
             recipe = {**DEMO_RECIPE, **{k: v for k, v in recipe.items() if k != "name"}}
         started = time.monotonic()
@@ -69,7 +80,9 @@ class Command(BaseCommand):
         try:
             while True:
                 run_until_idle(max_seconds=1)
-                for shard in Shard.objects.filter(job=job, state=ItemState.DONE, position__gte=printed).order_by("position"):
+                for shard in Shard.objects.filter(
+                    job=job, state=ItemState.DONE, position__gte=printed
+                ).order_by("position"):
                     self.stdout.write(f"{shard.result['title']:<13} {shard.result['finding']}")
                     self.stdout.flush()
                     printed += 1
@@ -81,5 +94,7 @@ class Command(BaseCommand):
             run_until_idle(max_seconds=10)
             job.refresh_from_db()
         if job.status.is_final and job.status.value == "succeeded":
-            self.stdout.write(f"Done in {formats.duration(time.monotonic() - started)}. Look at it in the portal: make portal")
+            self.stdout.write(
+                f"Done in {formats.duration(time.monotonic() - started)}. Look at it in the portal: make portal"
+            )
         return job

@@ -13,7 +13,6 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 
-
 from ftportal import launcher, queue_server
 from ftportal.first_person import ensure_first_admin
 from ftportal.launcher import CannotStart
@@ -21,7 +20,11 @@ from ftportal.launcher import CannotStart
 
 def _static_digest() -> str:
     """Changes when a static file or the set of installed packages does."""
-    parts = [str(p.stat().st_mtime_ns) + str(p) for folder in settings.STATICFILES_DIRS for p in sorted(Path(folder).rglob("*"))]
+    parts = [
+        str(p.stat().st_mtime_ns) + str(p)
+        for folder in settings.STATICFILES_DIRS
+        for p in sorted(Path(folder).rglob("*"))
+    ]
     lock = settings.BASE_DIR / "requirements" / "runtime.txt"
     return hashlib.sha256("\n".join([*parts, str(lock.stat().st_mtime_ns)]).encode()).hexdigest()
 
@@ -31,7 +34,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", default=os.environ.get("PORT", "8000"))
-        parser.add_argument("--demo", action="store_true", help="run the demo workspace once, through the worker")
+        parser.add_argument(
+            "--demo", action="store_true", help="run the demo workspace once, through the worker"
+        )
         parser.add_argument("--workers", type=int, default=2, help="worker processes for long work")
 
     def handle(self, *args: object, **options: object) -> None:
@@ -45,7 +50,11 @@ class Command(BaseCommand):
         port = launcher.port_from(str(options["port"]))
         held = launcher.only_instance(settings.VAR_DIR)
         launcher.check_port(port)
-        env = {**os.environ, "PYTHONUNBUFFERED": "1", "WORKER_SOFT_SHUTDOWN_S": os.environ.get("WORKER_SOFT_SHUTDOWN_S", "3")}
+        env = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "WORKER_SOFT_SHUTDOWN_S": os.environ.get("WORKER_SOFT_SHUTDOWN_S", "3"),
+        }
         env.setdefault("PORTAL_URL", f"http://localhost:{port}")
         processes = launcher.Processes(env, settings.VAR_DIR / "log")
         processes.listen()
@@ -61,8 +70,22 @@ class Command(BaseCommand):
             processes.start(
                 "web",
                 launcher.python(
-                    *("-m", "uvicorn", "ftportal.asgi:application", "--host", os.environ.get("HOST", "127.0.0.1")),
-                    *("--port", str(port), "--timeout-graceful-shutdown", "3", "--no-access-log", "--log-level", "warning"),
+                    *(
+                        "-m",
+                        "uvicorn",
+                        "ftportal.asgi:application",
+                        "--host",
+                        os.environ.get("HOST", "127.0.0.1"),
+                    ),
+                    *(
+                        "--port",
+                        str(port),
+                        "--timeout-graceful-shutdown",
+                        "3",
+                        "--no-access-log",
+                        "--log-level",
+                        "warning",
+                    ),
                 ),
             )
             celery = ("-m", "celery", "-A", "ftportal", "--quiet")
@@ -81,7 +104,15 @@ class Command(BaseCommand):
             )
             processes.start(
                 "beat",
-                launcher.python(*celery, "beat", "-l", "warning", "--schedule", str(settings.VAR_DIR / "beat"), "--pidfile="),
+                launcher.python(
+                    *celery,
+                    "beat",
+                    "-l",
+                    "warning",
+                    "--schedule",
+                    str(settings.VAR_DIR / "beat"),
+                    "--pidfile=",
+                ),
             )
             launcher.wait_for_port(port, processes)
             self.stdout.write(f"READY http://localhost:{port}  {signed_in}")
@@ -89,7 +120,8 @@ class Command(BaseCommand):
             ended = processes.watch()
             if ended:
                 raise CannotStart(
-                    f"The {ended} process ended by itself, so everything was stopped; see {processes.logs / (ended + '.log')}.", 1
+                    f"The {ended} process ended by itself, so everything was stopped; see {processes.logs / (ended + '.log')}.",
+                    1,
                 )
         finally:
             processes.stop((("beat",), ("worker", "trainer", "web"), ("queue",)))
@@ -103,7 +135,8 @@ class Command(BaseCommand):
             call_command("migrate", verbosity=0, interactive=False)
         except DatabaseError as error:
             raise CannotStart(
-                f"The database cannot be used: {str(error).splitlines()[0]}. Check DATABASE_URL, or that no other program holds it.", 1
+                f"The database cannot be used: {str(error).splitlines()[0]}. Check DATABASE_URL, or that no other program holds it.",
+                1,
             ) from None
         if not (settings.DEBUG or settings.TESTING):
             stamp, want = settings.STATIC_ROOT / ".stamp", _static_digest()
