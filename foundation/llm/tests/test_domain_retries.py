@@ -38,6 +38,8 @@ def test_each_status_has_its_class(status, code, again):
         pytest.param(Failed(), 4, 0, 4.0, id="the wait doubles"),
         pytest.param(Failed(retry_after_s=2), 1, 0, 2.1, id="retry-after is honoured, at most 5 % late"),
         pytest.param(Failed(retry_after_s=100_000), 1, 0, None, id="nobody is parked for a day"),
+        pytest.param(Failed(retry_after_s=121), 1, 0, None, id="nor for more than two minutes"),
+        pytest.param(Failed(retry_after_s=120), 1, 0, 126, id="two minutes are waited"),
         pytest.param(Failed(retry_after_s=60), 1, 590, None, id="ten minutes at most"),
     ],
 )
