@@ -199,7 +199,13 @@ def _figure(
 ) -> SafeString:
     caption = el("figcaption", el("p", title, cls="title"), el("p", sub, cls="sub") if sub else None)
     link = el("a", "Download as CSV", href=csv_url, download="") if csv_url else None
-    foot = el("div", table, link, cls="foot") if table or link else None
+    # Drawn by the page's own script, which shows the button.
+    picture = (
+        el("button", "Save as picture", type="button", cls="linklike", data_picture="", hidden="")
+        if table
+        else None
+    )
+    foot = el("div", table, picture, link, cls="foot") if table or link else None
     return el("figure", caption, body, legend, foot, cls="chart")
 
 
@@ -612,7 +618,7 @@ def confusion(chart: Confusion) -> SafeString:
     labels = [str(label) for label in chart.labels]
     if not labels or not chart.counts:
         return _nothing(chart.title, chart.sub)
-    corner = el("th", "Expected ↓ Answered →", scope="col")
+    corner = el("th", "Expected ↓", el("br"), "Answered →", scope="col", cls="nowrap")
     head = el(
         "tr", corner, *(el("th", label, scope="col") for label in labels), el("th", "Right", scope="col")
     )

@@ -101,7 +101,7 @@ def _plain(value: float, step: float) -> str:
 _TIME_STEPS = [
     timedelta(seconds=1), timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15),
     timedelta(hours=1), timedelta(hours=3), timedelta(hours=6), timedelta(hours=12), timedelta(days=1),
-    timedelta(days=2), timedelta(days=7), timedelta(days=14), timedelta(days=30), timedelta(days=91),
+    timedelta(days=2), timedelta(days=3), timedelta(days=5), timedelta(days=7), timedelta(days=14), timedelta(days=30), timedelta(days=91),
     timedelta(days=365), timedelta(days=3650),
 ]  # fmt: skip
 

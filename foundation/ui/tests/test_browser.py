@@ -261,6 +261,18 @@ def test_a_chart_tells_the_value_under_the_pointer(page_as, editor):
     expect(page.locator(".tip")).to_have_text("Billing: 95.2% (91.0% to 98.0%). 84 rows")
 
 
+def test_a_chart_can_be_saved_as_a_picture(page_as, editor, tmp_path):
+    page = ready(page_as(editor), GALLERY)
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Save as picture").nth(1).click()
+    found = waiting.value
+    assert found.suggested_filename == "accuracy-has-fallen-by-five-points-since-the-release-of-the.png"
+    found.save_as(tmp_path / "chart.png")
+    picture = (tmp_path / "chart.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
+    assert_no_csp_violations(page)
+
+
 def test_signing_in_again_gives_back_what_was_written(page_as, editor):
     page = ready(page_as(editor), FORM)
     page.locator("#id_goal").fill("Route tickets to the right queue")
