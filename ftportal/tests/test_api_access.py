@@ -36,10 +36,13 @@ def key(team, editor):
     return make
 
 
+# One for all calls: each new one would load every middleware again.
+CALLER = Client(raise_request_exception=False)
+
+
 def call(method, path, text=None):
     headers = {"Authorization": f"Bearer {text}"} if text is not None else {}
-    client = Client(raise_request_exception=False)
-    return client.generic(method, address(path), "{}", content_type="application/json", headers=headers)
+    return CALLER.generic(method, address(path), "{}", content_type="application/json", headers=headers)
 
 
 def test_there_are_operations():
