@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from datasets.checking import active_rows, key_of, near_text, texts_of
+from datasets.checking import active_rows, key_of, texts_of
 from datasets.domain.duplicates import NearDuplicates
 from datasets.domain.leakage import leakage
 from datasets.domain.power import mcnemar_power, power_sentence, rows_needed
 from datasets.domain.recipe import Recipe, checksum
 from datasets.domain.splitting import SPLITS, assign, rank
-from datasets.domain.statuses import Split
 from datasets.domain.stats import stats
+from datasets.domain.statuses import Split
 from datasets.models import Dataset
 
 # Rows that may share one prompt before it counts as the task's own words, where 1 % of all rows is fewer.

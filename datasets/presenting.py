@@ -12,8 +12,8 @@ from django.utils.safestring import SafeString
 
 from datasets.domain.power import mcnemar_power, rows_needed
 from datasets.domain.splitting import Strategy
-from datasets.domain.statuses import Split
 from datasets.domain.stats import EDGES
+from datasets.domain.statuses import Split
 from datasets.models import Dataset, DatasetVersion, Finding, Look, Review, VersionRow
 from foundation.teams.models import User
 from foundation.ui import charts

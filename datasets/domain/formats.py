@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping as MappingType, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping as MappingType
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from statistics import fmean
@@ -213,7 +214,7 @@ def recognise(sample: bytes, name: str, *, is_whole: bool) -> Layout:
                 "This looks like one JSON list. Write one object per line instead (JSONL), without the outer brackets."
             )
     if start.startswith("{") or lower.endswith((".jsonl", ".ndjson")):
-        if start.startswith("{\n") or start.startswith("{\r"):
+        if start.startswith(("{\n", "{\r")):
             raise Unreadable(
                 "This looks like one JSON object over many lines. Write one whole object per line instead (JSONL)."
             )

@@ -32,11 +32,11 @@ __all__ = [
     "FixedRow",
     "Import",
     "Judgement",
+    "Look",
     "QualityRun",
     "Review",
     "ReviewItem",
     "TrainingRun",
-    "Look",
     "VersionRow",
     "messages_of",
 ]

@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datasets import bulk, importing
+from datasets.domain.cleaning import digest
 from datasets.domain.formats import ColumnMapping, Layout, Parts, guess_mapping
 from datasets.domain.parsing import Bad
-from datasets.domain.cleaning import digest
 from datasets.domain.statuses import ExampleState, ImportState
 from datasets.errors import NothingToDo
 from datasets.models import BadRow, Content, Dataset, Example, Import

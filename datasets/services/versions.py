@@ -25,7 +25,6 @@ from datasets.models import BadRow, Dataset, DatasetVersion, Import, Look, Quali
 from datasets.policies import check_can_change, check_can_use
 from datasets.reading import version_rows
 from decisions.services import record_evidence
-from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
 from foundation.teams import audit
 from foundation.teams.errors import BadInput

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 
@@ -83,7 +84,7 @@ def test_near_duplicates_are_found_and_nothing_else():
     rng = random.Random(1)
     texts = [sentence(rng, rng.randint(30, 80)) for _ in range(800)]
     truth = []
-    for source in range(0, 200):
+    for source in range(200):
         words = texts[source].split()
         at = rng.randrange(1, len(words) - 2)
         words[at] = "changed"
@@ -201,7 +202,7 @@ def test_checksums_match_known_numbers():
 @settings(max_examples=200, deadline=None)
 def test_matches_never_overlap_and_masking_settles(text):
     found = find_pii(text)
-    assert all(a.end <= b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end <= b.start for a, b in itertools.pairwise(found))
     once = mask_pii(text)
     assert mask_pii(once) == once
 

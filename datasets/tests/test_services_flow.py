@@ -7,7 +7,6 @@ import io
 import pytest
 
 from datasets import services
-from datasets.models import DatasetVersion, Example, Import, VersionRow
 from datasets.reading import version_rows
 from datasets.tests.conftest import SHARED, jsonl, tickets
 from foundation.jobs.services import run_until_idle

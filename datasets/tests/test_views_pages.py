@@ -19,7 +19,7 @@ MOST_QUERIES = 15
 def prepared(dataset, bring_in, editor):
     """A dataset with findings, a review, an edit and a frozen version."""
     rows = tickets(120)
-    rows += rows[:3] + [{"text": "write to me at ada@example.org about the invoice", "label": "billing"}]
+    rows += [*rows[:3], {"text": "write to me at ada@example.org about the invoice", "label": "billing"}]
     staged = bring_in(dataset, jsonl(rows))
     review = services.plan_review(actor=editor, dataset=dataset)
     services.accept_all(actor=editor, review=review, reviewer="demo")
