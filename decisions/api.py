@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.http import Http404
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 from ninja.errors import HttpError
 
 from decisions import reading, services
@@ -80,7 +80,7 @@ def list_use_cases(request: TeamRequest, archived: bool = False, after: int | No
 
 
 @router.post("/use-cases", response={201: dict}, summary="Begin a use case")
-def create_use_case(request: TeamRequest, body: UseCaseIn) -> tuple[int, dict[str, Any]]:
+def create_use_case(request: TeamRequest, body: UseCaseIn) -> Status:
     """The new use case, whole."""
     chosen = example(body.example) if body.example else None
     if body.example and chosen is None:
@@ -92,7 +92,7 @@ def create_use_case(request: TeamRequest, body: UseCaseIn) -> tuple[int, dict[st
     if body.labels is not None:
         values["labels"] = [label.dict() for label in body.labels]
     use_case = services.create_use_case(actor=request.user, team=request.team, **values)
-    return 201, _whole(use_case)
+    return Status(201, _whole(use_case))
 
 
 @router.get("/use-cases/{int:pk}", summary="One use case with its latest answers")
@@ -135,10 +135,10 @@ def todays_answer(request: TeamRequest, pk: int) -> dict[str, Any]:
 @router.post(
     "/use-cases/{int:pk}/decisions", response={201: dict}, summary="Save today's answer as a decision"
 )
-def decide(request: TeamRequest, pk: int, body: NoteIn) -> tuple[int, dict[str, Any]]:
+def decide(request: TeamRequest, pk: int, body: NoteIn) -> Status:
     """The decision; the latest one again when nothing changed since."""
     decision = services.decide(actor=request.user, use_case=_found(request, pk), note=body.note)
-    return 201, decision_json(decision)
+    return Status(201, decision_json(decision))
 
 
 @router.get("/use-cases/{int:pk}/decisions/{int:number}", summary="One saved decision")
@@ -151,14 +151,14 @@ def get_decision(request: TeamRequest, pk: int, number: int) -> dict[str, Any]:
 
 
 @router.post("/use-cases/{int:pk}/returns", response={201: dict}, summary="Work out a return")
-def analyse_roi(request: TeamRequest, pk: int, body: RoiIn) -> tuple[int, dict[str, Any]]:
+def analyse_roi(request: TeamRequest, pk: int, body: RoiIn) -> Status:
     """The ROI analysis; the latest one again when its figures did not change."""
     given = body.dict(exclude_none=True)
     note = given.pop("note", "")
     if "quality_improvement" in given:
         given["quality_improvement"] = str(given["quality_improvement"])
     analysis = services.analyse_roi(actor=request.user, use_case=_found(request, pk), note=note, **given)
-    return 201, roi_json(analysis)
+    return Status(201, roi_json(analysis))
 
 
 @router.get("/use-cases/{int:pk}/returns/{int:number}", summary="One saved return")

@@ -85,6 +85,13 @@ def test_d10_the_verdict_really_turns_at_the_flip_value():
     assert above.verdict_quality is not Band.NO
 
 
+def test_d10_where_cost_alone_carries_it_no_worth_turns_it():
+    # 3,000,000 x .002 = 6,000 saved a month, less 500 upkeep
+    result = analyse(replace(EMAIL, monthly_volume=3_000_000))
+    assert (result.flip_value_microusd, result.flip_improvement) == (None, None)
+    assert not result.rests_on_value
+
+
 def test_d11_equal_monthly_costs_are_never_and_nothing_is_divided_by_zero():
     equal = replace(DEMO, monthly_volume=250_000)
     result = analyse(equal)

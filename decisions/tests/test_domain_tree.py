@@ -38,6 +38,16 @@ def test_s12_the_first_question_that_settles_it_ends_the_walk(facts, answers, en
     assert steps.is_firm
 
 
+def test_s12_five_hundred_examples_are_enough():
+    steps = walk(CUSTOMER_SUPPORT, replace(READY, examples_in_hand=500))
+    assert (steps.names, steps.steps[3].answer) == (FINE, Answer.YES)
+
+
+def test_s13_at_exactly_a_hundred_examples_and_a_thousand_a_day_nothing_speaks_for_few_shot():
+    table = matrix(Facts("x", volume_per_day=1_000), Answers(examples_in_hand=100))
+    assert table.n_few_shot == 0
+
+
 def test_s12_an_open_question_is_never_taken_for_a_no():
     steps = walk(CUSTOMER_SUPPORT, Answers())
     assert steps.names is FINE
