@@ -1,4 +1,3 @@
-# ruff: noqa: E501  the drawings read better unbroken
 """The portal's own icons: strokes on a 24-unit square, drawn in the colour of the text beside them."""
 
 from __future__ import annotations
