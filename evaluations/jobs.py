@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -27,8 +28,9 @@ from foundation.llm.budget import Ledger, open_budget
 from foundation.llm.domain.messages import Completion, Message, Request
 from foundation.llm.domain.pricing import Price
 from foundation.llm.door import complete
-from foundation.llm.errors import LLMError, SpendLimitReached
+from foundation.llm.errors import BudgetReached, LLMError, SpendLimitReached
 from foundation.llm.models import Connection
+from foundation.llm.threads import in_database
 from foundation.teams.errors import PortalError
 
 PLAN_ROWS = 1000
@@ -212,6 +214,19 @@ class EvaluateRemote(_Evaluate):
         )
 
 
+async def _paid_call(asked: _Asked, connection: Connection, request: Request) -> Completion:
+    """One call under the cap. Calls in flight hold money for their longest answer and give most of it back, so a
+    call that finds no room waits while anything is held, and gives up when nothing is."""
+    while True:
+        try:
+            return await complete(connection, request, ledger=asked.ledger)
+        except BudgetReached:
+            budget = await in_database(asked.ledger.budget)
+            if not budget.reserved_microusd:
+                raise
+        await asyncio.sleep(0.1)
+
+
 async def _answer(asked: _Asked, item: Result) -> _Answered:
     content = asked.contents[item.content_id]
     candidate = asked.evaluation.candidate
@@ -221,9 +236,7 @@ async def _answer(asked: _Asked, item: Result) -> _Answered:
         found = _Answered(reply.text, (time.perf_counter() - began) * 1000, confidence=reply.confidence)
     else:
         assert candidate.connection is not None
-        completion = await complete(
-            candidate.connection, request_for(candidate, content), ledger=asked.ledger
-        )
+        completion = await _paid_call(asked, candidate.connection, request_for(candidate, content))
         if completion.stop_reason == "refusal":
             # A refusal is an answer, and a wrong one: it is scored like any text.
             completion = replace(completion, text=completion.text or "(refused)")
@@ -252,7 +265,7 @@ async def _judge(asked: _Asked, item: Result, content: Content, found: _Answered
     assert asked.judge is not None
     paid = found.paid_microusd
     try:
-        reply = await complete(asked.judge, request, ledger=asked.ledger)
+        reply = await _paid_call(asked, asked.judge, request)
     except SpendLimitReached:
         raise
     except LLMError as error:
@@ -270,7 +283,7 @@ async def _judge(asked: _Asked, item: Result, content: Content, found: _Answered
         ),
     )
     try:
-        second = await complete(asked.judge, again, ledger=asked.ledger)
+        second = await _paid_call(asked, asked.judge, again)
     except SpendLimitReached:
         raise
     except LLMError as error:

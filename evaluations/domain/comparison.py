@@ -358,7 +358,7 @@ def paired_difference(
         ]
         if not pairs:
             return _nothing()
-        return _macro(*zip(*pairs, strict=True), alpha, seed)  # type: ignore[arg-type]
+        return _macro(*zip(*pairs, strict=True), alpha, seed)  # type: ignore[arg-type, call-arg]
     base = np.asarray(baseline.columns[measure.key], dtype=np.float64)
     cand = np.asarray(candidate.columns[measure.key], dtype=np.float64)
     if len(base) != len(cand):

@@ -40,6 +40,10 @@ MAX_SAMPLE = 100_000
 # A cap somebody did not name is this much above the estimate, and never under five cents.
 CAP_FACTOR = 2
 LEAST_CAP_MICROUSD = 50_000
+# Each call under way holds money for its longest answer; without room for several they would queue.
+CALLS_AT_ONCE = 8
+# Characters of instructions and schema around a row, generously.
+FRAME_CHARS = 6_000
 JUDGE_MAX_TOKENS = 700
 
 
@@ -68,6 +72,8 @@ class QuoteLine:
     name: str
     n_calls: int
     cost_microusd: int
+    # The most one of its calls can cost: so much must be free before it may leave.
+    bound_microusd: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,10 @@ class Quote:
     @property
     def cap_microusd(self) -> int:
         """The cap offered; 0 when nothing is paid."""
-        return max(LEAST_CAP_MICROUSD, self.cost_microusd * CAP_FACTOR) if self.n_calls else 0
+        if not self.n_calls:
+            return 0
+        room = CALLS_AT_ONCE * max(line.bound_microusd for line in self.lines)
+        return max(LEAST_CAP_MICROUSD, self.cost_microusd * CAP_FACTOR) + room
 
 
 def default_judge(team: Team) -> Judge | None:
@@ -129,17 +138,27 @@ def quote(
     labelled = task_of(version) is TaskKind.CLASSIFY
     lines = []
     for candidate in candidates:
-        calls, cost = 0, 0
+        calls, cost, bound = 0, 0, 0
         if not candidate.is_local and candidate.connection is not None:
             prompt = _tokens(len(candidate.system) + ask + _few_shot_chars(candidate))
             said = 12 if labelled else _tokens(answer) + 8
             cost += n * _call_microusd(candidate.model_id, candidate.connection.provider, prompt, said)
             calls += n
+            longest = len(candidate.system) + _few_shot_chars(candidate) + 4 * ask + FRAME_CHARS
+            bound = _call_microusd(
+                candidate.model_id,
+                candidate.connection.provider,
+                longest,
+                candidate.params.get("max_tokens", 512),
+            )
         if judge is not None:
             prompt = _tokens(ask + 2 * answer + 1500)
             cost += n * _call_microusd(judge.model, judge.connection.provider, prompt, 120)
             calls += n
-        lines.append(QuoteLine(candidate.name, calls, cost))
+            longest = 4 * ask + 8 * answer + FRAME_CHARS
+            provider = judge.connection.provider
+            bound = max(bound, _call_microusd(judge.model, provider, longest, JUDGE_MAX_TOKENS))
+        lines.append(QuoteLine(candidate.name, calls, cost, bound))
     return Quote(n, tuple(lines))
 
 
@@ -302,7 +321,7 @@ def retry_unscored(
     with transaction.atomic():
         if cap_microusd is not None and cap_microusd > (evaluation.cap_microusd or 0):
             Evaluation.objects.filter(pk=evaluation.pk).update(cap_microusd=cap_microusd)
-            Job.objects.filter(pk=evaluation.job_id).update(cap_microusd=cap_microusd)
+            Job.objects.filter(pk=evaluation.job.pk).update(cap_microusd=cap_microusd)
         jobs.retry_failed(actor=actor, job=evaluation.job)
         Evaluation.objects.filter(pk=evaluation.pk).update(
             state=EvaluationState.RUNNING, error="", finished_at=None
