@@ -57,7 +57,9 @@ class FreezeIn(Schema):
 
 
 @router.get("/datasets", summary="The team's datasets, newest first")
-def list_datasets(request: TeamRequest, use_case: int | None = None, after: int | None = None) -> dict[str, Any]:
+def list_datasets(
+    request: TeamRequest, use_case: int | None = None, after: int | None = None
+) -> dict[str, Any]:
     """Up to 100 datasets; `next` is the `after` of the following page, null at the end."""
     rows = Dataset.objects.of(request.team).filter(archived_at=None)
     if use_case is not None:
@@ -100,7 +102,11 @@ def stage_import(
     """The draft with recognised format, columns and mapping, and a preview; nothing is shown on pages yet."""
     dataset = get_object_or_404(Dataset.objects.of(request.team), pk=pk)
     blob = store.put(
-        team=request.team, stream=file.file, name=name or file.name or "upload", kind="upload", actor=request.user
+        team=request.team,
+        stream=file.file,
+        name=name or file.name or "upload",
+        kind="upload",
+        actor=request.user,
     )
     row = imports.stage_upload(actor=request.user, dataset=dataset, blob=blob, name=name)
     return 201, _import(row)
@@ -119,7 +125,9 @@ def map_import(request: TeamRequest, pk: int, body: MappingIn) -> dict[str, Any]
     """The draft with the given columns."""
     row = get_object_or_404(Import.objects.of(request.team), pk=pk)
     mapping = {**row.mapping, **body.mapping}
-    return _import(imports.set_mapping(actor=request.user, import_=row, mapping=mapping, encoding=body.encoding))
+    return _import(
+        imports.set_mapping(actor=request.user, import_=row, mapping=mapping, encoding=body.encoding)
+    )
 
 
 @router.post("/imports/{int:pk}/start", response={202: dict}, summary="Read the file")

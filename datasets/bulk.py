@@ -45,7 +45,7 @@ def insert(
         return
     fields = {field.attname: field.column for field in model._meta.concrete_fields}
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(fields[name]) for name in names)
+    columns = ", ".join(quote(str(fields[name])) for name in names)
     table = quote(model._meta.db_table)
     if connection.vendor == "postgresql" and not ignore:
         with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:

@@ -49,7 +49,7 @@ def active_rows(dataset: Dataset) -> Iterator[list[Loaded]]:
     rows = Example.objects.filter(dataset=dataset).active().order_by("id")
     while True:
         block = [
-            Loaded(*row[:6], bytes(row[6]), *row[7:])
+            Loaded(*row[:6], bytes(row[6]), *row[7:])  # type: ignore[call-arg]
             for row in rows.filter(id__gt=last).values_list(
                 "id",
                 "label",

@@ -47,7 +47,7 @@ def version_rows(version: DatasetVersion, split: Split | str, *, after: int = -1
         )
     )
     for content_id, digest, *rest in rows.iterator(chunk_size=2000):
-        yield Row(content_id, bytes(digest).hex(), *rest)
+        yield Row(content_id, bytes(digest).hex(), *rest)  # type: ignore[arg-type]
 
 
 def split_sizes(version: DatasetVersion) -> dict[str, int]:

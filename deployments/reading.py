@@ -85,7 +85,7 @@ def requests_of_a_day(
         )
         .order_by("endpoint_id")
     )
-    return {row["endpoint_id"]: row for row in rows}
+    return {row["endpoint_id"]: dict(row) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from datasets import jobs as datasets_jobs
 from datasets.lifecycle import PREPARE
 from datasets.training import jobs as training_jobs
@@ -33,7 +35,7 @@ NAVIGATION = [
     NavItem("Inbox", "teams:inbox", icon="inbox", order=80, needs_team=False, badge=unread),
     NavItem("Settings", "teams:settings", icon="settings", order=90, matches=("teams:", "llm:")),
 ]
-KINDS = [
+KINDS: list[Any] = [
     *llm_jobs.KINDS,
     *datasets_jobs.KINDS,
     *training_jobs.KINDS,

@@ -72,7 +72,7 @@ class Course:
     recipe: Mapping[str, Any]
     facts: dict[str, Any]
 
-    def row(self, model: type, name: str) -> Any:
+    def row(self, model: Any, name: str) -> Any:
         """The row whose id an earlier stage wrote down under `name`."""
         return model.objects.of(self.team).get(pk=self.facts[name])
 
@@ -163,7 +163,7 @@ def _checked(course: Course, dataset: Dataset) -> CheckRun | Waiting:
         if waiting := _state_of(job, "Checking every row"):
             return waiting
         dataset.refresh_from_db()
-    return dataset.checks
+    return dataset.checks or Waiting("Checking every row")
 
 
 def check(course: Course) -> Found | Waiting:

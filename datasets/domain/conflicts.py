@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 
@@ -13,11 +13,11 @@ class Conflict:
 
     members: tuple[int, ...]
     n_answers: int
-    majority: str
+    majority: object
     minority: tuple[int, ...]
 
 
-def find_conflicts(prompts: Sequence[object], answers: Sequence[str]) -> list[Conflict]:
+def find_conflicts(prompts: Sequence[object], answers: Sequence[Hashable]) -> list[Conflict]:
     """Groups with one prompt key and more than one answer, in order of first appearance.
 
     `minority` are the positions that a majority rule would drop; with a tie there is no majority and nothing to drop.

@@ -308,6 +308,8 @@ def groups_from(roots: np.ndarray) -> list[list[int]]:
     """Groups of two or more positions from the root of each position."""
     order = np.argsort(roots, kind="stable")
     ordered = roots[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))) if len(order) else []
-    ends = np.concatenate((starts[1:], [len(order)])).astype(int) if len(order) else []
+    if not len(order):
+        return []
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    ends = np.concatenate((starts[1:], [len(order)])).astype(int)
     return [order[a:b].tolist() for a, b in zip(starts, ends, strict=True) if b - a > 1]

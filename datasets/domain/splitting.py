@@ -159,8 +159,8 @@ def assign(
     if strategy is Strategy.TIME:
         return _by_time(groups, seed, ratios, times, n)
     strata: dict[str, list[tuple[bytes, list[int]]]] = {}
-    for label, head, rows in groups:
-        strata.setdefault(label, []).append((rank(seed, head), rows))
+    for label, first, rows in groups:
+        strata.setdefault(label, []).append((rank(seed, first), rows))
     names = sorted(strata)
     table = seats([sum(len(rows) for _, rows in strata[name]) for name in names], ratios)
     out = [Split.TRAIN] * n

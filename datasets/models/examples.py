@@ -128,6 +128,11 @@ class Edit(TeamOwned):
 class Finding(TeamOwned):
     """Something a check says about a dataset: a named rule, how bad, how many rows."""
 
+    # Set by `checks.open_findings` for pages: the fix that stands, and the rule's words.
+    standing: Any
+    title: str
+    actions: Any
+
     run = models.ForeignKey(CheckRun, on_delete=models.CASCADE, related_name="findings")
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
     rule = models.CharField(max_length=40)

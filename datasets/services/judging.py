@@ -175,7 +175,7 @@ def finish_quality(*, job: Job) -> QualityRun:
     """The summary of a judged sample: average with interval over the scored rows. Safe to repeat."""
     run = QualityRun.objects.select_related("dataset__team").get(pk=job.recipe["run"])
     scores = list(Judgement.objects.filter(run=run).exclude(overall=None).values_list("overall", flat=True))
-    found = quality.summarise(scores, sample_size=run.n_sample)
+    found = quality.summarise([s for s in scores if s is not None], sample_size=run.n_sample)
     with transaction.atomic():
         moved = QualityRun.objects.filter(pk=run.pk, finished_at=None).update(finished_at=timezone.now())
         QualityRun.objects.filter(pk=run.pk).update(

@@ -227,7 +227,7 @@ def undo_review(*, actor: User | None, item: ReviewItem) -> ReviewItem:
         if not item.verdict:
             raise NothingToDo("Nobody has judged this row yet.")
         verdict = Verdict(item.verdict)
-        if item.edit_id:
+        if item.edit is not None:
             undo_edit(dataset, item.edit)
         example = Example.objects.get(pk=item.example_id)
         if verdict is Verdict.REJECTED and example.state == ExampleState.REJECTED:

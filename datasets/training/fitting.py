@@ -185,7 +185,7 @@ def fit_nearest(
     answers = [a.text for a in model.answer([r.text for r in validation])] if validation else []
     right = sum(a.strip() == r.answer.strip() for a, r in zip(answers, validation, strict=True))
     score = _share(right, len(validation))
-    metrics = {
+    metrics: dict[str, Any] = {
         "measure": "exact answers",
         "train": None,
         "validation": {**score, "macro_f1": _macro([r.answer for r in validation], answers)},

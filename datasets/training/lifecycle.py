@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import Max, Q
 from django.urls import reverse
 
@@ -21,8 +23,8 @@ def states(use_cases: list[UseCase]) -> dict[int, StageState]:
         .values("use_case")
         .annotate(last=Max("pk"), best=Max("pk", filter=Q(state=RunState.SUCCEEDED)))
     )
-    wanted = {row["use_case"]: row for row in newest}
-    pks = {pk for row in wanted.values() for pk in (row["last"], row["best"]) if pk}
+    wanted = {row["use_case"]: dict(row) for row in newest}
+    pks: set[Any] = {pk for row in wanted.values() for pk in (row["last"], row["best"]) if pk}
     runs = {run.pk: run for run in TrainingRun.objects.filter(pk__in=pks).select_related("version")}
     versions = dict(
         DatasetVersion.objects.filter(dataset__use_case__in=ids, state=VersionState.FROZEN)

@@ -75,7 +75,8 @@ def _changes(facts: Facts) -> Iterator[tuple[str, str, Facts]]:
         yield "volume_per_day", f"volume falls below {HIGH_VOLUME_PER_DAY:,} requests a day", fewer
     for fact in NEEDS:
         value = not getattr(facts, fact)
-        yield fact, WHEN[fact][0 if value else 1], replace(facts, **{fact: value})
+        changed: dict[str, Any] = {fact: value}
+        yield fact, WHEN[fact][0 if value else 1], replace(facts, **changed)
 
 
 def _is_calm(facts: Facts, value: Timing) -> bool:

@@ -107,9 +107,10 @@ def language_of(text: str, words: list[str]) -> str:
             # Kana tell Japanese from Chinese, however few they are.
             return "japanese" if "japanese" in scripts else max(scripts, key=lambda name: scripts[name])
     votes: dict[str, float] = {}
-    for word in words[:200]:
-        for language in (spoken := _LANGUAGES_OF.get(word, ())):
-            votes[language] = votes.get(language, 0) + 1 / len(spoken)
+    for word in words[:100]:
+        if spoken := _LANGUAGES_OF.get(word):
+            for language in spoken:
+                votes[language] = votes.get(language, 0) + 1 / len(spoken)
     return max(votes, key=lambda name: votes[name]) if votes else "unknown"
 
 

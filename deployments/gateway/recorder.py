@@ -33,6 +33,8 @@ YIELD_EVERY = 8
 KEEP_AT_MOST = 200_000
 SPILL_LIMIT_BYTES = 512 * 1024 * 1024
 RETRY_S = 1.0
+# A transaction costs as much as fifty rows: rows are gathered this long, so pages see them within a second.
+GATHER_S = 0.4
 
 Row = dict[str, Any]
 
@@ -236,7 +238,7 @@ class Recorder:
         mask: Callable[[str], str],
         settle: Callable[[int, int, int], None] | None = None,
         limit: int = LIMIT,
-        pause_s: float = 0.1,
+        pause_s: float = GATHER_S,
     ) -> None:
         self.write, self.spill, self.mask, self.settle = write, spill, mask, settle
         self.limit, self.pause_s = limit, pause_s
@@ -278,10 +280,11 @@ class Recorder:
             except Exception:
                 log.exception("The recorder stumbled; it goes on.")
                 busy = False
-            if not busy:
-                if stopping and not self.waiting:
+            if stopping:
+                if not self.waiting:
                     return
-                self._stop.wait(self.pause_s) if not stopping else time.sleep(0.01)
+            elif not busy or len(self.waiting) < BATCH:
+                self._stop.wait(self.pause_s)
 
     def step(self) -> bool:
         """Write one batch, or take one back from disk; False when there was nothing to do."""
@@ -332,7 +335,7 @@ class Recorder:
         return found
 
     def _keep_waiting(self) -> None:
-        rows = []
+        rows: list[Any] = []
         while self.waiting and len(rows) < BATCH:
             entry = self.waiting.popleft()
             rows.append(self._row(entry) if isinstance(entry, Entry) else entry)

@@ -21,7 +21,7 @@ from django.utils import timezone
 from deployments.gateway import publishing, routes
 from deployments.gateway.budgets import Budgets
 from deployments.gateway.routes import BadSnapshot, Routes
-from deployments.gateway.writing import let_go
+from deployments.gateway.writing import let_go, look_again
 from deployments.models import GatewayBeat
 
 log = logging.getLogger(__name__)
@@ -142,6 +142,7 @@ class Watcher:
         was_away = False
         while not self._stop.is_set():
             try:
+                look_again()
                 self.step()
                 if was_away:
                     log.warning("The database is back.")
@@ -152,8 +153,8 @@ class Watcher:
                         "The database is away (%s); the routes stay as they are.", type(error).__name__
                     )
                 was_away = True
+                let_go()
             except Exception:
                 log.exception("The routes could not be renewed; they stay as they are.")
-            finally:
                 let_go()
             self._stop.wait(ASK_EVERY_S)

@@ -82,11 +82,10 @@ def metadata_of(candidate: Candidate) -> dict[str, Any]:
         "digest": candidate.digest,
         "few_shot": len(candidate.few_shot or []),
     }
-    if candidate.version_id:
+    if candidate.version is not None:
         found["dataset_version"] = str(candidate.version)
         found["dataset_checksum"] = candidate.version.checksum
-    if candidate.training_run_id:
-        run = candidate.training_run
+    if (run := candidate.training_run) is not None:
         found |= {
             "training_run": run.number,
             "backend": run.backend,

@@ -14,4 +14,4 @@ class TeamsConfig(AppConfig):
 
         from foundation.teams import signals  # noqa: F401
 
-        admin.site.login = secure_admin_login(admin.site.login)
+        admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]

@@ -149,6 +149,9 @@ class ApiToken(TeamOwned):
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
+    # What it may do now; set by `tokens.authenticate`, which cuts the scope to its maker's role of today.
+    role: Role
+
     class Meta:
         indexes = [models.Index(fields=["team", "-created_at"])]
 

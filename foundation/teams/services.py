@@ -454,7 +454,7 @@ def verify_chain(team: Team) -> Verdict:
     """Whether the team's sealed record is whole: nothing changed, nothing missing, nothing cut off."""
     heads = dict(AuditSeal.objects.filter(team=team).values_list("last_number", "head"))
     events = AuditEvent.objects.filter(team=team).exclude(seal_number=None).order_by("seal_number")
-    links = (Link(e.seal_number, _content(e), e.sha256 or "") for e in events.iterator(chunk_size=1000))
+    links = (Link(e.seal_number or 0, _content(e), e.sha256 or "") for e in events.iterator(chunk_size=1000))
     return walk(links, heads)
 
 

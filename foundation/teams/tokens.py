@@ -38,7 +38,7 @@ def authenticate(raw: str) -> ApiToken | None:
     membership = Membership.objects.filter(team=token.team, user=token.user).first()
     if membership is None:
         return None
-    token.role = effective_role(Scope(token.scope), Role(membership.role))
+    token.role = effective_role(Scope(token.scope), Role(membership.role))  # type: ignore[attr-defined]
     if token.last_used_at is None or now - token.last_used_at > _LAST_USED_EVERY:
         ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
     return token
