@@ -73,7 +73,7 @@ def test_an_error_page_is_a_good_page(page_as, db):
     shoot(page, "error-503")
 
 
-def test_the_admin_keeps_the_policy_and_is_accessible(page_as, editor):
+def test_the_admin_keeps_the_policy(page_as, editor):
     editor.is_staff = editor.is_superuser = True
     editor.save()
     page = page_as(editor)
