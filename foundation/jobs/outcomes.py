@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection, transaction
-from django.db.models import F, Field
+from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
+from foundation.jobs import rowwriter
 from foundation.jobs.claiming import FREE, Claim, lease_length, rows
 from foundation.jobs.domain.states import ItemState
 from foundation.jobs.kinds import Outcome, Wait
@@ -29,6 +30,8 @@ def write(held: Claim, answers: Sequence[Outcome | Wait]) -> int:
     for answer in answers:
         item = answer.item if answer.item is not None else held.items[0]
         by_pk.setdefault(item.pk, answer)
+    model = held.kind.item_model
+    prepared = _prepare(model, {pk: a for pk, a in by_pk.items() if isinstance(a, Outcome)})
     with transaction.atomic():
         ours = held.rows().filter(pk__in=list(by_pk))
         # This locks the rows: nobody can take them before the transaction ends.
@@ -40,24 +43,13 @@ def write(held: Claim, answers: Sequence[Outcome | Wait]) -> int:
         outcomes = [answer for answer in by_pk.values() if isinstance(answer, Outcome)]
         changes: dict[str, Any] = {}
         if outcomes:
-            _write_rows(held.kind.item_model, outcomes)
+            prepared.write(by_pk)
             held.kind.store(held.job, outcomes)
-            counts: dict[ItemState, int] = defaultdict(int)
-            for outcome in outcomes:
-                counts[outcome.state] += 1
-            changes = {
-                "done": F("done") + counts[ItemState.DONE],
-                "failed": F("failed") + counts[ItemState.FAILED],
-                "skipped": F("skipped") + counts[ItemState.SKIPPED],
-                "spent_microusd": F("spent_microusd") + sum(outcome.cost_microusd for outcome in outcomes),
-                "pace_at": now,
-                "part_done": 0,
-                "part_total": 0,
-            }
+            changes = {**_counted(outcomes), "pace_at": now, "part_done": 0, "part_total": 0}
         for pk, answer in by_pk.items():
             if isinstance(answer, Wait):
                 # A poll that went well is no lost attempt.
-                rows(held.kind.item_model).filter(pk=pk).update(
+                rows(model).filter(pk=pk).update(
                     state=ItemState.QUEUED, attempts=0, due_at=now + timedelta(seconds=answer.seconds), **FREE
                 )
                 if answer.note:
@@ -67,12 +59,26 @@ def write(held: Claim, answers: Sequence[Outcome | Wait]) -> int:
     return len(by_pk)
 
 
-def _write_rows(model: type[WorkItem], outcomes: Sequence[Outcome]) -> None:
-    """The items' own rows by executemany: one prepared statement, no CASE over hundreds of rows."""
-    has_result = "result" in {field.name for field in model._meta.concrete_fields}
-    groups: dict[tuple[str, ...], list[tuple[Outcome, dict[str, Any]]]] = defaultdict(list)
+def _counted(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    counts: dict[ItemState, int] = defaultdict(int)
+    spent = 0
     for outcome in outcomes:
-        values: dict[str, Any] = {
+        counts[outcome.state] += 1
+        spent += outcome.cost_microusd
+    return {
+        "done": F("done") + counts[ItemState.DONE],
+        "failed": F("failed") + counts[ItemState.FAILED],
+        "skipped": F("skipped") + counts[ItemState.SKIPPED],
+        "spent_microusd": F("spent_microusd") + spent,
+    }
+
+
+def _prepare(model: type[WorkItem], outcomes: dict[int, Outcome]) -> rowwriter.Updates:
+    """The items' own rows, ready to be written; what cannot be written is found out before the transaction."""
+    has_result = "result" in {field.name for field in model._meta.concrete_fields}
+    changes: dict[int, dict[str, Any]] = {}
+    for pk, outcome in outcomes.items():
+        changes[pk] = {
             "state": ItemState(outcome.state).value,
             "error": plain(outcome.error),
             "due_at": None,
@@ -80,34 +86,6 @@ def _write_rows(model: type[WorkItem], outcomes: Sequence[Outcome]) -> None:
             **outcome.fields,
         }
         if has_result and "result" not in outcome.fields and outcome.result:
-            values["result"] = dict(outcome.result)
-        groups[tuple(sorted(values))].append((outcome, values))
-    quote = connection.ops.quote_name
-    for names, members in groups.items():
-        fields: list[Field] = [model._meta.get_field(name) for name in names]  # type: ignore[misc]
-        sets = ", ".join(f"{quote(str(field.column))} = %s" for field in fields)
-        cost = quote("cost_microusd")
-        sql = (
-            f"UPDATE {quote(model._meta.db_table)} SET {sets}, {cost} = {cost} + %s "  # noqa: S608 - names of columns
-            f"WHERE {quote(str(model._meta.pk.column))} = %s"
-        )
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                sql,
-                [
-                    (
-                        *(
-                            field.get_db_prep_save(_raw(field, values[name]), connection)
-                            for field, name in zip(fields, names, strict=True)
-                        ),
-                        outcome.cost_microusd,
-                        outcome.item.pk,
-                    )
-                    for outcome, values in members
-                ],
-            )
-
-
-def _raw(field: Field, value: Any) -> Any:
-    """A related row given as an object is written by its key."""
-    return value.pk if field.is_relation and hasattr(value, "pk") else value
+            changes[pk]["result"] = dict(outcome.result)
+    by = {pk: outcome.cost_microusd for pk, outcome in outcomes.items()}
+    return rowwriter.updates(model, changes, grows="cost_microusd", by=by)

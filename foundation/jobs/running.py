@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from foundation.jobs import claiming, outcomes, owners
+from foundation.jobs import claiming, outcomes, owners, rowwriter
 from foundation.jobs.claiming import FREE, WORKABLE, Claim, lease_length, rows
 from foundation.jobs.domain.retrying import GiveUp, after_error
 from foundation.jobs.domain.states import FINAL, ItemState, JobState, states_before
@@ -471,13 +471,14 @@ def _plan(control: Control, kind: Kind) -> None:
         if item.position is None:
             item.position = job.total + offset
     slices = [items[at : at + PLAN_SLICE] for at in range(0, len(items), PLAN_SLICE)] or [[]]
-    manager = kind.item_model._base_manager
-    for part in slices[:-1]:
+    ready = [rowwriter.inserts(kind.item_model, part) for part in slices]
+    for part in ready[:-1]:
         # A crash between slices writes the same places again, which changes nothing.
-        manager.bulk_create(part, ignore_conflicts=True)
+        with transaction.atomic():
+            part.write()
         control.beat()
     with transaction.atomic():
-        manager.bulk_create(slices[-1], ignore_conflicts=True)
+        ready[-1].write()
         changes: dict[str, Any] = {"plan_cursor": plan.next_cursor, "total": job.total + len(items)}
         if plan.next_cursor is None:
             changes |= {

@@ -135,6 +135,12 @@ class Portal:
             )
         return self._worker
 
+    def lives(self) -> bool:
+        """True; fails with the worker's last words when it ended by itself, instead of letting a test wait for it."""
+        if self._worker is not None and self._worker.poll() is not None:
+            raise AssertionError(f"the worker ended by itself\n{self.words()}")
+        return True
+
     def kill_worker(self) -> None:
         """SIGKILL the worker's parent and all its children at once."""
         assert self._worker

@@ -86,7 +86,7 @@ def finished(job: Job, portal: Portal, seconds: float = 120) -> Job:
     """The job once it has ended and is settled."""
     try:
         until(
-            lambda: Job.objects.filter(pk=job.pk, settled_at__isnull=False).exists(),
+            lambda: portal.lives() and Job.objects.filter(pk=job.pk, settled_at__isnull=False).exists(),
             seconds,
             "the end of a job",
         )
@@ -108,7 +108,9 @@ def test_t01_killing_the_whole_worker_five_times_loses_and_doubles_nothing(begin
     kills = 0
     while kills < 5:
         mark = (kills + 1) * 25
-        until(lambda mark=mark: settled(job) >= mark, 90, f"{mark} items\n{portal.words()}")
+        until(
+            lambda mark=mark: portal.lives() and settled(job) >= mark, 90, f"{mark} items\n{portal.words()}"
+        )
         portal.kill_worker()
         kills += 1
         portal.worker()
@@ -150,6 +152,14 @@ def test_t04_a_poisonous_item_is_tried_three_times_and_takes_nobody_with_it(begi
     assert (poison.state, poison.attempts) == ("failed", 3)
     assert poison.error.startswith("poison: ")
     assert effects(job) == Counter({str(n): 1 for n in range(100) if n != 50})
+
+
+def test_t03_an_item_longer_than_the_lease_runs_once_because_its_worker_speaks(begin, portal):
+    # The lease of this portal is 3 s; nothing is yielded for longer than that.
+    job = finished(begin(n=2, pause_s=5), portal)
+    assert (job.state, job.done) == ("succeeded", 2)
+    assert sorted(noted(job.recipe["log"], "ran")) == ["0", "1"]
+    assert effects(job) == Counter({"0": 1, "1": 1})
 
 
 def test_t09_a_cancel_is_acknowledged_at_once_and_quiet_within_ten_seconds(begin, portal, people):
