@@ -62,7 +62,8 @@ def judge_fit(*, train: float | None, validation: float | None, n_train: int, n_
             "warn",
             f"No {missing} rows were scored, so overfitting cannot be judged.",
         )
-    gap = train - validation
+    # Rounded, so that .95 - .85 is ten points and not a hair less.
+    gap = round(train - validation, 9)
     scores = f"{train:.1%} on the {n_train:,} training rows, {validation:.1%} on the {n_validation:,} validation rows"
     if gap >= GAP_WARNED:
         why = (

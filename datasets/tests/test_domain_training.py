@@ -45,7 +45,7 @@ def test_partial_settings_are_laid_over_the_defaults():
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("given", "words"),
     [
         pytest.param({"epochs": 3}, "no setting called", id="another backend's setting"),
         pytest.param({"c_values": ""}, "one to twelve", id="none"),
@@ -58,10 +58,10 @@ def test_partial_settings_are_laid_over_the_defaults():
         pytest.param({"learning_curve": "maybe"}, "yes or no", id="neither"),
     ],
 )
-def test_a_wrong_setting_is_named(settings, words):
+def test_a_wrong_setting_is_named(given, words):
     with pytest.raises(BadInput, match=words) as caught:
-        CLASSIFIER.validate(settings)
-    assert caught.value.field == next(iter(settings))
+        CLASSIFIER.validate(given)
+    assert caught.value.field == next(iter(given))
 
 
 def test_a_task_is_offered_what_can_learn_it_and_can_start_first():

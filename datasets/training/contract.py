@@ -35,7 +35,7 @@ class Setting:
         """The value as this setting takes it. Raises BadInput naming the field, what is wrong and what would do."""
         try:
             found = self._read(value)
-        except (TypeError, ValueError, OverflowError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise BadInput(f"{self.title}: {value!r} is not {_WANTED[self.type]}.", field=self.name) from None
         for number in found if isinstance(found, tuple) else (found,):
             self._check_limits(number)
