@@ -13,6 +13,7 @@ from decisions.domain.approaches import Approach
 from decisions.domain.costs import DOLLAR, RATE_FIELDS, STANDARD
 from decisions.domain.facts import Complexity, Level, TaskKind, Timing
 from decisions.models import MAX_VOLUME_PER_DAY, UseCase
+from foundation.teams.models import Team, User
 
 MAX_DOLLARS = Decimal(1_000_000_000)
 KNOWN = [("", "Not known yet"), ("yes", "Yes"), ("no", "No")]
@@ -209,9 +210,17 @@ class UseCaseForm(forms.Form):
     is_prototype = forms.BooleanField(label="Still exploring", required=False)
     behaviour_changes_often = forms.BooleanField(label="The wanted behaviour changes often", required=False)
     value_per_improved = money("An improved answer is worth, $", places=6)
+    owner = forms.ModelChoiceField(
+        label="Owner",
+        queryset=User.objects.none(),
+        required=False,
+        empty_label="Nobody yet",
+        help_text="Whom to ask about this use case.",
+    )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["owner"].queryset = User.objects.filter(memberships__team=team).order_by("name", "email")
         for name, text in HELP.items():
             self.fields[name].help_text = self.fields[name].help_text or text
         for approach, name in rate_fields():
@@ -222,7 +231,7 @@ class UseCaseForm(forms.Form):
     @classmethod
     def of(cls, use_case: UseCase) -> UseCaseForm:
         """The form as the use case stands."""
-        return cls(initial=initial_of(use_case))
+        return cls(initial=initial_of(use_case), team=use_case.team)
 
     def changes(self) -> dict[str, Any]:
         """The cleaned answers as `services.update_use_case` takes them."""
@@ -252,7 +261,7 @@ GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "The task",
         "Length limits, scorers and splits follow from it.",
-        ("name", "description", "task_kind", "labels", "output_schema", "task_complexity"),
+        ("name", "description", "task_kind", "labels", "output_schema", "task_complexity", "owner"),
     ),
     ("The data", "What there is to learn from.", ("data_availability", "data_quality", "examples_in_hand")),
     (

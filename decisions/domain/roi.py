@@ -393,7 +393,7 @@ def chapter_differs(roi: Roi) -> str:
     reasons = []
     if book.break_even_months is not None and book.break_even_months < 0:
         reasons.append(
-            f"The book prints a break-even of {book.break_even_months:.1f} months and takes it for a quick payback, "
+            f"The book prints a break-even of −{abs(book.break_even_months):,.1f} months and takes it for a quick payback, "
             f"because it is less than 6. A negative figure means never: each month costs "
             f"{_dollars(roi.fine_tuned_monthly_microusd - roi.current_monthly_microusd)} more."
         )

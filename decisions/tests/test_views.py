@@ -119,7 +119,9 @@ def test_a_taken_name_comes_back_at_its_field_with_what_was_typed(client_for, ed
     assert "mine" in html
 
 
-def test_changing_the_answers_leads_to_the_answer_and_saves_every_kind_of_field(client_for, editor, use_case):
+def test_changing_the_answers_leads_to_the_answer_and_saves_every_kind_of_field(
+    client_for, editor, viewer, use_case
+):
     data = form_of(
         use_case,
         data_quality="low",
@@ -128,11 +130,13 @@ def test_changing_the_answers_leads_to_the_answer_and_saves_every_kind_of_field(
         labels="billing: an invoice\nother",
         value_per_improved="0.0274",
         rate_rag_monthly="0",
+        owner=str(viewer.pk),
     )
     response = client_for(editor).post(url("use-case-edit", use_case.pk), data)
     assert response.url == url("decision-preview", use_case.pk)
     use_case.refresh_from_db()
     assert use_case.data_quality == "low"
+    assert use_case.owner == viewer
     assert str(use_case.expected_gain) == "0.1250"
     assert use_case.prompt_solves_it is False
     assert use_case.labels[0] == {"name": "billing", "definition": "an invoice"}
@@ -177,6 +181,7 @@ def test_u31_two_people_editing_see_the_conflict_and_lose_nothing(client_for, ed
         ({"labels": "a\na"}, "stands there twice"),
         ({"expected_gain": "400"}, "less than or equal to 100"),
         ({"rate_rag_setup": "-1"}, "greater than or equal to 0"),
+        ({"owner": "999999"}, "not one of the available choices"),
     ],
 )
 def test_wrong_input_is_a_sentence_at_the_field_and_the_last_good_answers_stay(

@@ -197,7 +197,7 @@ def use_case_edit(request: TeamRequest, use_case: UseCase) -> HttpResponse:
     policies.check_can_change(use_case)
     if request.method != "POST":
         return _edit_page(request, use_case, UseCaseForm.of(use_case))
-    form = UseCaseForm(request.POST)
+    form = UseCaseForm(request.POST, team=use_case.team)
     if not form.is_valid():
         return _edit_page(request, use_case, form, status=422)
     try:
@@ -228,7 +228,7 @@ def _conflict_page(
     # The form keeps what the person wrote, now on the version they have seen: sending it again is a choice.
     data = request.POST.copy()
     data["version"] = str(use_case.version)
-    again = UseCaseForm(data)
+    again = UseCaseForm(data, team=use_case.team)
     again.is_valid()
     return _edit_page(request, use_case, again, status=409, conflict=str(conflict), differing=differing)
 
