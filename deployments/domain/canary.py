@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ HOUR = 3600
 # Chance of taking back a candidate that is as good as the baseline, over all guardrails, steps and looks together.
 ALPHA = 0.05
 ERRORS_ALLOWED = 4
+NOTHING_COUNTED, NOTHING_SUMMED = Count(0, 0), Sums(0, 0.0, 0.0)
 
 
 class RolloutState(StrEnum):
@@ -128,7 +130,7 @@ def read_steps(stored: Sequence[Mapping[str, Any]]) -> tuple[Step, ...]:
             raise ValueError(f"step {number} needs a share, a time and a sample") from None
         except ValueError as error:
             raise ValueError(f"step {number}: {error}") from None
-    for number, (before, after) in enumerate(zip(steps, steps[1:], strict=False), 2):
+    for number, (before, after) in enumerate(itertools.pairwise(steps), 2):
         if after.share <= before.share:
             raise ValueError(f"step {number} must have a larger share than the step before it")
     return tuple(steps)
@@ -254,10 +256,10 @@ class ArmFigures:
     """What one arm did since the step began. Latency as natural logarithms of milliseconds."""
 
     n: int = 0
-    judged: Count = Count(0, 0)
-    log_latency: Sums = Sums(0, 0.0, 0.0)
+    judged: Count = NOTHING_COUNTED
+    log_latency: Sums = NOTHING_SUMMED
     # Every request routed to the arm, with those that fell back to the baseline counted as failed.
-    failed: Count = Count(0, 0)
+    failed: Count = NOTHING_COUNTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,25 +316,25 @@ def read_guardrail(
         once = sequential.shares_once(x, y)
         always = sequential.shares_always(x, y, alpha=alpha, tuned_to=tuned_to)
         values, a, b = (x.share, y.share), x, y  # type: ignore[assignment]
-    shown = dict(
-        measure=measure,
-        margin=guardrail.margin,
-        n_baseline=a.n,
-        n_candidate=b.n,
-        baseline=values[0],
-        candidate=values[1],
-        difference=once.value if once else None,
-        low=once.low if once else None,
-        high=once.high if once else None,
-        steady_low=always.low if always else None,
-        steady_high=always.high if always else None,
-    )
+    shown: dict[str, Any] = {
+        "measure": measure,
+        "margin": guardrail.margin,
+        "n_baseline": a.n,
+        "n_candidate": b.n,
+        "baseline": values[0],
+        "candidate": values[1],
+        "difference": once.value if once else None,
+        "low": once.low if once else None,
+        "high": once.high if once else None,
+        "steady_low": always.low if always else None,
+        "steady_high": always.high if always else None,
+    }
     # In the direction that is good: the lowest and the highest gain the interval allows.
     if always is not None and max(sign * always.low, sign * always.high) < -guardrail.margin:
         return Reading(
             phase=Phase.FAILED,
             reason=f"{measure.title.lower()} proven worse than the margin: {_said(always, measure)}",
-            **shown,  # type: ignore[arg-type]
+            **shown,
         )
     seen = min(a.n, b.n)
     if once is None or seen < guardrail.min_n:
@@ -340,7 +342,7 @@ def read_guardrail(
         return Reading(
             phase=Phase.NO_DATA,
             reason=f"{seen:,} of {guardrail.min_n:,} {what} in the smaller arm",
-            **shown,  # type: ignore[arg-type]
+            **shown,
         )
     worst_gain = min(sign * once.low, sign * once.high)
     if worst_gain > -guardrail.margin:
@@ -350,12 +352,12 @@ def read_guardrail(
             phase=Phase.PASSED,
             reason=f"{words}: {_said(once, measure)}",
             is_better=better,
-            **shown,  # type: ignore[arg-type]
+            **shown,
         )
     return Reading(
         phase=Phase.INCONCLUSIVE,
         reason=f"{measure.title.lower()} neither proven within the margin nor beyond it: {_said(once, measure)}",
-        **shown,  # type: ignore[arg-type]
+        **shown,
     )
 
 

@@ -115,6 +115,7 @@ def serve(host: str, port: int) -> None:
         "log_level": "warning",
         "log_config": None,
         "server_header": False,
+        "proxy_headers": False,
         "timeout_keep_alive": 75,
         "timeout_graceful_shutdown": DRAIN_S,
         "backlog": 2048,

@@ -77,7 +77,7 @@ def wait_for(question: Callable[[], Any], patience_s: float = 30, every_s: float
 def get(url: str) -> tuple[int, bytes]:
     """Status and body of a GET."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as reply:
+        with urllib.request.urlopen(url, timeout=20) as reply:
             return reply.status, reply.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

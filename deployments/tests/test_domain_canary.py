@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from math import log
 
 import pytest
@@ -30,7 +30,7 @@ from deployments.domain.canary import (
 )
 from deployments.domain.sequential import Count, Sums
 
-NOW = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 STEPS = (Step(0.05, timedelta(hours=1), 100), Step(0.5, timedelta(hours=1), 100))
 
 

@@ -219,7 +219,7 @@ def test_a_database_error_says_away(endpoint, monkeypatch):
     def locked(*args, **kwargs):
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(Prediction.objects, "bulk_create", locked)
+    monkeypatch.setattr(writing, "_insert", locked)
     with pytest.raises(Away, match="locked"):
         writing.write([prediction_row(endpoint)])
 
