@@ -151,7 +151,7 @@ def power_chart(n_test: int) -> SafeString:
     top = max(2 * needed, min(n_test, 500), 300)
     xs = sorted({0, *range(25, top + 1, 25), needed, min(n_test, top)})
     title = (
-        f"{grouped(n_test)} test rows see 75 → 85 % with {mcnemar_power(n_test):.0%} power"
+        f"{grouped(n_test)} test rows see 75 → 85 % with {100 * mcnemar_power(n_test):.0f} % power"
         if n_test
         else "Without test rows nothing can be seen"
     )
