@@ -20,7 +20,7 @@ check: setup-dev     ## style, types, templates, arrows, migrations; changes not
 	@exec bin/check
 
 fix: setup-dev       ## what check can mend by itself
-	@$(PY) -m ruff check --fix --quiet . ; $(PY) -m ruff format --quiet .
+	@$(PY) -m ruff check --fix --quiet . ; $(PY) -m ruff format --quiet . ; $(PY) manage.py policy --write
 
 bench: setup-dev     ## figures with sizes, as ratios to a floor measured in the same run
 	@exec $(PY) -m ftportal.bench

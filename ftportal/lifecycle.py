@@ -13,8 +13,8 @@ from typing import Any
 from datasets import importing
 from datasets.domain.formats import guess_mapping
 from datasets.domain.rules import RULES
-from datasets.models import CheckRun, Dataset, DatasetVersion, Import, Review, TrainingRun
-from datasets.services import checks, imports, reviewing, versions
+from datasets.models import CheckRun, Dataset, DatasetVersion, Import, QualityRun, Review, TrainingRun
+from datasets.services import checks, imports, judging, reviewing, versions
 from datasets.training import services as training
 from decisions import services as decisions
 from decisions.models import UseCase
@@ -82,6 +82,8 @@ def _state_of(job: Job | None, doing: str) -> Waiting | None:
     if job is None:
         return None
     job.refresh_from_db()
+    if job.status.value == "paused":
+        raise Stuck(f"{job.title} is paused: {job.error or job.step or 'somebody has to decide'}")
     if not job.status.is_final:
         return Waiting(job.step or doing)
     if job.status.value != "succeeded":
@@ -196,6 +198,31 @@ def mend(course: Course) -> Found | Waiting:
     words = f"{max(before, imported) - dataset.n_active:,} rows dropped, {dataset.n_active:,} kept"
     return Found(
         f"{words}; left for people: {', '.join(left) if left else 'nothing'}.", {"n_active": dataset.n_active}
+    )
+
+
+def judge(course: Course) -> Found | Waiting:
+    """A model's view of a sample, where one is connected and may spend; never a score without one."""
+    dataset = course.row(Dataset, "dataset")
+    cap = course.recipe.get("cap_microusd")
+    if not cap:
+        return Found("No model may spend here: findings are counted, no quality score is given.")
+    if default_connection(course.team) is None:
+        return Found("No model is connected: findings are counted, no quality score is given.")
+    run = QualityRun.objects.filter(dataset=dataset).order_by("-id").first()
+    if run is None:
+        run = judging.start_quality(actor=course.actor, dataset=dataset, cap_microusd=cap)
+    if run.finished_at is None:
+        if waiting := _state_of(run.job, "Asking the judge"):
+            return waiting
+        run.refresh_from_db()
+    unscored = run.n_sample - run.n_scored
+    if run.average is None:
+        return Found(f"None of {run.n_sample} rows could be scored; each says why.", {"quality": run.pk})
+    return Found(
+        f"{run.model} gives {run.n_scored} of {run.n_sample} sampled rows {run.average:.2f} on average "
+        f"({run.low or 0:.2f} to {run.high or 0:.2f}); {unscored} unscored.",
+        {"quality": run.pk},
     )
 
 
@@ -364,6 +391,7 @@ STEPS = (
     Step("import", "Import", bring_in),
     Step("checks", "Check", check),
     Step("fixes", "Mend", mend),
+    Step("quality", "Quality", judge),
     Step("review", "Review", review),
     Step("freeze", "Freeze", freeze),
     Step("train", "Train", train),

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from datasets.models import BadRow, DatasetVersion, Import, Review, ReviewItem, TrainingRun
+from datasets.models import BadRow, DatasetVersion, Import, QualityRun, Review, ReviewItem, TrainingRun
 from datasets.services import checks
 from evaluations.models import Comparison, Evaluation
 from foundation.jobs.models import Job
 from foundation.jobs.services import run_until_idle
+from foundation.llm.testing.stub_upstream import StubUpstream
 from ftportal.trials import DEMO_FILE, DEMO_RECIPE, start_trial
 
 TRUTH = json.loads(DEMO_FILE.with_suffix("").with_suffix(".truth.json").read_text())
@@ -152,3 +153,39 @@ def test_a_wrong_file_is_one_sentence(capsys, small_files, name, content, senten
     said = capsys.readouterr().err.strip()
     assert sentence in said and said.count("\n") == 0 and said.endswith((".", "?"))
     assert "Traceback" not in said
+
+
+def test_with_a_model_connected_judge_cap_retries_and_unscored_rows_are_seen(
+    admin_user, team, small_files, client_for, settings
+):
+    """The whole course against a stub that speaks Claude's protocol, with faults: everything is seen on the pages."""
+    with StubUpstream(script=[{"fault": "529", "every": 9}, {"fault": "bad-answer", "every": 13}]) as stub:
+        settings.ANTHROPIC_API_KEY = "sk-test-not-a-secret"
+        settings.ANTHROPIC_BASE_URL = stub.url
+        path = small_files / "few.csv"
+        with open(DEMO_FILE, encoding="utf-8", newline="") as source:
+            rows = [row for row in csv.reader(source) if len(row) == 6]
+        with open(path, "w", encoding="utf-8", newline="") as out:
+            csv.writer(out).writerows(rows[:900])
+        job = run(admin_user, team, path, name="With Claude", cap_microusd=2_000_000, judge=True)
+        assert job.status.value == "succeeded", job.error
+        calls = stub.stats()
+
+    quality = QualityRun.objects.get()
+    assert 0 < quality.n_scored <= quality.n_sample
+    spent = sum(Job.objects.filter(team=team).values_list("spent_microusd", flat=True))
+    assert spent > 0
+    for paid in Job.objects.filter(team=team, cap_microusd__isnull=False):
+        assert paid.spent_microusd <= paid.cap_microusd
+    # Overloaded answers were tried again: more calls than rows asked.
+    assert calls["calls"] > quality.n_sample
+    prompts = Evaluation.objects.filter(candidate__kind="prompt")
+    assert prompts.count() == 2  # validation and the claim
+    claim = Comparison.objects.get(is_claim=True)
+
+    page = client_for(admin_user)
+    seen = page.get(f"/evaluations/{prompts.order_by('pk').first().pk}/").content.decode()
+    assert "Claude with a prompt and examples" in seen
+    dataset_page = page.get(f"/datasets/{quality.dataset_id}/").content.decode()
+    assert "unscored" in dataset_page.lower() or quality.n_scored == quality.n_sample
+    assert page.get(f"/comparisons/{claim.pk}/").status_code == 200

@@ -17,6 +17,9 @@ from ftportal import launcher, queue_server
 from ftportal.first_person import ensure_first_admin
 from ftportal.launcher import CannotStart
 
+# Beat first, so that nothing new begins; the queue last, so that last acknowledgements still land.
+STOP_ORDER = (("beat",), ("worker", "trainer", "gateway", "web"), ("queue",))
+
 
 def _static_digest() -> str:
     """Changes when a static file or the set of installed packages does."""
@@ -49,13 +52,16 @@ class Command(BaseCommand):
     def run(self, options: dict) -> None:
         port = launcher.port_from(str(options["port"]))
         held = launcher.only_instance(settings.VAR_DIR)
-        launcher.check_port(port)
+        gateway_port = port + 1
+        for one in (port, gateway_port):
+            launcher.check_port(one)
         env = {
             **os.environ,
             "PYTHONUNBUFFERED": "1",
             "WORKER_SOFT_SHUTDOWN_S": os.environ.get("WORKER_SOFT_SHUTDOWN_S", "3"),
         }
         env.setdefault("PORTAL_URL", f"http://localhost:{port}")
+        env.setdefault("GATEWAY_URL", f"http://localhost:{gateway_port}")
         processes = launcher.Processes(env, settings.VAR_DIR / "log")
         processes.listen()
         queue = None
@@ -67,55 +73,12 @@ class Command(BaseCommand):
                 processes.env = env
                 settings.CELERY_BROKER_URL = queue.url
             signed_in = self.prepare(options)
-            processes.start(
-                "web",
-                launcher.python(
-                    *(
-                        "-m",
-                        "uvicorn",
-                        "ftportal.asgi:application",
-                        "--host",
-                        os.environ.get("HOST", "127.0.0.1"),
-                    ),
-                    *(
-                        "--port",
-                        str(port),
-                        "--timeout-graceful-shutdown",
-                        "3",
-                        "--no-access-log",
-                        "--log-level",
-                        "warning",
-                    ),
-                ),
-            )
-            celery = ("-m", "celery", "-A", "ftportal", "--quiet")
-            quiet = ("--without-gossip", "--without-mingle", "-l", "warning")
-            processes.start(
-                "worker",
-                launcher.python(
-                    *(*celery, "worker", *quiet, "-n", "portal@%h"),
-                    *("-c", str(options["workers"]), "-Q", "default,remote"),
-                ),
-            )
-            # A training takes minutes: in a worker of its own it keeps nobody else waiting.
-            processes.start(
-                "trainer",
-                launcher.python(*celery, "worker", *quiet, "-n", "training@%h", "-c", "1", "-Q", "training"),
-            )
-            processes.start(
-                "beat",
-                launcher.python(
-                    *celery,
-                    "beat",
-                    "-l",
-                    "warning",
-                    "--schedule",
-                    str(settings.VAR_DIR / "beat"),
-                    "--pidfile=",
-                ),
-            )
+            self.start_all(processes, port, gateway_port, str(options["workers"]))
             launcher.wait_for_port(port, processes)
-            self.stdout.write(f"READY http://localhost:{port}  {signed_in}")
+            launcher.wait_for_port(gateway_port, processes)
+            self.stdout.write(
+                f"READY http://localhost:{port}  gateway http://localhost:{gateway_port}  {signed_in}"
+            )
             self.stdout.flush()
             ended = processes.watch()
             if ended:
@@ -124,10 +87,29 @@ class Command(BaseCommand):
                     1,
                 )
         finally:
-            processes.stop((("beat",), ("worker", "trainer", "web"), ("queue",)))
+            processes.stop(STOP_ORDER)
             if queue:
                 queue.remove_socket()
             held.close()
+
+    def start_all(self, processes: launcher.Processes, port: int, gateway_port: int, workers: str) -> None:
+        """Web and gateway first, then those who work for them."""
+        host = os.environ.get("HOST", "127.0.0.1")
+        uvicorn = "-m uvicorn ftportal.asgi:application --timeout-graceful-shutdown 3 --no-access-log --log-level warning"
+        celery = "-m celery -A ftportal --quiet"
+        quiet = "--without-gossip --without-mingle -l warning"
+        lines = {
+            "web": f"{uvicorn} --host {host} --port {port}",
+            "gateway": f"-m deployments.gateway --host {host} --port {gateway_port}",
+            "worker": f"{celery} worker {quiet} -n portal@%h -c {workers} -Q default,remote",
+            # A training takes minutes: in a worker of its own it keeps nobody else waiting.
+            "trainer": f"{celery} worker {quiet} -n training@%h -c 1 -Q training",
+            "beat": f"{celery} beat -l warning --pidfile= --schedule",
+        }
+        for name, line in lines.items():
+            # The folder's name may hold spaces, so it is no part of the line.
+            more = [str(settings.VAR_DIR / "beat")] if name == "beat" else []
+            processes.start(name, launcher.python(*line.split(), *more))
 
     def prepare(self, options: dict) -> str:
         """Bring tables, static files and the first person up to date; the words that say how to sign in."""
