@@ -152,6 +152,14 @@ def test_saved_answers_and_evidence_change_by_no_road(editor, use_case, model):
     assert model.objects.count() == 1
 
 
+def test_a_decision_outlives_its_author(team, editor, use_case):
+    decision = services.decide(actor=editor, use_case=use_case)
+    editor.delete()
+    decision.refresh_from_db()
+    assert decision.author is None
+    assert decision.recommendation == "hybrid"
+
+
 def test_s79_the_sources_examples_are_decided_and_worked_out_as_section_b_says(team, editor):
     wanted = {
         "email": ("fine_tuning", 448_200_000_000),
