@@ -25,6 +25,7 @@ from datasets.models import (
     QualityRun,
     Review,
     ReviewItem,
+    TrainingRun,
     VersionRow,
 )
 
@@ -168,3 +169,10 @@ class ReviewAdmin(EvidenceAdmin):
 
 
 admin.site.register([BadRow, CheckRun, Edit, FindingRow, FixedRow, QualityRun, ReviewItem], EvidenceAdmin)
+
+
+@admin.register(TrainingRun)
+class TrainingRunAdmin(EvidenceAdmin):
+    list_display = ("use_case", "number", "backend", "state", "seconds", "cost_microusd", "created_at")
+    list_select_related = ("use_case",)
+    list_filter = ("backend", "state")

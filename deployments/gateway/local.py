@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+log = logging.getLogger(__name__)
 MOST_AT_ONCE = 64
 THREADS = 2
 
@@ -34,8 +36,9 @@ class LocalModels:
         for path in wanted - self.models.keys():
             try:
                 self.models[path] = self.load(path)
-            except Exception:
-                continue  # the requests for it will say so
+            except Exception as error:
+                # The requests for it will say so.
+                log.warning("the model %s cannot be loaded: %s", path, error)
         for path in self.models.keys() - wanted:
             self.models.pop(path, None)
 

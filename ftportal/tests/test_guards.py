@@ -367,3 +367,17 @@ def test_no_migration_is_missing():
         call_command("makemigrations", check=True, dry_run=True, stdout=out, stderr=out)
     except SystemExit:
         pytest.fail(out.getvalue())
+
+
+def test_every_table_of_ours_is_in_the_admin():
+    """The admin is the repair room: a table that is not there cannot be looked at when it matters."""
+    from django.apps import apps
+    from django.contrib import admin
+
+    ours = ("teams", "files", "jobs", "llm", "decisions", "datasets", "evaluations", "deployments")
+    missing = [
+        model._meta.label
+        for model in apps.get_models()
+        if model._meta.app_label in ours and not admin.site.is_registered(model)
+    ]
+    assert missing == []
