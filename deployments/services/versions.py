@@ -132,7 +132,8 @@ def vocabulary_of(candidate: Candidate) -> str:
         .order_by("position")
         .values_list("content__prompt", flat=True)[:VOCABULARY_ROWS]
     )
-    return Vocabulary.of(prompts.iterator(chunk_size=2000)).as_text()
+    found = list(prompts)
+    return Vocabulary.of(found).as_text() if found else ""
 
 
 def edit_version(
