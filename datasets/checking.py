@@ -273,7 +273,9 @@ class Checker:
                 note = f"another label than the kept row: “{self.labels[i][:80]}”" if differs else ""
                 rows.append(Row(self.ids[i], number, i == kept or differs, note))
         headline = f"{_plural(extra, 'row nearly repeats', 'rows nearly repeat')} another"
-        if differing:
+        if differing and not extra:
+            headline = f"{_plural(differing, 'row nearly repeats', 'rows nearly repeat')} one with another label"
+        elif differing:
             headline += f"; {_plural(differing, 'more carries', 'more carry')} another label"
         facts = (
             {"groups": len(groups), "other_label": differing, "threshold": self.near.threshold}

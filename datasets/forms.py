@@ -37,7 +37,10 @@ class DatasetForm(PressForm):
 
     name = forms.CharField(max_length=200, help_text="For example: Support tickets, spring export.")
     use_case = forms.ModelChoiceField(
-        UseCase.objects.none(), label="Use case", help_text="The rows will be checked and split for its task."
+        UseCase.objects.none(),
+        label="Use case",
+        empty_label="Choose one",
+        help_text="The rows will be checked and split for its task.",
     )
     description = forms.CharField(
         required=False,
@@ -182,7 +185,7 @@ class FreezeForm(PressForm):
         required=False,
         initial=True,
         label="Raise the test share by power",
-        help_text="As many test rows as see 75 → 85 % with 80 % power, at most 30 % of all.",
+        help_text="As many test rows as see 75% → 85% with 80% power, at most 30% of all.",
     )
     keep_groups = forms.BooleanField(
         required=False,

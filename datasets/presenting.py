@@ -21,18 +21,21 @@ from foundation.ui.formats import grouped
 
 
 def lineage(dataset: Dataset, version: DatasetVersion | None = None) -> list[tuple[str, str, bool]]:
-    """Use case → dataset → version, the last one current."""
+    """Use case → dataset → version: the version shown, else a link to the newest frozen one."""
     use_case = dataset.use_case
     items = [
-        (use_case.name, reverse("decisions:use-case-detail", args=[use_case.pk]), False),
-        (dataset.name, reverse("datasets:dataset-detail", args=[dataset.pk]), version is None),
+        (f"Use case: {use_case.name}", reverse("decisions:use-case-detail", args=[use_case.pk]), False),
+        (f"Dataset: {dataset.name}", reverse("datasets:dataset-detail", args=[dataset.pk]), version is None),
     ]
     if version is not None:
         items.append(
             (f"Version {version.number}", reverse("datasets:version-detail", args=[version.pk]), True)
         )
-    else:
-        items.append(("Version", "", False))
+        return items
+    newest = dataset.versions.frozen().only("pk", "number").first()
+    if newest is None:
+        return [*items, ("No version yet", "", False)]
+    items.append((f"Version {newest.number}", reverse("datasets:version-detail", args=[newest.pk]), False))
     return items
 
 
@@ -151,7 +154,7 @@ def power_chart(n_test: int) -> SafeString:
     top = max(2 * needed, min(n_test, 500), 300)
     xs = sorted({0, *range(25, top + 1, 25), needed, min(n_test, top)})
     title = (
-        f"{grouped(n_test)} test rows see 75 → 85 % with {100 * mcnemar_power(n_test):.0f} % power"
+        f"{grouped(n_test)} test rows see 75% → 85% with {100 * mcnemar_power(n_test):.0f}% power"
         if n_test
         else "Without test rows nothing can be seen"
     )
@@ -163,7 +166,7 @@ def power_chart(n_test: int) -> SafeString:
             x_name="Test rows",
             zero=True,
             reference=0.8,
-            reference_name="80 %",
+            reference_name="80%",
             marks=[charts.Mark(min(n_test, top), "this version")],
         )
     )

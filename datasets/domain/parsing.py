@@ -312,7 +312,7 @@ def table_records(
             yield Bad(
                 number,
                 "",
-                f"has {len(row)} columns, the header has {len(columns)}",
+                f"has {len(row)} column{'' if len(row) == 1 else 's'}, the header has {len(columns)}",
                 "Put cells that hold the separator in quotes.",
                 excerpt(text),
             )

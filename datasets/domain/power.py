@@ -104,9 +104,9 @@ def power_sentence(n_test: int) -> str:
     value = mcnemar_power(n_test)
     needed = rows_needed()
     rows = "1 test row sees" if n_test == 1 else f"{n_test:,} test rows see"
-    sentence = f"{rows} an improvement from 75 % to 85 % with {100 * value:.0f} % power"
+    sentence = f"{rows} an improvement from 75% to 85% with {100 * value:.0f}% power"
     if value < WANTED_POWER:
-        return f"{sentence}; {needed} rows would see it with 80 %."
+        return f"{sentence}; {needed} rows would see it with 80%."
     return f"{sentence}."
 
 

@@ -50,8 +50,8 @@ def test_shares_that_cannot_be_are_refused():
 
 
 def test_the_sentence_says_what_a_test_sees():
-    assert power_sentence(200) == "200 test rows see an improvement from 75 % to 85 % with 88 % power."
-    assert "168 rows would see it with 80 %" in power_sentence(50)
+    assert power_sentence(200) == "200 test rows see an improvement from 75% to 85% with 88% power."
+    assert "168 rows would see it with 80%" in power_sentence(50)
 
 
 def test_wilson_gives_the_interval_of_the_source():

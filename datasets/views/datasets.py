@@ -54,6 +54,9 @@ def dataset_create(request: HttpRequest, team: Team) -> HttpResponse:
     use_cases = UseCase.objects.of(team).active().order_by("name")
     chosen = request.GET.get("use_case", "")
     initial = {"use_case": chosen} if chosen.isdecimal() else {}
+    if initial and request.method == "GET":
+        # A first dataset is mostly called like what it serves.
+        initial["name"] = use_cases.filter(pk=chosen).values_list("name", flat=True).first() or ""
     form = DatasetForm(request.POST or None, use_cases=use_cases, initial=initial)
     status = 200
     if request.method == "POST":
