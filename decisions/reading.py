@@ -13,7 +13,7 @@ from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 
-from decisions.domain import flips, framework, roi
+from decisions.domain import flips, framework, roi, verdicts
 from decisions.domain.approaches import Approach
 from decisions.domain.costs import DAYS_A_MONTH, rates_with
 from decisions.domain.digest import digest_of
@@ -135,7 +135,7 @@ class Now:
     inputs: dict[str, Any]
     is_changed: bool
     # What today's facts would answer, where that is another approach; None when the answer stands.
-    other: framework.Verdict | None
+    other: verdicts.Verdict | None
 
 
 def now_of(use_case: UseCase) -> Now:

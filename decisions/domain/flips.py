@@ -11,8 +11,9 @@ from typing import Any
 
 from decisions.domain.approaches import Approach
 from decisions.domain.facts import HIGH_VOLUME_PER_DAY, NEEDS, Complexity, Facts, Level, Timing
-from decisions.domain.framework import judge, score_all
+from decisions.domain.scoring import score_all
 from decisions.domain.tree import Answers, walk
+from decisions.domain.verdicts import judge
 
 WHEN: dict[str, tuple[str, str]] = {
     "requires_factual_accuracy": ("facts must be right", "facts need not be right"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import template
 
-from decisions.domain import framework
+from decisions.domain import scoring
 
 register = template.Library()
 
@@ -12,7 +12,7 @@ register = template.Library()
 @register.filter
 def hundredths(points: object) -> str:
     """{{ 85|hundredths }}: "0.85"; a dash for what is not known."""
-    return "–" if points is None else framework.hundredths(int(points))  # type: ignore[call-overload]
+    return "–" if points is None else scoring.hundredths(int(points))  # type: ignore[call-overload]
 
 
 @register.filter
@@ -20,5 +20,5 @@ def signed_hundredths(points: object) -> str:
     """{{ 40|signed_hundredths }}: "+0.40"."""
     if points is None:
         return "–"
-    text = framework.hundredths(int(points))  # type: ignore[call-overload]
+    text = scoring.hundredths(int(points))  # type: ignore[call-overload]
     return f"+{text}" if int(points) > 0 else text  # type: ignore[call-overload]

@@ -11,7 +11,7 @@ import pytest
 from decisions.domain.approaches import Approach
 from decisions.domain.chapter import chapter_answer
 from decisions.domain.facts import NEEDS, Complexity, Facts, Level, Timing
-from decisions.domain.framework import score_all
+from decisions.domain.scoring import score_all
 from decisions.tests.builders import CUSTOMER_SUPPORT, DOCUMENTATION, EMAILS, QUICK_START
 
 PROMPT, RAG, FINE, HYBRID = Approach

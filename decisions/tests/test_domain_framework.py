@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from decisions.domain.approaches import Approach
 from decisions.domain.facts import NEEDS, Complexity, Facts, Level, Timing
-from decisions.domain.framework import as_json, decide, hundredths, score_all
+from decisions.domain.framework import as_json, decide
+from decisions.domain.scoring import hundredths, score_all
 from decisions.domain.tree import Answers
 from decisions.tests.builders import CUSTOMER_SUPPORT, DOCUMENTATION, EMAILS, QUICK_START
 

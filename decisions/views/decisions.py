@@ -9,6 +9,7 @@ from django.http import Http404, HttpResponse, JsonResponse
 
 from decisions import policies, presenting, reading, services
 from decisions.api import decision_json
+from decisions.domain import tree
 from decisions.forms import NoteForm
 from decisions.models import Decision, UseCase
 from foundation.teams.requests import TeamRequest
@@ -90,6 +91,8 @@ def _answer(result: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, A
         "tuned": next(fall for fall in falls if fall.approach == "fine_tuning"),
         "book_rows": presenting.beside_the_book(result),
         "cost_rows": presenting.cost_rows(result),
+        "few_shot": {"pros": tree.FEW_SHOT_PROS, "cons": tree.FEW_SHOT_CONS},
+        "fine_tuning": {"pros": tree.FINE_TUNING_PROS, "cons": tree.FINE_TUNING_CONS},
         "facts": reading.facts_in_words(inputs),
     }
 
