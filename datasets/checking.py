@@ -274,7 +274,9 @@ class Checker:
                 rows.append(Row(self.ids[i], number, i == kept or differs, note))
         headline = f"{_plural(extra, 'row nearly repeats', 'rows nearly repeat')} another"
         if differing and not extra:
-            headline = f"{_plural(differing, 'row nearly repeats', 'rows nearly repeat')} one with another label"
+            headline = (
+                f"{_plural(differing, 'row nearly repeats', 'rows nearly repeat')} one with another label"
+            )
         elif differing:
             headline += f"; {_plural(differing, 'more carries', 'more carry')} another label"
         facts = (

@@ -303,7 +303,7 @@ def test_quotes_commas_and_line_ends_in_cells_are_read_and_lines_counted():
         pytest.param('text,label\nfine,x\n"never closed,y\nmore,z\n', 3, "never closes", id="unclosed quote"),
         pytest.param('text,label\n"a"b,x\nfine,y\n', 2, "middle of a cell", id="quote in the middle"),
         pytest.param("text,label\na,b,c\n", 2, "has 3 columns, the header has 2", id="too many columns"),
-        pytest.param("text,label\na\n", 2, "has 1 columns", id="too few columns"),
+        pytest.param("text,label\na\n", 2, "has 1 column,", id="too few columns"),
         pytest.param("text,label\n,b\n", 2, "prompt is empty", id="empty prompt"),
         pytest.param("text,label\na\x00b,c\n", 2, "NUL", id="NUL"),
     ],
