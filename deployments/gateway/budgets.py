@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import orjson
 
@@ -22,6 +24,22 @@ PARTS_OF_A_BLOCK = 10
 
 Lease = Callable[[int, int, str], int]
 """lease(endpoint id, wanted micro-dollars, day) -> micro-dollars granted; 0 when the day's budget is used up."""
+
+
+def purse(folder: Path) -> tuple[Path, IO[str]]:
+    """A file for this process alone, the first one no living gateway holds, and its lock: keep that open.
+
+    Two gateways with one file would each spend what stands in it.
+    """
+    for number in range(1000):
+        lock = open(folder / f"budgets-{number}.lock", "w")  # noqa: SIM115 - held until the process ends
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        return folder / f"budgets-{number}.json", lock
+    raise OSError(f"too many gateways share {folder}")
 
 
 class Budgets:

@@ -15,7 +15,7 @@ from foundation.files import store
 from foundation.files.errors import FileMissing
 from foundation.llm import catalogue
 from foundation.llm.errors import NoConnection, NoPrice
-from foundation.llm.models import Connection
+from foundation.llm.models import Connection, bound_host
 from foundation.llm.vault import unseal
 
 
@@ -87,7 +87,6 @@ def _version(v: ModelVersion) -> dict[str, Any]:
         "labels": list(v.use_case.task.label_names) if v.use_case.task_kind == "classify" else [],
         "artefact": _artefact(v) if is_local else "",
         "base_url": connection.url if connection and not is_local else "",
-        "host": connection.host if connection and not is_local else "",
         "key_ciphertext": connection.key_ciphertext if connection and not is_local else "",
         "key_from_environment": bool(connection and connection.from_environment and not is_local),
         "is_enabled": bool(is_local or (connection and connection.enabled)),
@@ -132,7 +131,10 @@ def open_key(version: Mapping[str, Any]) -> str:
     if version["key_from_environment"]:
         if not settings.ANTHROPIC_API_KEY:
             raise NoConnection("ANTHROPIC_API_KEY is not set where the gateway runs.")
+        if bound_host(version["base_url"]) != bound_host(settings.ANTHROPIC_BASE_URL):
+            # Routes from the disk of an earlier run must not carry today's key to yesterday's host.
+            raise NoConnection("ANTHROPIC_BASE_URL has changed since these routes were made.")
         return settings.ANTHROPIC_API_KEY
     if not version["key_ciphertext"]:
         raise NoConnection("The connection of this version has no key.")
-    return unseal(version["key_ciphertext"], host=version["host"])
+    return unseal(version["key_ciphertext"], host=bound_host(version["base_url"]))

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from datasets.domain.pii import mask_pii
 from deployments.gateway.app import Gateway
-from deployments.gateway.budgets import Budgets
+from deployments.gateway.budgets import Budgets, purse
 from deployments.gateway.leasing import lease
 from deployments.gateway.recorder import Recorder, Spill
 from deployments.gateway.routes import Routes
@@ -43,7 +43,8 @@ def application(folder: Path | None = None) -> Gateway:
     """The whole gateway as one ASGI application; its threads start and end with the server's lifespan."""
     folder = folder or Path(settings.VAR_DIR) / "gateway"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    budgets = Budgets(leased, folder / "budgets.json", lambda: datetime.now(UTC).date().isoformat())
+    file, held = purse(folder)
+    budgets = Budgets(leased, file, lambda: datetime.now(UTC).date().isoformat())
     recorder = Recorder(write, Spill(folder / "spill"), mask=mask_pii, settle=budgets.settle)
 
     def install(ready: Routes) -> None:
@@ -80,6 +81,7 @@ def application(folder: Path | None = None) -> Gateway:
         watcher.stop()
         await loop.run_in_executor(None, recorder.stop)
         budgets.put_away()
+        held.close()
         await loop.run_in_executor(None, watcher.gone)
 
     gateway = Gateway(put=recorder.put, money=budgets, gauges=gauges, on_start=start, on_stop=stop)

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ ASK_EVERY_S = 0.5
 # What changes without a word to us (a price, a key entered elsewhere) is found by looking at everything now and then.
 LOOK_EVERY_S = 15.0
 BEAT_EVERY_S = 5.0
+FORGET_AFTER = timedelta(days=1)
 
 
 class Watcher:
@@ -131,6 +133,8 @@ class Watcher:
             **self.counts(),
         }
         GatewayBeat.objects.update_or_create(name=self.name, defaults=values)
+        # Processes that were killed never said goodbye.
+        GatewayBeat.objects.filter(seen_at__lt=values["seen_at"] - FORGET_AFTER).delete()
 
     def gone(self) -> None:
         """Say goodbye, so that pages do not miss a process that ended in order."""

@@ -11,7 +11,7 @@ from django.db import OperationalError
 
 from deployments.gateway import recorder as recording
 from deployments.gateway import writing
-from deployments.gateway.budgets import Budgets
+from deployments.gateway.budgets import Budgets, purse
 from deployments.gateway.leasing import lease
 from deployments.gateway.protocol import uuid7
 from deployments.gateway.recorder import Away, Recorder, Spill
@@ -254,6 +254,14 @@ def test_a_cap_is_never_passed_whatever_dies(tmp_path):
             money.put_away()  # every other one ends in order
     assert spent <= bank.leased <= 1_000_000
     assert spent >= 900_000  # and most of the money was of use
+
+
+def test_two_gateways_in_one_folder_hold_two_purses(tmp_path):
+    first, held = purse(tmp_path)
+    second, _ = purse(tmp_path)
+    assert first != second
+    held.close()
+    assert purse(tmp_path)[0] == first
 
 
 def test_money_fetched_before_is_spent_while_the_database_is_away(tmp_path):

@@ -12,6 +12,7 @@ from deployments.gateway.watching import Watcher
 from deployments.models import GatewayBeat
 from deployments.services import begin_new_epoch, issue_gateway_token, revoke_gateway_token, set_split
 from deployments.services.endpoints import token_digest
+from foundation.llm.errors import NoConnection
 
 BODY = {"endpoints": [], "versions": [], "tokens": []}
 
@@ -165,6 +166,20 @@ def test_a_key_that_cannot_be_opened_stops_its_own_version_only(endpoint, connec
     connection.save()
     version = routes.ready(publishing.build(), publishing.open_key).versions[endpoint.baseline_id]
     assert "switched off" in version.trouble
+
+
+@pytest.mark.django_db
+def test_a_changed_address_in_the_snapshot_gets_no_key(endpoint, connection, settings):
+    """T44: the key is opened for the very address that is called, whatever else the snapshot says."""
+    found = publishing.build()["body"]["versions"][0]
+    assert publishing.open_key(found) == "sk-planted-secret"
+    with pytest.raises(NoConnection):
+        publishing.open_key({**found, "base_url": "http://evil.example"})
+    settings.ANTHROPIC_API_KEY, settings.ANTHROPIC_BASE_URL = "sk-env", "https://api.example"
+    environment = {**found, "key_from_environment": True, "base_url": "https://api.example/"}
+    assert publishing.open_key(environment) == "sk-env"
+    with pytest.raises(NoConnection, match="changed"):
+        publishing.open_key({**environment, "base_url": "https://old.example"})
 
 
 @pytest.mark.django_db
