@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from deployments.models import Endpoint
+from collections.abc import Mapping
+
+from deployments.domain.canary import MOVES, Action
+from deployments.models import Endpoint, Rollout
 from foundation.teams.domain.roles import Role
 from foundation.teams.errors import Conflict, NotAllowed
+
+NEEDS: Mapping[Action, Role] = {
+    Action.PAUSE: Role.EDITOR,
+    Action.ROLL_BACK: Role.EDITOR,
+    Action.RESUME: Role.APPROVER,
+    Action.STEP: Role.APPROVER,
+    Action.PROMOTE: Role.APPROVER,
+}
 
 
 def check_can_switch(endpoint: Endpoint, role: Role, *, on: bool) -> None:
@@ -18,3 +29,18 @@ def check_can_switch(endpoint: Endpoint, role: Role, *, on: bool) -> None:
 def can_switch_on(role: Role | None) -> bool:
     """Whether the page offers to switch on."""
     return role is not None and role >= Role.APPROVER
+
+
+def check_can_move(role: Role, action: Action) -> None:
+    """Raises NotAllowed: whoever may edit may stop or take back a rollout; going on is an approver's word."""
+    if role < NEEDS.get(action, Role.APPROVER):
+        raise NotAllowed(
+            f"To {action.value} a rollout you need to be an approver. Pausing and taking back need an editor."
+        )
+
+
+def can_move(role: Role | None, rollout: Rollout, action: Action) -> bool:
+    """Whether the page offers this move now."""
+    if role is None or action not in MOVES[rollout.phase] or role < NEEDS.get(action, Role.APPROVER):
+        return False
+    return action is not Action.STEP or rollout.step_index + 1 < len(rollout.step_rows)

@@ -1,7 +1,8 @@
 from django.urls import URLPattern, URLResolver
 
-from deployments.models import Endpoint, GatewayToken
-from deployments.views import endpoints
+from decisions.models import UseCase
+from deployments.models import Endpoint, GatewayToken, ModelVersion, Rollout
+from deployments.views import endpoints, rollouts, versions
 from foundation.teams.domain.roles import Role
 from foundation.teams.routes import object_path, team_path
 
@@ -10,6 +11,14 @@ app_name = "deployments"
 
 def _endpoints() -> object:
     return Endpoint.objects.for_pages()
+
+
+def _rollouts() -> object:
+    return Rollout.objects.for_pages()
+
+
+def _versions() -> object:
+    return ModelVersion.objects.for_pages()
 
 
 gateway_urls: list[URLPattern | URLResolver] = [
@@ -39,4 +48,39 @@ gateway_urls: list[URLPattern | URLResolver] = [
     object_path("gateway-tokens/<int:pk>/revoke/", endpoints.token_revoke, GatewayToken, name="token-revoke"),
 ]
 
-urlpatterns: list[URLPattern | URLResolver] = [*gateway_urls]
+shipping_urls: list[URLPattern | URLResolver] = [
+    team_path("t/<slug:team>/versions/", versions.version_list, name="version-list"),
+    object_path(
+        "versions/<int:pk>/", versions.version_detail, ModelVersion, name="version-detail", queryset=_versions
+    ),
+    object_path(
+        "versions/<int:pk>/production/",
+        versions.version_promote,
+        ModelVersion,
+        name="version-promote",
+        write=Role.APPROVER,
+        queryset=_versions,
+    ),
+    object_path("use-cases/<int:pk>/register/", versions.version_register, UseCase, name="version-register"),
+    object_path(
+        "use-cases/<int:pk>/rollback/", versions.use_case_rollback, UseCase, name="use-case-rollback"
+    ),
+    team_path("t/<slug:team>/rollouts/", rollouts.rollout_list, name="rollout-list"),
+    object_path(
+        "endpoints/<int:pk>/rollout/",
+        rollouts.rollout_create,
+        Endpoint,
+        name="rollout-create",
+        read=Role.EDITOR,
+        write=Role.APPROVER,
+        queryset=_endpoints,
+    ),
+    object_path(
+        "rollouts/<int:pk>/", rollouts.rollout_detail, Rollout, name="rollout-detail", queryset=_rollouts
+    ),
+    object_path(
+        "rollouts/<int:pk>/move/", rollouts.rollout_move, Rollout, name="rollout-move", queryset=_rollouts
+    ),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [*gateway_urls, *shipping_urls]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -509,3 +510,42 @@ def outlook(
 
 def _time(days: float) -> str:
     return f"{days:,.1f} days" if days >= 1 else f"{days * 24:,.1f} hours"
+
+
+_LINE = re.compile(
+    r"\s*(\d+(?:\.\d+)?)\s*%\s*,\s*(\d+(?:\.\d+)?)\s*(s|min|h|d)\s*,\s*(\d[\d,]*)\s*(?:requests?)?\s*",
+    re.IGNORECASE,
+)
+_SECONDS = {"s": 1, "min": 60, "h": HOUR, "d": 24 * HOUR}
+
+
+def write_ladder(steps: Sequence[Step]) -> str:
+    """Steps as people edit them, one a line: "5 %, 1 h, 300 requests"."""
+    lines = []
+    for step in steps:
+        seconds = step.hold.total_seconds()
+        unit = next(u for u in ("d", "h", "min", "s") if seconds % _SECONDS[u] == 0 or u == "s")
+        if unit == "d" and seconds < 2 * _SECONDS["d"]:
+            unit = "h"
+        lines.append(
+            f"{step.share * 100:g} %, {seconds / _SECONDS[unit]:g} {unit}, {step.min_sample} requests"
+        )
+    return "\n".join(lines)
+
+
+def read_ladder(text: str) -> tuple[Step, ...]:
+    """Steps from what people wrote. Raises ValueError naming the line."""
+    rows = []
+    for number, line in enumerate(filter(str.strip, text.splitlines()), 1):
+        found = _LINE.fullmatch(line)
+        if found is None:
+            raise ValueError(f"line {number}: write it like “5 %, 1 h, 300 requests” (s, min, h or d)")
+        share, time, unit, sample = found.groups()
+        rows.append(
+            {
+                "share": float(share) / 100,
+                "hold_s": float(time) * _SECONDS[unit.lower()],
+                "min_sample": int(sample.replace(",", "")),
+            }
+        )
+    return read_steps(rows)

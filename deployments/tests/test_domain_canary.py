@@ -26,7 +26,9 @@ from deployments.domain.canary import (
     outlook,
     read_guardrail,
     read_guardrails,
+    read_ladder,
     read_steps,
+    write_ladder,
 )
 from deployments.domain.sequential import Count, Sums
 
@@ -223,3 +225,12 @@ def test_planning_says_when_the_traffic_is_too_small():
     assert all("requests in its time" in o.warning for o in found[:3])
     assert outlook(SCHEDULES["ab"].steps, requests_per_day=0)[0].warning.startswith("No traffic")
     assert not any(o.warning for o in outlook(SCHEDULES["canary"].steps, requests_per_day=200_000))
+
+
+def test_a_ladder_can_be_written_and_read():
+    for schedule in SCHEDULES.values():
+        assert read_ladder(write_ladder(schedule.steps)) == schedule.steps
+    assert write_ladder(SCHEDULES["canary"].steps).splitlines()[0] == "5 %, 1 h, 300 requests"
+    assert read_ladder("2.5%,90 s,1,000\n\n50 %, 2 d, 10")[0] == Step(0.025, timedelta(seconds=90), 1000)
+    with pytest.raises(ValueError, match="line 2"):
+        read_ladder("5 %, 1 h, 1\nsoon")
