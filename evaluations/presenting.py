@@ -34,10 +34,17 @@ UNITS = {"share": "share", "ms": "ms", "microusd": "usd"}
 
 def lineage(use_case: Any, version: Any = None, *rest: tuple[str, str] | tuple[str, str, bool]) -> list[Any]:
     """Use case → dataset → version → what follows."""
-    found: list[Any] = [(use_case.name, reverse("decisions:use-case-detail", args=[use_case.pk]))]
+    found: list[Any] = [
+        (f"Use case: {use_case.name}", reverse("decisions:use-case-detail", args=[use_case.pk]))
+    ]
     if version is not None:
-        found.append((version.dataset.name, reverse("datasets:dataset-detail", args=[version.dataset_id])))
-        found.append((f"version {version.number}", reverse("datasets:version-detail", args=[version.pk])))
+        found.append(
+            (
+                f"Dataset: {version.dataset.name}",
+                reverse("datasets:dataset-detail", args=[version.dataset_id]),
+            )
+        )
+        found.append((f"Version {version.number}", reverse("datasets:version-detail", args=[version.pk])))
     return [*found, *rest]
 
 
@@ -46,7 +53,7 @@ def candidate_lineage(candidate: Candidate, version: Any, *rest: Any) -> list[An
     run = candidate.training_run
     own = []
     if run is not None:
-        own.append((f"run {run.number}", reverse("training:run-detail", args=[run.pk])))
+        own.append((f"Run {run.number}", reverse("training:run-detail", args=[run.pk])))
     own.append((candidate.name, reverse("evaluations:candidate-detail", args=[candidate.pk])))
     return lineage(candidate.use_case, version, *own, *rest)
 
@@ -169,7 +176,7 @@ def _class_chart(classes: Mapping[str, Any]) -> Any:
         for c in sorted(rows, key=lambda c: c["recall"] or 0)
     ]
     return bars_with_intervals(
-        Bars(title=said, bars=bars, unit="percent", sub="Recall by label, 95 % intervals (Wilson)")
+        Bars(title=said, bars=bars, unit="percent", sub="Recall by label, 95% intervals (Wilson)")
     )
 
 

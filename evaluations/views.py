@@ -125,7 +125,7 @@ def evaluation_new(request: HttpRequest, version: DatasetVersion) -> HttpRespons
         "quote": quote,
         "n_claims": services.claims_of(version),
         "is_connected": has_connection(version.team),
-        "lineage": lineage(use_case, version, ("new evaluation", "", True)),
+        "lineage": lineage(use_case, version, ("New evaluation", "", True)),
     }
     status = 422 if form.is_bound and form.errors else 200
     return render_page(request, "evaluations/evaluation_form.html", None, context, status=status)
@@ -232,7 +232,7 @@ def evaluation_detail(request: HttpRequest, evaluation: Evaluation) -> HttpRespo
         "use_case": evaluation.use_case,
         "tone": presenting.EVALUATION_TONES[EvaluationState(evaluation.state)],
         "lineage": presenting.candidate_lineage(
-            evaluation.candidate, evaluation.version, (f"evaluation {evaluation.pk}", "", True)
+            evaluation.candidate, evaluation.version, (f"Evaluation {evaluation.pk}", "", True)
         ),
         "is_done": is_done,
     }
@@ -344,7 +344,7 @@ def comparison_detail(request: HttpRequest, comparison: Comparison) -> HttpRespo
             comparison.use_case,
             comparison.version,
             *_arms(evaluations),
-            (f"comparison {comparison.pk}", "", True),
+            (f"Comparison {comparison.pk}", "", True),
         ),
     }
     if context["is_done"]:
@@ -444,7 +444,7 @@ def candidate_new(request: HttpRequest, use_case: UseCase) -> HttpResponse:
         "form": form,
         "is_connected": bool(connections),
         "has_versions": bool(versions),
-        "lineage": lineage(use_case, None, ("new candidate", "", True)),
+        "lineage": lineage(use_case, None, ("New candidate", "", True)),
     }
     status = 422 if form.is_bound and form.errors else 200
     return render_page(request, "evaluations/candidate_form.html", None, context, status=status)

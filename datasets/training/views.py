@@ -48,7 +48,7 @@ def run_list(request: HttpRequest, use_case: UseCase) -> HttpResponse:
         "next": page[PAGE_SIZE - 1].pk if len(page) > PAGE_SIZE else None,
         "version": version,
         "lineage": [
-            (use_case.name, reverse("decisions:use-case-detail", args=[use_case.pk])),
+            (f"Use case: {use_case.name}", reverse("decisions:use-case-detail", args=[use_case.pk])),
             ("Training", "", True),
         ],
     }
@@ -119,10 +119,13 @@ def _form_context(
         "estimate": services.estimate(version, backend, backend.defaults()),
         "sizes": sizes,
         "lineage": [
-            (use_case.name, reverse("decisions:use-case-detail", args=[use_case.pk])),
-            (version.dataset.name, reverse("datasets:dataset-detail", args=[version.dataset_id])),
-            (f"version {version.number}", reverse("datasets:version-detail", args=[version.pk])),
-            ("new run", "", True),
+            (f"Use case: {use_case.name}", reverse("decisions:use-case-detail", args=[use_case.pk])),
+            (
+                f"Dataset: {version.dataset.name}",
+                reverse("datasets:dataset-detail", args=[version.dataset_id]),
+            ),
+            (f"Version {version.number}", reverse("datasets:version-detail", args=[version.pk])),
+            ("New run", "", True),
         ],
     }
 
@@ -149,10 +152,13 @@ def run_detail(request: HttpRequest, run: TrainingRun) -> HttpResponse:
         "is_done": run.state == RunState.SUCCEEDED,
         "can_retry": run.state == RunState.FAILED,
         "lineage": [
-            (run.use_case.name, reverse("decisions:use-case-detail", args=[run.use_case_id])),
-            (run.version.dataset.name, reverse("datasets:dataset-detail", args=[run.version.dataset_id])),
-            (f"version {run.version.number}", reverse("datasets:version-detail", args=[run.version_id])),
-            (f"run {run.number}", "", True),
+            (f"Use case: {run.use_case.name}", reverse("decisions:use-case-detail", args=[run.use_case_id])),
+            (
+                f"Dataset: {run.version.dataset.name}",
+                reverse("datasets:dataset-detail", args=[run.version.dataset_id]),
+            ),
+            (f"Version {run.version.number}", reverse("datasets:version-detail", args=[run.version_id])),
+            (f"Run {run.number}", "", True),
         ],
     }
     return render_page(request, "training/run_detail.html", None, context)
@@ -217,7 +223,7 @@ def _scores(metrics: dict[str, Any], train: dict[str, Any], validation: dict[str
                 ),
             ],
             unit="percent",
-            sub="Share of right answers with 95 % intervals (Wilson)",
+            sub="Share of right answers with 95% intervals (Wilson)",
         )
     )
 
@@ -243,7 +249,7 @@ def _curve(metrics: dict[str, Any]) -> Any:
             ],
             unit="percent",
             x_name="training rows",
-            sub="Learning curve with the chosen settings; the band is a 95 % interval",
+            sub="Learning curve with the chosen settings; the band is a 95% interval",
         )
     )
 

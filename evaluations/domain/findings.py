@@ -153,7 +153,7 @@ def _headline(primary: Line, better: Sequence[Line], worse: Sequence[Line], me: 
 def _detail(primary: Line, better: Sequence[Line], worse: Sequence[Line], me: Who, on: str) -> str:
     if primary.difference is None or primary.low is None or primary.high is None:
         return f"No row of the {on} was scored for both."
-    interval = f"({_amount(primary.low, primary)} to {_amount(primary.high, primary)}, 95 %)"
+    interval = f"({_amount(primary.low, primary)} to {_amount(primary.high, primary)}, 95%)"
     said = _amount(primary.difference, primary, sign=True)
     what = "right answers" if primary.kind == "binary" else primary.title.lower()
     first = f"{me.name}: {said} {what} {interval} on {primary.n:,} {on}"

@@ -15,7 +15,7 @@ def tell_evaluation(
     mean = figure.get("mean")
     if mean is None:
         return f"No row of the {on} could be scored.", "The reasons stand below; nothing counts as 0."
-    interval = f"{percent(figure['low'], 1)} to {percent(figure['high'], 1)}, 95 %"
+    interval = f"{percent(figure['low'], 1)} to {percent(figure['high'], 1)}, 95%"
     n = grouped(figure["n"])
     if classification:
         headline = f"{name} is right in {percent(mean, 1)} of {n} {on}."

@@ -35,7 +35,7 @@ def decided(better, worse, *, both=160, neither=5, latency=(900.0, 900.0), cost=
 def test_better_says_so_with_its_interval_and_number_of_rows():
     found = f.tell(decided(37, 16, latency=(1240.0, 910.0)), PEOPLE, on="test rows of version 3")
     assert found.headline == "Better than best prompt, and not by chance."
-    assert "+9.6 pts right answers (+3.2 to +16.2, 95 %) on 218 test rows of version 3" in found.detail
+    assert "+9.6 pts right answers (+3.2 to +16.2, 95%) on 218 test rows of version 3" in found.detail
     assert "330 ms faster" in found.detail
     assert found.advice is f.Advice.HIGHLY_RECOMMENDED
 

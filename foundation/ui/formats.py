@@ -93,6 +93,8 @@ def ms(value: object) -> str:
     number = float(value)  # type: ignore[arg-type]
     if abs(number) >= 10_000:
         return _fixed(number / 1000, 1) + " s"
+    if 0 < number < 0.05:
+        return "< 0.1 ms"
     return _fixed(number, 0 if abs(number) >= 10 or number == int(number) else 1) + " ms"
 
 
