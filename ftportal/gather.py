@@ -28,11 +28,21 @@ from foundation.ui.search import register_search
 from ftportal import jobs as roof_jobs
 
 NAVIGATION = [
-    NavItem("Use cases", "decisions:use-case-list", icon="usecase", order=10, matches=("decisions:",)),
+    NavItem(
+        "Use cases", "decisions:use-case-list", icon="usecase", order=10, matches=("decisions:", "training:")
+    ),
     NavItem("Datasets", "datasets:dataset-list", icon="data", order=20, matches=("datasets:",)),
     NavItem("Evaluations", "evaluations:home", icon="evaluate", order=40, matches=("evaluations:",)),
     NavItem("Jobs", "jobs:job-list", icon="jobs", order=70, matches=("jobs:",)),
-    NavItem("Inbox", "teams:inbox", icon="inbox", order=80, needs_team=False, badge=unread),
+    NavItem(
+        "Inbox",
+        "teams:inbox",
+        icon="inbox",
+        order=80,
+        needs_team=False,
+        badge=unread,
+        matches=("teams:inbox", "teams:notice"),
+    ),
     NavItem("Settings", "teams:settings", icon="settings", order=90, matches=("teams:", "llm:")),
 ]
 KINDS: list[Any] = [

@@ -190,7 +190,8 @@ def _tell_people(job: Job) -> None:
         team=job.team,
         users=[job.created_by],
         title=f"{job.title}: {'failed' if failed else 'done'}",
-        body=job.error if failed else f"{counts}.",
+        # "1 done" says no more than the title does.
+        body=job.error if failed else f"{counts}." if job.total > 1 else "",
         url=job.url or page_of(job),
     )
 
