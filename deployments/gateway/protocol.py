@@ -34,6 +34,11 @@ def uuid7() -> uuid.UUID:
     return uuid.UUID(int=number & ~(0x3 << 62) | 2 << 62)
 
 
+def first_id_at(seconds: float) -> uuid.UUID:
+    """The lowest UUIDv7 of a moment (seconds since 1970): "since then" as a range of the primary key."""
+    return uuid.UUID(int=int(seconds * 1000) << 80 | 7 << 76 | 2 << 62)
+
+
 def error_object(status: int, sentence: str) -> dict[str, Any]:
     """The body of an error, as a value."""
     return {"type": "error", "error": {"type": ERROR_TYPES.get(status, "api_error"), "message": sentence}}

@@ -232,7 +232,7 @@ class Migration(migrations.Migration):
                 ('version', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='predictions', to='deployments.modelversion')),
             ],
             options={
-                'indexes': [models.Index(fields=['endpoint', '-id'], name='predictions_of_an_endpoint'), models.Index(fields=['version', '-id'], name='predictions_of_a_version'), models.Index(condition=models.Q(('text_until__isnull', False)), fields=['text_until'], name='texts_to_sweep')],
+                'indexes': [models.Index(fields=['endpoint', '-id', 'arm', 'error'], name='predictions_of_an_endpoint'), models.Index(fields=['version', '-id'], name='predictions_of_a_version'), models.Index(condition=models.Q(('text_until__isnull', False)), fields=['text_until'], name='texts_to_sweep')],
             },
         ),
         migrations.CreateModel(
