@@ -32,6 +32,10 @@ UNITS = {"share": "share", "ms": "ms", "microusd": "usd"}
 # -- lineage and lists -----------------------------------------------------------------------------------------
 
 
+# Characters up to which an answer is marked as a whole.
+SHORT_ANSWER = 80
+
+
 def lineage(use_case: Any, version: Any = None, *rest: tuple[str, str] | tuple[str, str, bool]) -> list[Any]:
     """Use case → dataset → version → what follows."""
     found: list[Any] = [
@@ -475,6 +479,8 @@ def pair_page(baseline: Evaluation, candidate: Evaluation, *, show: str, label: 
             "delta": row.delta,
             "change": "worse" if row.delta < 0 else "better" if row.delta > 0 else "same",
             "same_text": earlier[row.row_id].output == row.output,
+            # A label is right or wrong as a whole; only longer answers are told apart word by word.
+            "is_short": max(len(earlier[row.row_id].output), len(row.output)) <= SHORT_ANSWER,
         }
         for row in page
         if row.row_id in earlier
