@@ -121,15 +121,3 @@ def gateways(*, now: datetime | None = None) -> Gateways:
         troubles=sorted({beat.trouble for beat in alive if beat.trouble}),
         n_dropped=sum(beat.dropped for beat in alive),
     )
-
-
-def newest_of(model: type[Any], endpoints: Iterable[Endpoint]) -> dict[int, Any]:
-    """By endpoint: its newest check of that kind. Two queries, however many endpoints."""
-    last = (
-        model.objects.filter(endpoint__in=list(endpoints))
-        .values("endpoint_id")
-        .annotate(last=Max("pk"))
-        .order_by("endpoint_id")
-        .values_list("last", flat=True)
-    )
-    return {row.endpoint_id: row for row in model.objects.filter(pk__in=list(last))}

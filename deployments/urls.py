@@ -1,8 +1,8 @@
 from django.urls import URLPattern, URLResolver
 
 from decisions.models import UseCase
-from deployments.models import Endpoint, GatewayToken, ModelVersion, Rollout
-from deployments.views import endpoints, rollouts, versions
+from deployments.models import DriftCheck, Endpoint, GatewayToken, ModelVersion, Rollout
+from deployments.views import endpoints, rollouts, versions, watching
 from foundation.teams.domain.roles import Role
 from foundation.teams.routes import object_path, team_path
 
@@ -83,4 +83,24 @@ shipping_urls: list[URLPattern | URLResolver] = [
     ),
 ]
 
-urlpatterns: list[URLPattern | URLResolver] = [*gateway_urls, *shipping_urls]
+
+def _drift_checks() -> object:
+    return DriftCheck.objects.for_pages()
+
+
+watching_urls: list[URLPattern | URLResolver] = [
+    team_path("t/<slug:team>/watch/", watching.watch_home, name="watch-home"),
+    object_path("endpoints/<int:pk>/watch/", watching.watch, Endpoint, name="watch", queryset=_endpoints),
+    object_path(
+        "endpoints/<int:pk>/watch/check/",
+        watching.watch_check,
+        Endpoint,
+        name="watch-check",
+        queryset=_endpoints,
+    ),
+    object_path(
+        "drift/<int:pk>/", watching.drift_detail, DriftCheck, name="drift-detail", queryset=_drift_checks
+    ),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [*gateway_urls, *shipping_urls, *watching_urls]

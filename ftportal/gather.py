@@ -10,6 +10,8 @@ from datasets.training import jobs as training_jobs
 from datasets.training.lifecycle import STAGE as TRAIN
 from decisions.lifecycle import DECIDE, register_stages
 from decisions.search import SOURCE as USE_CASES
+from deployments import jobs as deployments_jobs
+from deployments.chores import CHORES as DEPLOYMENTS_CHORES
 from deployments.lifecycle import STAGES as SHIP_AND_WATCH
 from evaluations import jobs as evaluations_jobs
 from evaluations.lifecycle import STAGE as EVALUATE
@@ -50,10 +52,12 @@ KINDS: list[Any] = [
     *datasets_jobs.KINDS,
     *training_jobs.KINDS,
     *evaluations_jobs.KINDS,
+    *deployments_jobs.KINDS,
     *roof_jobs.KINDS,
 ]
 CHORES = [
     *llm_jobs.CHORES,
+    *DEPLOYMENTS_CHORES,
     Chore("teams.seal_audit", "Seal the audit record", 60, people.seal_audit),
     Chore("teams.tidy", "Remove what has expired", 86_400, people.tidy),
     Chore("files.sweep_orphans", "Remove files nobody refers to", 86_400, store.sweep_orphans),
