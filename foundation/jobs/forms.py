@@ -12,6 +12,14 @@ from foundation.jobs.models import Schedule
 UNITS = (("60", "minutes"), ("3600", "hours"), ("86400", "days"))
 
 
+class EmptyIsNone(forms.JSONField):
+    """JSON that may be left out: nothing is shown as nothing, not as "null"."""
+
+    def prepare_value(self, value: Any) -> Any:
+        """The text in the box."""
+        return "" if value is None else super().prepare_value(value)
+
+
 class ScheduleForm(forms.Form):
     """Name, what, when. Either every so often, or a crontab."""
 
@@ -26,7 +34,7 @@ class ScheduleForm(forms.Form):
         max_length=100,
         help_text="Minute, hour, day of month, month, day of week, in UTC. 30 6 * * 1 is Monday at 06:30.",
     )
-    recipe = forms.JSONField(
+    recipe = EmptyIsNone(
         required=False,
         label="Settings",
         help_text="What the work is told, as JSON. Leave it empty for none.",
