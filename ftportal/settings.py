@@ -273,6 +273,7 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_ADAPTER = "foundation.teams.adapters.InvitationOnlyAdapter"
 SOCIALACCOUNT_ADAPTER = "foundation.teams.adapters.InvitationOnlySocialAdapter"
+ACCOUNT_FORMS = {"login": "foundation.teams.entrance.SignInForm"}
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None

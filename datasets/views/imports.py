@@ -79,6 +79,8 @@ def _preview_context(import_: Import, mapping: ColumnMapping, encoding: str = ""
         "labels": labels[:10],
         "n_more_labels": max(0, len(labels) - 10),
         "has_labels": bool(labels),
+        # A class repeats. Where nearly every row has its own, the column is likely a number or the text itself.
+        "is_odd_label": len(labels) > 20 and 2 * len(labels) > found.n_good,
     }
 
 

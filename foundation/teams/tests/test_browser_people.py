@@ -68,7 +68,7 @@ def test_a_passkey_is_added_and_opens_the_door(page_as, editor):
     page.goto("/accounts/login/")
     assert_good_page(page)
     shoot(page, "login")
-    page.get_by_label("Email").fill(editor.email)
+    page.get_by_label("E-mail").fill(editor.email)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url(lambda url: "/accounts/" not in url)
