@@ -279,7 +279,7 @@ def test_signing_in_again_gives_back_what_was_written(page_as, editor):
     page.context.clear_cookies(name="sessionid")
     page.get_by_role("button", name="Save").click()
     page.wait_for_url(re.compile("/accounts/login/"))
-    page.get_by_label("Email").fill(editor.email)
+    page.get_by_label("E-mail").fill(editor.email)
     page.get_by_label("Password").first.fill("correct horse battery")
     page.keyboard.press("Enter")
     page.wait_for_url("**/trial/form/")
