@@ -96,7 +96,7 @@ def test_signing_in_and_out_needs_no_script(page_as, editor):
     page = page_as(js=False)
     page.goto("/inbox/")
     assert page.url.endswith("/accounts/login/?next=%2Finbox%2F")
-    page.get_by_label("Email").fill(editor.email)
+    page.get_by_label("E-mail").fill(editor.email)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
     assert re.search(r"/inbox/$", page.url)
