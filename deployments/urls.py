@@ -1,8 +1,8 @@
 from django.urls import URLPattern, URLResolver
 
 from decisions.models import UseCase
-from deployments.models import DriftCheck, Endpoint, GatewayToken, ModelVersion, Rollout
-from deployments.views import endpoints, rollouts, versions, watching
+from deployments.models import DriftCheck, Endpoint, GatewayToken, ModelVersion, Retraining, Rollout
+from deployments.views import endpoints, retrainings, rollouts, versions, watching
 from foundation.teams.domain.roles import Role
 from foundation.teams.routes import object_path, team_path
 
@@ -103,4 +103,27 @@ watching_urls: list[URLPattern | URLResolver] = [
     ),
 ]
 
-urlpatterns: list[URLPattern | URLResolver] = [*gateway_urls, *shipping_urls, *watching_urls]
+retraining_urls: list[URLPattern | URLResolver] = [
+    team_path("t/<slug:team>/retrainings/", retrainings.retraining_list, name="retraining-list"),
+    object_path(
+        "endpoints/<int:pk>/retrain/", retrainings.retraining_create, Endpoint, name="retraining-create"
+    ),
+    object_path("retrainings/<int:pk>/", retrainings.retraining_detail, Retraining, name="retraining-detail"),
+    object_path(
+        "retrainings/<int:pk>/approve/",
+        retrainings.retraining_approve,
+        Retraining,
+        name="retraining-approve",
+        write=Role.APPROVER,
+    ),
+    object_path(
+        "retrainings/<int:pk>/decline/", retrainings.retraining_decline, Retraining, name="retraining-decline"
+    ),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *gateway_urls,
+    *shipping_urls,
+    *watching_urls,
+    *retraining_urls,
+]

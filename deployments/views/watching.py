@@ -58,6 +58,7 @@ def watch(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
             "chart": _performance_chart(checks),
             "today": reading.requests_of_a_day([endpoint]).get(endpoint.pk, reading.QUIET),
             "n_feedback": Feedback.objects.filter(endpoint=endpoint, at__gte=since).count(),
+            "retraining": endpoint.retrainings.open().first(),
             "schedules": list(Schedule.objects.filter(team=endpoint.team, kind__in=KINDS)),
         },
     )
