@@ -6,9 +6,13 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
+
 from deployments.domain.drift import Settings
+from deployments.domain.retraining import Reason, reason_to_retrain
 from deployments.models import Endpoint
 from deployments.services import watching
+from deployments.services.retraining import propose_retraining
 from foundation.jobs.kinds import Kind, Outcome, Plan, Work
 from foundation.jobs.models import Job, Shard
 from foundation.teams.errors import BadInput, PortalError
@@ -103,4 +107,34 @@ class CheckPerformance(EndpointKind):
                 watching.keep_performance(outcome.data)
 
 
-KINDS: list[type[Kind]] = [CheckDrift, CheckPerformance]
+class ProposeRetraining(EndpointKind):
+    """Recipe: {"days": 30, "endpoint": address}: proposes where the served version is older (S77, periodic)."""
+
+    name = "deployments.propose_retraining"
+    title = "Propose periodic retraining"
+
+    def look(self, job: Job, endpoint: Endpoint) -> tuple[Endpoint, Reason] | None:
+        """The reason, when it is time."""
+        days = job.recipe.get("days", 30)
+        if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 3650:
+            raise BadInput("“days” is a whole number from 1 to 3,650.", field="days")
+        reason = reason_to_retrain(
+            drift_state="",
+            drift_finding="",
+            performance_state="",
+            performance_finding="",
+            trained_at=endpoint.baseline.created_at,
+            every=timedelta(days=days),
+            now=timezone.now(),
+        )
+        return (endpoint, reason) if reason else None
+
+    def store(self, job: Job, outcomes: Sequence[Outcome]) -> None:
+        """Write the proposals; an endpoint with an open one keeps it."""
+        for outcome in outcomes:
+            if outcome.data is not None:
+                endpoint, reason = outcome.data
+                propose_retraining(actor=None, endpoint=endpoint, reason=reason.words, trigger=reason.trigger)
+
+
+KINDS: list[type[Kind]] = [CheckDrift, CheckPerformance, ProposeRetraining]

@@ -39,7 +39,7 @@ def reason_to_retrain(
     if every is not None and trained_at is not None and now - trained_at >= every:
         return Reason(
             "period",
-            f"The last training was {(now - trained_at).days} days ago; it is due every {every.days}.",
+            f"The version in service is {(now - trained_at).days} days old; a new one is due every {every.days}.",
         )
     return None
 

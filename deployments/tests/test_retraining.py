@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from deployments.domain.retraining import merged, reason_to_retrain, words_of
-from deployments.models import DriftCheck, Feedback, Prediction, Retraining
+from deployments.models import DriftCheck, Feedback, ModelVersion, Prediction, Retraining
 from deployments.services import create_endpoint, register_version
 from deployments.services.measuring import first_id_at
 from deployments.services.retraining import (
@@ -23,6 +23,7 @@ from deployments.services.retraining import (
     propose_retraining,
     propose_where_needed,
 )
+from foundation.jobs.services import run_until_idle, start_job
 from foundation.teams.errors import Conflict
 from foundation.teams.testing import assert_route_guarded
 
@@ -123,6 +124,20 @@ def test_drift_proposes_once_and_a_declined_one_rests(endpoint, editor):
 
 
 @pytest.mark.django_db
+def test_a_schedule_proposes_when_a_version_is_old(endpoint, team):
+    """S77: periodic retraining."""
+    for days, expected in ((30, 0), (3, 1), (3, 1)):
+        ModelVersion.objects.update(created_at=timezone.now() - timedelta(days=10))
+        start_job(
+            actor=None, team=team, kind="deployments.propose_retraining", title="x", recipe={"days": days},
+            subject=None,
+        )  # fmt: skip
+        run_until_idle(max_seconds=30)
+        assert Retraining.objects.count() == expected
+    assert Retraining.objects.get().trigger == "period"
+
+
+@pytest.mark.django_db
 def test_approved_it_waits_a_day_unless_told_otherwise(endpoint, approver):
     """S76."""
     made = propose_retraining(actor=approver, endpoint=endpoint, reason="r", now=NOW)
@@ -179,7 +194,6 @@ def test_the_whole_way_from_judged_requests_to_a_new_version(
     from datasets.training.services import start_training
     from evaluations.services.candidates import candidate_for_run
     from foundation.files import store
-    from foundation.jobs.services import run_until_idle
 
     settings.FILES_DIR = tmp_path / "files"
     rng = random.Random(7)
