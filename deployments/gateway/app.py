@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import logging
 import math
@@ -50,18 +51,18 @@ FEEDBACK_FIELDS = ("prediction_id", "label", "outcome", "rating", "correct", "co
 PASSED_ON = {b"anthropic-version": "anthropic-version", b"anthropic-beta": "anthropic-beta"}
 NOT_PASSED_BACK = frozenset(
     (
-        "connection",
-        "keep-alive",
-        "transfer-encoding",
-        "content-length",
-        "set-cookie",
-        "upgrade",
-        "trailer",
-        "proxy-authenticate",
-        "server",
-        "date",
-        "x-prediction-id",
-        "x-model-version",
+        b"connection",
+        b"keep-alive",
+        b"transfer-encoding",
+        b"content-length",
+        b"set-cookie",
+        b"upgrade",
+        b"trailer",
+        b"proxy-authenticate",
+        b"server",
+        b"date",
+        b"x-prediction-id",
+        b"x-model-version",
     )
 )
 # The provider's word about our key is our trouble and not the client's.
@@ -523,9 +524,8 @@ class Gateway:
         """One try. Raises Failed, TimeoutError or aiohttp's errors, all before anything was sent to the client."""
         assert self.session is not None
         patience = entry.address.timeout_s
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=patience)
         async with self.session.post(
-            version.url, data=raw, headers=headers, allow_redirects=False, timeout=limits
+            version.url, data=raw, headers=headers, allow_redirects=False, timeout=limits(patience)
         ) as upstream:
             kind = upstream.headers.get("content-type", "")
             if upstream.status == 200 and kind.startswith("text/event-stream"):
@@ -703,11 +703,13 @@ def identity(entry: Entry) -> tuple[tuple[bytes, bytes], ...]:
 
 def passed_back(upstream: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
     """The provider's headers without those that belong to one connection."""
-    return [
-        (name, value)
-        for name, value in ((n.lower(), v) for n, v in upstream.raw_headers)
-        if name.decode("latin-1") not in NOT_PASSED_BACK
-    ]
+    return [pair for n, v in upstream.raw_headers if (pair := (n.lower(), v))[0] not in NOT_PASSED_BACK]
+
+
+@functools.lru_cache(maxsize=64)
+def limits(patience_s: float) -> aiohttp.ClientTimeout:
+    """How long to wait for a connection and for each piece of an answer."""
+    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=patience_s)
 
 
 async def read_at_most(upstream: aiohttp.ClientResponse, most: int) -> bytes:

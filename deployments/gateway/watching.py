@@ -125,8 +125,9 @@ class Watcher:
 
     def beat(self) -> None:
         """Say in the database that this process lives, and what it serves."""
+        now = timezone.now()
         values = {
-            "seen_at": timezone.now(),
+            "seen_at": now,
             "started_at": self.started_at,
             "revision": self.current["number"] if self.current else 0,
             "trouble": self.trouble[:300],
@@ -134,7 +135,7 @@ class Watcher:
         }
         GatewayBeat.objects.update_or_create(name=self.name, defaults=values)
         # Processes that were killed never said goodbye.
-        GatewayBeat.objects.filter(seen_at__lt=values["seen_at"] - FORGET_AFTER).delete()
+        GatewayBeat.objects.filter(seen_at__lt=now - FORGET_AFTER).delete()
 
     def gone(self) -> None:
         """Say goodbye, so that pages do not miss a process that ended in order."""
