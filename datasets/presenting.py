@@ -162,7 +162,7 @@ def power_chart(n_test: int) -> SafeString:
         charts.Lines(
             title=title,
             series=[charts.Series("Power", [charts.Point(x, mcnemar_power(x)) for x in xs])],
-            unit="share",
+            unit="percent",
             x_name="Test rows",
             zero=True,
             reference=0.8,
