@@ -72,7 +72,9 @@ def _quantile(ordered: list[float], share: float) -> float | None:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
 
 
-def requests_of_a_day(endpoints: Iterable[Endpoint], *, now: datetime | None = None) -> dict[int, dict[str, Any]]:
+def requests_of_a_day(
+    endpoints: Iterable[Endpoint], *, now: datetime | None = None
+) -> dict[int, dict[str, Any]]:
     """By endpoint: requests and failures of the last 24 hours, and when the last one ever came. Two queries."""
     since = (now or timezone.now()) - timedelta(days=1)
     ids = [endpoint.pk for endpoint in endpoints]
