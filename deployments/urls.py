@@ -103,12 +103,27 @@ watching_urls: list[URLPattern | URLResolver] = [
     ),
 ]
 
+
+def _retrainings() -> object:
+    return Retraining.objects.for_pages()
+
+
 retraining_urls: list[URLPattern | URLResolver] = [
     team_path("t/<slug:team>/retrainings/", retrainings.retraining_list, name="retraining-list"),
     object_path(
-        "endpoints/<int:pk>/retrain/", retrainings.retraining_create, Endpoint, name="retraining-create"
+        "endpoints/<int:pk>/retrain/",
+        retrainings.retraining_create,
+        Endpoint,
+        name="retraining-create",
+        queryset=_endpoints,
     ),
-    object_path("retrainings/<int:pk>/", retrainings.retraining_detail, Retraining, name="retraining-detail"),
+    object_path(
+        "retrainings/<int:pk>/",
+        retrainings.retraining_detail,
+        Retraining,
+        name="retraining-detail",
+        queryset=_retrainings,
+    ),
     object_path(
         "retrainings/<int:pk>/approve/",
         retrainings.retraining_approve,

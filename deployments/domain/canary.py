@@ -190,7 +190,7 @@ class Measure(StrEnum):
     ERRORS = "errors"
 
     @property
-    def title(self) -> str:
+    def label(self) -> str:
         """Its line in the table."""
         return {
             "quality": "Right answers",
@@ -334,7 +334,7 @@ def read_guardrail(
     if always is not None and max(sign * always.low, sign * always.high) < -guardrail.margin:
         return Reading(
             phase=Phase.FAILED,
-            reason=f"{measure.title.lower()} proven worse than the margin: {_said(always, measure)}",
+            reason=f"{measure.label.lower()} proven worse than the margin: {_said(always, measure)}",
             **shown,
         )
     seen = min(a.n, b.n)
@@ -357,7 +357,7 @@ def read_guardrail(
         )
     return Reading(
         phase=Phase.INCONCLUSIVE,
-        reason=f"{measure.title.lower()} neither proven within the margin nor beyond it: {_said(once, measure)}",
+        reason=f"{measure.label.lower()} neither proven within the margin nor beyond it: {_said(once, measure)}",
         **shown,
     )
 

@@ -126,7 +126,7 @@ def bins_of(reference: Sequence[Any], *, buckets: int = BUCKETS) -> Bins:
     return Bins("number", edges=tuple(float(e) for e in edges))
 
 
-def divergence(p_counts: Sequence[float], q_counts: Sequence[float]) -> float:
+def divergence(p_counts: Sequence[float] | np.ndarray, q_counts: Sequence[float] | np.ndarray) -> float:
     """Jensen-Shannon divergence of two histograms in nats, 0 to 0.693.
 
     Shapes: equal lengths, each with something in it. Raises: ValueError when a side is empty.

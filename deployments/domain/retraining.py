@@ -54,8 +54,8 @@ def merged(previous: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
 
 def words_of(improvement: Mapping[str, Any]) -> str:
     """What a retraining brought, in words; "" before it is known."""
-    if not improvement or improvement.get("value") is None:
-        return ""
     value, low, high = (improvement.get(k) for k in ("value", "low", "high"))
+    if value is None:
+        return ""
     between = "" if low is None or high is None else f" ({low * 100:+.1f} to {high * 100:+.1f})"
     return f"{value * 100:+.1f} points{between}: {improvement.get('verdict') or 'undecided'}"

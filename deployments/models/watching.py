@@ -152,6 +152,21 @@ class RetrainingQuerySet(TeamQuerySet):
         """Those that are not over."""
         return self.filter(state__in=[s for s in Retraining.State if not s.is_final])
 
+    def for_pages(self) -> RetrainingQuerySet:
+        """With everything that came of it."""
+        return self.select_related(
+            "team",
+            "endpoint__use_case",
+            "previous__candidate__training_run",
+            "import_row__job",
+            "dataset_version__dataset",
+            "dataset_version__job",
+            "training_run__job",
+            "comparison",
+            "version",
+            "approved_by",
+        )
+
 
 class Retraining(TeamOwned):
     """A proposal to learn again: why, with which rows; once approved, everything that came of it."""

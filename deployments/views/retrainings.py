@@ -36,25 +36,13 @@ def retraining_list(request: HttpRequest, team: Team) -> HttpResponse:
 def retraining_create(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     """A person proposes to learn again; a second press finds the same proposal."""
     reason = " ".join(request.POST.get("reason", "").split()) or f"{request.user} asked for it."
-    endpoint = Endpoint.objects.for_pages().get(pk=endpoint.pk)
     made = services.propose_retraining(actor=request.user, endpoint=endpoint, reason=reason)
     return redirect(request, "deployments:retraining-detail", made.pk)
 
 
 def retraining_detail(request: HttpRequest, retraining: Retraining) -> HttpResponse:
     """One retraining: why, with which rows and settings, how far it is, what it brought."""
-    r = Retraining.objects.select_related(
-        "team",
-        "endpoint__use_case",
-        "previous__candidate__training_run",
-        "import_row__job",
-        "dataset_version__dataset",
-        "dataset_version__job",
-        "training_run__job",
-        "comparison",
-        "version",
-        "approved_by",
-    ).get(pk=retraining.pk)
+    r = retraining
     before = r.previous.candidate.training_run
     settings = services.merged(before.settings if before else {}, r.options)
     at = STEPS.index(r.state) if r.state in STEPS else -1

@@ -157,7 +157,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     phase_tone = {"passed": "good", "failed": "bad", "inconclusive": "warn"}.get(row["phase"], "")
     return {
         **row,
-        "title": measure.title,
+        "title": measure.label,
         "tone": phase_tone,
         "is_latency": measure is Measure.LATENCY,
         "better_when": "higher is better" if measure.higher_is_better else "lower is better",

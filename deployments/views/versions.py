@@ -26,7 +26,7 @@ def version_list(request: HttpRequest, team: Team) -> HttpResponse:
         found = found.filter(pk__lt=int(after))
     rows = list(found[: PAGE_SIZE + 1])
     aliases: dict[int, list[str]] = {}
-    for name, version_id in Alias.objects.filter(version__in=rows).values_list("name", "version_id"):
+    for name, version_id in Alias.objects.of(team).filter(version__in=rows).values_list("name", "version_id"):
         aliases.setdefault(version_id, []).append(name)
     return render(
         request,
@@ -69,7 +69,12 @@ def version_detail(request: HttpRequest, version: ModelVersion) -> HttpResponse:
     best = version.best_evaluation
     if best:
         steps.append(("evaluation", reverse("evaluations:evaluation-detail", args=[best["id"]])))
-    endpoints = Endpoint.objects.current().filter(use_case_id=version.use_case_id).select_related("baseline")
+    endpoints = (
+        Endpoint.objects.of(version.team)
+        .current()
+        .filter(use_case_id=version.use_case_id)
+        .select_related("baseline")
+    )
     return render(
         request,
         "deployments/version_detail.html",
@@ -82,12 +87,18 @@ def version_detail(request: HttpRequest, version: ModelVersion) -> HttpResponse:
             "best": best,
             "evaluations": version.performance.get("evaluations", []),
             "metadata": [(k.replace("_", " "), v) for k, v in version.metadata.items()],
-            "aliases": list(Alias.objects.filter(version=version).values_list("name", flat=True)),
-            "has_previous": Alias.objects.filter(use_case_id=version.use_case_id, name="previous").exists(),
+            "aliases": list(
+                Alias.objects.of(version.team).filter(version=version).values_list("name", flat=True)
+            ),
+            "has_previous": Alias.objects.of(version.team)
+            .filter(use_case_id=version.use_case_id, name="previous")
+            .exists(),
             "followers": list(version.followers.all()[:10]),
             "endpoints": list(endpoints),
             "rollouts": list(
-                Rollout.objects.filter(candidate=version).select_related("endpoint", "candidate")[:10]
+                Rollout.objects.of(version.team)
+                .filter(candidate=version)
+                .select_related("endpoint", "candidate")[:10]
             ),
             "tags": ", ".join(version.tags),
         },
