@@ -16,7 +16,18 @@ from foundation.teams.admin import ReadOnlyAdmin
 class ModelVersionAdmin(admin.ModelAdmin):
     list_display = ("use_case", "number", "name", "created_at")
     list_select_related = ("use_case",)
-    fields = ("team", "use_case", "number", "candidate", "name", "notes", "tags", "metadata", "performance", "previous")
+    fields = (
+        "team",
+        "use_case",
+        "number",
+        "candidate",
+        "name",
+        "notes",
+        "tags",
+        "metadata",
+        "performance",
+        "previous",
+    )
     readonly_fields = ("team", "use_case", "number", "candidate", "performance", "previous")
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -35,6 +35,20 @@ NAVIGATION = [
     ),
     NavItem("Datasets", "datasets:dataset-list", icon="data", order=20, matches=("datasets:",)),
     NavItem("Evaluations", "evaluations:home", icon="evaluate", order=40, matches=("evaluations:",)),
+    NavItem(
+        "Deployments",
+        "deployments:endpoint-list",
+        icon="ship",
+        order=50,
+        matches=("deployments:",),
+    ),
+    NavItem(
+        "Monitoring",
+        "deployments:watch-home",
+        icon="watch",
+        order=60,
+        matches=("deployments:watch", "deployments:drift", "deployments:retraining"),
+    ),
     NavItem("Jobs", "jobs:job-list", icon="jobs", order=70, matches=("jobs:",)),
     NavItem(
         "Inbox",
