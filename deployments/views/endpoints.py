@@ -105,6 +105,9 @@ def endpoint_detail(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
             "n_tokens": endpoint.tokens.live(now).count(),
             "gateways": reading.gateways(now=now),
             "can_switch_on": can_switch_on(request.role),
+            "rollout": endpoint.rollouts.open().select_related("candidate").first(),
+            "drift": endpoint.drift_checks.first(),
+            "performance": endpoint.performance_checks.first(),
         },
     )
 

@@ -53,6 +53,9 @@ def watch(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
             "endpoint": endpoint,
             "drift": drifts[0] if drifts else None,
             "performance": checks[0] if checks else None,
+            "whisker_span": max(
+                [0.2, *(abs(v) for c in checks[:1] for v in (c.change_low, c.change_high) if v)]
+            ),
             "drifts": drifts[:20],
             "checks": checks[:20],
             "chart": _performance_chart(checks),
