@@ -13,7 +13,7 @@ from deployments.domain.routing import Arm
 from deployments.domain.sequential import Count, Sums
 from deployments.models import Endpoint, Feedback, Prediction
 
-# A look reads at most so many of the newest requests: a quarter of a second, whatever the traffic.
+# A look reads at most so many of the newest requests: half a second, whatever the traffic.
 MOST = 50_000
 _COLUMNS = ("pk", "arm", "latency_ms", "error", "is_fallback", "is_sticky", "predicted")
 

@@ -38,7 +38,7 @@ from foundation.teams.notices import notify
 
 log = logging.getLogger("deployments.rollouts")
 
-# A look costs a quarter of a second when much was asked: one a minute, more often only when steps are short.
+# A look costs half a second when much was asked: one a minute, more often only when steps are short.
 LONGEST_BETWEEN_LOOKS = timedelta(seconds=60)
 
 

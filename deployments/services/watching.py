@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils import timezone
 
@@ -149,7 +151,9 @@ def look_for_drift(
     version = endpoint.baseline
     reference = reference_of(version)
     since = now - window
-    rows = list(_requests(endpoint, version, since, now).values_list("features", flat=True)[:MOST])
+    # As text and through orjson: the field's own decoder takes twice the time of everything else.
+    texts = _requests(endpoint, version, since, now).annotate(text=Cast("features", TextField()))
+    rows = [orjson.loads(text) for text in texts.values_list("text", flat=True)[:MOST]]
     known = {
         name: (
             Bins(
