@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from datasets.domain.statuses import Split
+from django.db.models import Max
+
+from datasets.domain.statuses import Split, VersionState
 from datasets.models import DatasetVersion, VersionRow, messages_of
+from decisions.models import UseCase
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,28 @@ class Row:
     def messages(self) -> list[dict[str, str]]:
         """The whole row as chat messages; the expected answer is the last one."""
         return messages_of(self.system, self.turns, self.prompt, self.completion)
+
+
+def latest_frozen(use_cases: list[UseCase]) -> dict[int, int]:
+    """The newest frozen version's id by use case. Asked once a list of use cases, whoever asks again."""
+    asked = [u for u in use_cases if not hasattr(u, "_latest_frozen")]
+    if asked:
+        found = dict(
+            DatasetVersion.objects.filter(
+                dataset__use_case__in=[u.pk for u in asked], state=VersionState.FROZEN
+            )
+            .values("dataset__use_case")
+            .annotate(last=Max("pk"))
+            .values_list("dataset__use_case", "last")
+        )
+        for use_case in asked:
+            remember_frozen(use_case, found.get(use_case.pk))
+    return {u.pk: u._latest_frozen for u in use_cases if u._latest_frozen}  # type: ignore[attr-defined]
+
+
+def remember_frozen(use_case: UseCase, version_id: int | None) -> None:
+    """Keep the newest frozen version's id on the row while a page is drawn: several stages ask for it."""
+    use_case._latest_frozen = version_id  # type: ignore[attr-defined]
 
 
 def version_rows(version: DatasetVersion, split: Split | str, *, after: int = -1) -> Iterator[Row]:

@@ -18,6 +18,9 @@ def ship_states(use_cases: list[UseCase]) -> dict[int, StageState]:
     """How shipping stands, by use case id. Five queries, however many use cases."""
     ids = [u.pk for u in use_cases]
     endpoints = _first_endpoints(ids)
+    for use_case in use_cases:
+        # Handed to Watch, which is asked next about the same rows.
+        use_case._endpoint_that_speaks = endpoints.get(use_case.pk)  # type: ignore[attr-defined]
     numbers = ModelVersion.objects.filter(use_case__in=ids).values("use_case").annotate(last=Max("pk"))
     newest = {
         version.use_case_id: version
@@ -28,7 +31,7 @@ def ship_states(use_cases: list[UseCase]) -> dict[int, StageState]:
     rollouts = {
         rollout.endpoint.use_case_id: rollout
         for rollout in Rollout.objects.open()
-        .filter(endpoint__use_case__in=ids)
+        .filter(endpoint__use_case__in=list(endpoints))
         .select_related("endpoint", "candidate")
         .order_by("pk")
     }
@@ -101,7 +104,9 @@ def _ship(
 
 def watch_states(use_cases: list[UseCase]) -> dict[int, StageState]:
     """How watching stands, by use case id. Five queries, however many use cases."""
-    endpoints = _first_endpoints([u.pk for u in use_cases])
+    handed = {u.pk: u.__dict__.pop("_endpoint_that_speaks", ...) for u in use_cases}
+    endpoints = _first_endpoints([pk for pk, endpoint in handed.items() if endpoint is ...])
+    endpoints |= {pk: endpoint for pk, endpoint in handed.items() if isinstance(endpoint, Endpoint)}
     drift = newest_of(DriftCheck, endpoints.values())
     performance = newest_of(PerformanceCheck, endpoints.values())
     return {

@@ -11,12 +11,12 @@ from deployments.models import Endpoint
 
 
 def newest_of(model: type[Any], endpoints: Iterable[Endpoint]) -> dict[int, Any]:
-    """By endpoint: its newest check of that kind. Two queries, however many endpoints."""
+    """By endpoint: its newest check of that kind. One query, however many endpoints."""
     last = (
         model.objects.filter(endpoint__in=list(endpoints))
         .values("endpoint_id")
         .annotate(last=Max("pk"))
-        .order_by("endpoint_id")
-        .values_list("last", flat=True)
+        .order_by()
+        .values("last")
     )
-    return {row.endpoint_id: row for row in model.objects.filter(pk__in=list(last))}
+    return {row.endpoint_id: row for row in model.objects.filter(pk__in=last)}

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db.models import Max, Q
 from django.urls import reverse
 
-from datasets.domain.statuses import VersionState
 from datasets.domain.training import RunState
-from datasets.models import DatasetVersion, TrainingRun
+from datasets.models import TrainingRun
+from datasets.reading import latest_frozen
 from decisions.lifecycle import Stage, StageState
 from decisions.models import UseCase
 from foundation.ui.formats import percent
 
 
 def states(use_cases: list[UseCase]) -> dict[int, StageState]:
-    """How training stands, by use case id. Two queries, however many use cases."""
-    ids = [u.pk for u in use_cases]
+    """How training stands, by use case id. Two queries at most, however many use cases."""
     newest = (
-        TrainingRun.objects.filter(use_case__in=ids)
+        TrainingRun.objects.filter(use_case__in=[u.pk for u in use_cases])
         .values("use_case")
         .annotate(last=Max("pk"), best=Max("pk", filter=Q(state=RunState.SUCCEEDED)))
+        .order_by()
     )
-    wanted = {row["use_case"]: dict(row) for row in newest}
-    pks: set[Any] = {pk for row in wanted.values() for pk in (row["last"], row["best"]) if pk}
-    runs = {run.pk: run for run in TrainingRun.objects.filter(pk__in=pks).select_related("version")}
-    versions = dict(
-        DatasetVersion.objects.filter(dataset__use_case__in=ids, state=VersionState.FROZEN)
-        .values("dataset__use_case")
-        .annotate(last=Max("pk"))
-        .values_list("dataset__use_case", "last")
-    )
+    runs = {
+        run.pk: run
+        for run in TrainingRun.objects.filter(
+            Q(pk__in=newest.values("last")) | Q(pk__in=newest.values("best"))
+        ).select_related("version")
+    }
+    wanted: dict[int, dict[str, int | None]] = {}
+    for run in sorted(runs.values(), key=lambda run: run.pk):
+        known = wanted.setdefault(run.use_case_id, {"last": None, "best": None})
+        known["last"] = run.pk
+        if run.state == RunState.SUCCEEDED:
+            known["best"] = run.pk
+    versions = latest_frozen(use_cases)
     return {u.pk: _state(u, wanted.get(u.pk), runs, versions.get(u.pk)) for u in use_cases}
 
 

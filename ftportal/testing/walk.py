@@ -14,10 +14,11 @@ from foundation.teams.policy import Scope, table
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address: the route's name and a path to ask."""
+    """One address: the route's name, a path to ask, and whom it serves."""
 
     name: str
     path: str
+    scope: Scope
 
 
 def addresses(team: Team, user: User) -> Iterator[Address]:
@@ -41,6 +42,6 @@ def addresses(team: Team, user: User) -> Iterator[Address]:
         elif line.policy.scope not in (Scope.SELF, Scope.PUBLIC):
             continue
         try:
-            yield Address(line.name, reverse(line.name, kwargs=values))
+            yield Address(line.name, reverse(line.name, kwargs=values), line.policy.scope)
         except NoReverseMatch:
             continue
