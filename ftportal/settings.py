@@ -126,6 +126,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "foundation.ui.requestid.RequestIdMiddleware",
+    "foundation.ui.nul.NoNulMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "foundation.ui.csp.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
