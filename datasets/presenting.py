@@ -32,7 +32,8 @@ def lineage(dataset: Dataset, version: DatasetVersion | None = None) -> list[tup
             (f"Version {version.number}", reverse("datasets:version-detail", args=[version.pk]), True)
         )
         return items
-    newest = dataset.versions.frozen().only("pk", "number").first()
+    # Without "dataset" Django would ask for the row once more to tie it to its dataset.
+    newest = dataset.versions.frozen().only("pk", "number", "dataset").first()
     if newest is None:
         return [*items, ("No version yet", "", False)]
     items.append((f"Version {newest.number}", reverse("datasets:version-detail", args=[newest.pk]), False))
