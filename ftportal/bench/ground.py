@@ -38,7 +38,7 @@ def imported(path: Path, *, name: str = "Bench") -> tuple[object, float]:
     from datasets.services import imports
     from decisions.services import create_use_case
     from foundation.files import store
-    from foundation.jobs.services import run_until_idle
+    from foundation.jobs.services import work_on
     from foundation.teams.models import Team, User
 
     team, admin = Team.objects.get(), User.objects.get()
@@ -47,9 +47,18 @@ def imported(path: Path, *, name: str = "Bench") -> tuple[object, float]:
     with open(path, "rb") as stream:
         blob = store.put(team=team, stream=stream, name=path.name, kind="upload", actor=admin)
     import_ = imports.stage_upload(actor=admin, dataset=dataset, blob=blob, name=path.name)
-    imports.start_import(actor=admin, import_=import_, skip_bad_rows=True)
-    _, seconds = timed(lambda: run_until_idle(max_seconds=3000))
-    import_.refresh_from_db()
+    job = imports.start_import(actor=admin, import_=import_, skip_bad_rows=True)
+
+    def until_visible() -> None:
+        # Only the import: the checks it starts by itself are another figure.
+        end = time.monotonic() + 3000
+        while time.monotonic() < end:
+            work_on(job.pk, turn_s=5)
+            import_.refresh_from_db()
+            if import_.state not in ("draft", "running"):
+                return
+
+    _, seconds = timed(until_visible)
     if import_.state != "done":
         raise SystemExit(f"the import failed: {import_.error}")
     return Dataset.objects.get(pk=dataset.pk), seconds
