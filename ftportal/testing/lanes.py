@@ -58,7 +58,9 @@ def main(words: Sequence[str]) -> int:
     good = run(
         "rules, services and pages on SQLite", ["-n", workers, "-m", "not browser and not faults", *words], {}
     )
-    good = run("browser and faults on SQLite", ["-m", "browser or faults", *words], {}) and good
+    # The browser's driver leaves an event loop running in its process, so the faults get one of their own.
+    good = run("browser on SQLite", ["-m", "browser and not faults", *words], {}) and good
+    good = run("faults on SQLite", ["-m", "faults", *words], {}) and good
     given = os.environ.get("TEST_DATABASE_URL", "")
     beside = ["-n", workers, "-m", "not browser and not faults", *words]
     alone = ["-m", "faults", *words]

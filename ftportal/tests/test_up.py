@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,9 +19,16 @@ pytestmark = pytest.mark.faults
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port whose next one is free too (the gateway's), below those the system hands out by itself."""
+    for port in random.sample(range(20_000, 30_000, 2), 50):
+        with socket.socket() as web, socket.socket() as gateway:
+            try:
+                web.bind(("127.0.0.1", port))
+                gateway.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no two free ports side by side")
 
 
 class Portal:
