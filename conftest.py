@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -28,8 +31,57 @@ def pytest_collection_modifyitems(config, items):
     items[:] = kept
 
 
+def _schema_digest():
+    """What the tables follow from: every installed migration and the release of Django."""
+    import hashlib
+
+    import django
+    from django.apps import apps
+
+    digest = hashlib.sha256(django.__version__.encode())
+    for app in sorted(apps.get_app_configs(), key=lambda app: app.label):
+        for path in sorted((Path(app.path) / "migrations").glob("*.py")):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup, django_db_blocker):
+def _migrated_once(django_db_modify_db_settings):
+    """Migrating an empty SQLite takes 5 s of CPU in every process, so the outcome is kept and copied.
+
+    PostgreSQL is migrated for real, and `makemigrations --check` holds the files against the models.
+    """
+    from django.conf import settings
+    from django.core import management
+    from django.db import connection
+
+    kept = settings.BASE_DIR / ".tools" / f"test-schema-{_schema_digest()}.sqlite3"
+    if connection.vendor != "sqlite" or not kept.parent.is_dir():
+        yield
+        return
+    migrate = management.call_command
+
+    def call(name, *args, **kwargs):
+        if name != "migrate":
+            return migrate(name, *args, **kwargs)
+        connection.ensure_connection()
+        if kept.exists():
+            with contextlib.closing(sqlite3.connect(kept)) as source:
+                source.backup(connection.connection)
+            return None
+        migrate(name, *args, **kwargs)
+        draft = kept.with_suffix(f".{os.getpid()}")
+        with contextlib.closing(sqlite3.connect(draft)) as copy:
+            connection.connection.backup(copy)
+        draft.replace(kept)
+
+    management.call_command = call
+    yield
+    management.call_command = migrate
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(_migrated_once, django_db_setup, django_db_blocker):
     """Transactional tests empty every table by DELETE, which the triggers on the record would refuse."""
     from django.db import connection
 
