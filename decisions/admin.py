@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from decisions.models import Decision, Evidence, RoiAnalysis, UseCase
+from decisions.models import BlindAnswer, BlindRound, Decision, Evidence, RoiAnalysis, SignOff, UseCase
 
 
 @admin.register(UseCase)
@@ -18,6 +18,17 @@ class UseCaseAdmin(admin.ModelAdmin):
     search_fields = ("name",)
     readonly_fields = ("version", "latest_decision", "latest_roi", "measured", "created_at", "updated_at")
     raw_id_fields = ("team", "owner")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: with a use case its saved answers would go. It is archived instead."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: UseCase, form: Any, change: bool) -> None:
+        """A mended fact is a fact that moved: open forms learn of it, and the clock re-scores."""
+        if change:
+            obj.version += 1
+            obj.facts_revision += 1
+        super().save_model(request, obj, form, change)
 
 
 class FrozenAdmin(admin.ModelAdmin):
@@ -57,3 +68,29 @@ class EvidenceAdmin(FrozenAdmin):
     list_display = ("use_case", "kind", "value", "source", "as_of")
     list_filter = ("kind", "team")
     list_select_related = ("use_case",)
+
+
+@admin.register(SignOff)
+class SignOffAdmin(FrozenAdmin):
+    list_display = ("decision", "approver", "is_own", "created_at")
+    list_filter = ("team",)
+    list_select_related = ("decision", "approver")
+
+
+@admin.register(BlindRound)
+class BlindRoundAdmin(admin.ModelAdmin):
+    list_display = ("use_case", "number", "opened_by", "opened_at", "revealed_at")
+    list_filter = ("team",)
+    list_select_related = ("use_case", "opened_by")
+    readonly_fields = ("team", "use_case", "number", "opened_by", "opened_at", "revealed_by", "revealed_at")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: a round holds answers that are never changed."""
+        return False
+
+
+@admin.register(BlindAnswer)
+class BlindAnswerAdmin(FrozenAdmin):
+    list_display = ("round", "author", "created_at")
+    list_filter = ("team",)
+    list_select_related = ("round", "author")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foundation.teams.errors import Conflict
+from foundation.teams.errors import Conflict, NotAllowed
 
 
 class Frozen(Conflict):
@@ -29,3 +29,14 @@ class Archived(Conflict):
 
     def __init__(self) -> None:
         super().__init__("This use case is archived. Restore it before you change it.")
+
+
+class Stale(Conflict):
+    """What the person acts on is not what stands now, or was done already."""
+
+
+class NotYours(NotAllowed):
+    """An author was to sign their own decision."""
+
+    def __init__(self) -> None:
+        super().__init__("This decision is your own. Somebody else with the approver role signs it.")

@@ -31,6 +31,10 @@ class UseCaseQuerySet(TeamQuerySet):
         """Those put away."""
         return self.exclude(archived_at=None)
 
+    def to_rescore(self) -> UseCaseQuerySet:
+        """Those with a decision whose facts moved since the clock last looked."""
+        return self.filter(facts_revision__gt=models.F("rescored_revision"), latest_decision__isnull=False)
+
     def with_answers(self) -> UseCaseQuerySet:
         """With team, owner, latest decision and latest ROI analysis in the same query."""
         rows = self.select_related("team", "owner", "latest_decision__author", "latest_roi")
@@ -124,13 +128,25 @@ class UseCase(TeamOwned):
         on_delete=models.SET_NULL,
         related_name="+",
     )
+    # Grows with every change of a fact, whoever made it; the clock re-scores what it has not seen (`standing.py`).
+    facts_revision = models.PositiveBigIntegerField(default=0, editable=False)
+    rescored_revision = models.PositiveBigIntegerField(default=0, editable=False)
+    # What author and approvers were last told: approach and margin class, as in "rag:narrow".
+    known_standing = models.CharField(max_length=40, blank=True, default="", editable=False)
     # The newest evidence by kind: {"examples_in_hand": {"value": 2184, "source": "…", "as_of": "2026-11-22"}}.
     measured = models.JSONField(default=dict, blank=True, editable=False)
 
     objects = UseCaseQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["team", "archived_at", "-id"], name="use_cases_of_a_team")]
+        indexes = [
+            models.Index(fields=["team", "archived_at", "-id"], name="use_cases_of_a_team"),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(facts_revision__gt=models.F("rescored_revision")),
+                name="use_cases_to_rescore",
+            ),
+        ]
         constraints = [
             models.CheckConstraint(condition=~models.Q(name=""), name="use_case_has_a_name"),
         ]
@@ -267,3 +283,75 @@ class Evidence(FrozenRow):
 
     def __str__(self) -> str:
         return f"{self.kind} = {self.value} ({self.source})"
+
+
+class SignOff(FrozenRow):
+    """An approver's word on one decision. Never changed; the next decision asks for its own."""
+
+    decision = models.ForeignKey(Decision, on_delete=models.CASCADE, related_name="sign_offs")
+    approver = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    note = models.TextField()
+    # The digest of the inputs that were on the page when it was signed.
+    inputs_sha256 = models.CharField(max_length=64)
+    # The author signed, being the only person in the team: said wherever the signature is shown.
+    is_own = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        verbose_name = "sign-off"
+        constraints = [
+            models.UniqueConstraint(fields=["decision", "approver"], name="one_sign_off_an_approver")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.approver or 'Somebody'} on decision {self.decision_id}"
+
+
+class BlindRound(TeamOwned):
+    """Members answer the facts each by themselves; nobody sees the others' answers until it is revealed."""
+
+    use_case = models.ForeignKey(UseCase, on_delete=models.CASCADE, related_name="blind_rounds")
+    number = models.PositiveIntegerField()
+    opened_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    opened_at = models.DateTimeField(auto_now_add=True)
+    revealed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    revealed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["use_case", "number"], name="one_blind_round_a_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"Round {self.number}"
+
+    @property
+    def is_open(self) -> bool:
+        """Answers are still taken, and hidden."""
+        return self.revealed_at is None
+
+
+class BlindAnswer(FrozenRow):
+    """One member's own reading of the facts in one round, given before seeing anybody else's. Never changed."""
+
+    round = models.ForeignKey(BlindRound, on_delete=models.CASCADE, related_name="answers")
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    facts = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["round", "author"], name="one_blind_answer_a_person")]
+
+    def __str__(self) -> str:
+        return f"{self.author or 'Somebody'} in round {self.round_id}"

@@ -6,7 +6,7 @@ Reads only; changes nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -24,6 +24,11 @@ from foundation.ui.formats import MINUS, points, usd
 
 # What a first return is worked out with when nobody has estimated a gain: the tree's own bar.
 STANDARD_GAIN = Decimal("0.10")
+# Measured prices of a request, and the approach whose rate each one replaces.
+MEASURED_PRICES = {
+    EvidenceKind.COST_PER_REQUEST: Approach.PROMPT,
+    EvidenceKind.FINE_TUNED_COST_PER_REQUEST: Approach.FINE_TUNING,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +92,21 @@ def answers_of(use_case: UseCase) -> Answers:
     )
 
 
+def facts_of(use_case: UseCase) -> tuple[Facts, dict[str, str]]:
+    """The fifteen facts, measured where somebody measured, and by field where a measured one comes from."""
+    entry = use_case.measured.get(EvidenceKind.VOLUME_PER_DAY.value)
+    if entry is None or entry["value"] is None:
+        return use_case.facts, {}
+    return replace(use_case.facts, volume_per_day=round(entry["value"])), {"volume_per_day": entry["source"]}
+
+
 def inputs_of(use_case: UseCase) -> dict[str, Any]:
     """Everything a decision rests on, as plain JSON values: facts, answers, their sources, rates, rules."""
+    facts, sources = facts_of(use_case)
     answers = answers_of(use_case)
     return {
         "rules": framework.RULES,
-        "facts": use_case.facts.as_mapping(),
+        "facts": facts.as_mapping(),
         "answers": {
             "prompt_solves_it": answers.prompt_solves_it,
             "examples_in_hand": answers.examples_in_hand,
@@ -101,9 +115,19 @@ def inputs_of(use_case: UseCase) -> dict[str, Any]:
             "behaviour_changes_often": answers.behaviour_changes_often,
             "roi_is_positive": answers.roi_is_positive,
         },
-        "sources": dict(answers.sources),
-        "rates": use_case.rates,
+        "sources": {**sources, **answers.sources},
+        "rates": _rates_of(use_case),
     }
+
+
+def _rates_of(use_case: UseCase) -> dict[str, Any]:
+    """The team's own rates with the measured prices of a request in their places."""
+    rates = {approach: dict(own) for approach, own in use_case.rates.items()}
+    for kind, approach in MEASURED_PRICES.items():
+        entry = use_case.measured.get(kind.value)
+        if entry is not None and entry["value"] is not None:
+            rates.setdefault(approach.value, {})["per_request_microusd"] = round(entry["value"])
+    return rates
 
 
 def inputs_digest(inputs: Mapping[str, Any]) -> str:
@@ -121,11 +145,7 @@ def report_of(inputs: Mapping[str, Any]) -> framework.Report:
 def result_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The whole answer to `inputs` as plain JSON: what a decision keeps and its page draws."""
     report = report_of(inputs)
-    one_away = [
-        {"label": approach.label, "inline": approach.inline, "whens": [flip.when for flip in found]}
-        for approach, found in flips.grouped_by_answer(flips.one_away(report.facts, report.answers))
-    ]
-    return {**framework.as_json(report), "one_away": one_away}
+    return {**framework.as_json(report), **flips.as_json(flips.find(report.facts, report.answers))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from decisions.domain.approaches import Approach
 from decisions.domain.costs import RATE_FIELDS, STANDARD
 from decisions.domain.digest import digest_of
 from decisions.domain.roi import Assumptions
+from decisions.domain.standing import standing_of
 from decisions.errors import EditedMeanwhile
 from decisions.models import Decision, Evidence, RoiAnalysis, UseCase
 from foundation.teams import audit
@@ -105,7 +106,9 @@ def update_use_case(*, actor: User | None, use_case: UseCase, version: int, **ch
         if "name" in changed:
             _refuse_taken_name(row)
         row.version += 1
-        row.save(update_fields=[*changed, "version", "updated_at"])
+        # The name and the like move no score; re-scoring once too often only costs a moment.
+        row.facts_revision += 1
+        row.save(update_fields=[*changed, "version", "facts_revision", "updated_at"])
         audit.record(actor=actor, team=row.team, verb="use_case.changed", target=row, fields=changed)
     return row
 
@@ -146,7 +149,12 @@ def decide(*, actor: User | None, use_case: UseCase, note: str = "") -> Decision
             recommendation=result["verdict"]["recommendation"],
             headline=result["verdict"]["headline"][:300],
         )
-        UseCase.objects.filter(pk=row.pk).update(latest_decision=decision)
+        # From now on people know this answer: nobody is told what it says already.
+        UseCase.objects.filter(pk=row.pk).update(
+            latest_decision=decision,
+            known_standing=standing_of(reading.report_of(inputs).verdict).word,
+            rescored_revision=row.facts_revision,
+        )
         audit.record(
             actor=actor, team=row.team, verb="decision.saved", target=decision, digests={"inputs": digest}
         )
@@ -250,7 +258,8 @@ def record_evidence(
         )
         if latest is None or moment >= latest.as_of:
             row.measured[str(kind)] = {"value": plain, "source": source[:300], "as_of": moment.isoformat()}
-            row.save(update_fields=["measured"])
+            row.facts_revision += 1
+            row.save(update_fields=["measured", "facts_revision"])
         audit.record(
             actor=actor, team=row.team, verb="evidence.recorded", target=evidence, fields=[str(kind)]
         )

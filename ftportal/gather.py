@@ -8,6 +8,7 @@ from datasets import jobs as datasets_jobs
 from datasets.lifecycle import PREPARE
 from datasets.training import jobs as training_jobs
 from datasets.training.lifecycle import STAGE as TRAIN
+from decisions.chores import CHORES as DECISIONS_CHORES
 from decisions.lifecycle import DECIDE, register_stages
 from decisions.search import SOURCE as USE_CASES
 from deployments import jobs as deployments_jobs
@@ -71,6 +72,7 @@ KINDS: list[Any] = [
 ]
 CHORES = [
     *llm_jobs.CHORES,
+    *DECISIONS_CHORES,
     *DEPLOYMENTS_CHORES,
     Chore("teams.seal_audit", "Seal the audit record", 60, people.seal_audit),
     Chore("teams.tidy", "Remove what has expired", 86_400, people.tidy),
