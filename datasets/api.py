@@ -52,6 +52,9 @@ class FreezeIn(Schema):
     strategy: str = "stratified"
     size_test_by_power: bool = True
     keep_groups: bool = True
+    n_folds: int = 0
+    fresh_test: bool = False
+    drop_leaks: list[str] = []
     override_reason: str = ""
     notes: str = ""
 

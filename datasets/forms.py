@@ -193,6 +193,20 @@ class FreezeForm(PressForm):
         label="Keep groups together",
         help_text="Rows of one customer or thread stay in one split. Near-duplicates always do.",
     )
+    n_folds = forms.TypedChoiceField(
+        required=False,
+        coerce=int,
+        empty_value=0,
+        choices=[(0, "No folds"), (5, "5 folds"), (10, "10 folds")],
+        initial=0,
+        label="Cross-validation",
+        help_text="For fewer than 2,000 rows: every row outside the test is validated on once. Kept in the version.",
+    )
+    fresh_test = forms.BooleanField(
+        required=False,
+        label="Draw the test from fresh rows",
+        help_text="Only rows that no version held before. For a test that was looked at too often.",
+    )
     seed = forms.CharField(
         max_length=60, help_text="The same rows and seed give the same split on any machine. It is recorded."
     )
@@ -204,8 +218,12 @@ class FreezeForm(PressForm):
         help_text="At least 10 characters. It stays on the version for ever.",
     )
 
-    def __init__(self, *args: Any, needs_reason: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, needs_reason: bool = False, has_versions: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        if not has_versions:
+            del self.fields["fresh_test"]
         if not needs_reason:
             del self.fields["override_reason"]
 

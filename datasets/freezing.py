@@ -14,13 +14,14 @@ import numpy as np
 
 from datasets.checking import active_rows, key_of, texts_of
 from datasets.domain.duplicates import NearDuplicates
-from datasets.domain.leakage import leakage
+from datasets.domain.leakage import leakage, to_leave_out
 from datasets.domain.power import mcnemar_power, power_sentence, rows_needed
 from datasets.domain.recipe import Recipe, checksum
-from datasets.domain.splitting import SPLITS, assign, rank
+from datasets.domain.splitting import SPLITS, assign, folds_of, rank
 from datasets.domain.stats import stats
-from datasets.domain.statuses import Split
-from datasets.models import Dataset
+from datasets.domain.statuses import SYNTHETIC, Split
+from datasets.errors import Blocked
+from datasets.models import Dataset, DatasetVersion, Example, VersionRow
 
 # Rows that may share one prompt before it counts as the task's own words, where 1 % of all rows is fewer.
 MOST_ASKED = 20
@@ -96,6 +97,7 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
     units = clusters.roots()
 
     progress("Splitting")
+    left_out_leaks: dict[str, int] = {}
     ratios = recipe.ratios
     if recipe.size_test_by_power:
         ratios = ratios.with_test_rows(len(unique), rows_needed())
@@ -107,7 +109,27 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
         labels=labels,
         units=units.tolist(),
         times=times,
+        furthest=_furthest(dataset, recipe, [row[5] for row in unique], digests),
     )
+    dropped: set[int] = set()
+    for kind in recipe.drop_leaks:
+        by: list[Any] = {"prompt": prompt_keys, "group": groups}.get(kind, [])
+        gone = to_leave_out(kind, by, splits, times) - dropped
+        left_out_leaks[kind] = len(gone)
+        dropped |= gone
+    if dropped:
+        kept = [i for i in range(len(unique)) if i not in dropped]
+        if not any(splits[i] == Split.TRAIN for i in kept):
+            raise Blocked(
+                "Every training row shares this with the test, so none would be left to learn from."
+            )
+        unique, digests, content_ids = (
+            [unique[i] for i in kept], [digests[i] for i in kept], [content_ids[i] for i in kept],
+        )  # fmt: skip
+        labels, groups, times = [labels[i] for i in kept], [groups[i] for i in kept], [times[i] for i in kept]
+        prompt_keys, whole_keys = [prompt_keys[i] for i in kept], [whole_keys[i] for i in kept]
+        splits = [splits[i] for i in kept]
+        near_roots, units = near_roots[kept], units[kept]
     progress("Looking for leaks")
     found = leakage(
         digests=digests,
@@ -149,11 +171,45 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
         "leakage": leaks,
         "power": power,
         "distribution": {"whole": numbers.labels, **spread},
-        "left_out": {"exact_duplicates": left_out},
+        "left_out": {"exact_duplicates": left_out, "leaks": left_out_leaks},
         "units": {
             "near_groups": int((np.bincount(near_roots) > 1).sum()) if len(unique) else 0,
             "largest": int(unit_sizes.max()) if len(unique) else 0,
         },
     }
+    if recipe.n_folds:
+        folds = folds_of(
+            digests, splits, seed=recipe.seed, n_folds=recipe.n_folds, labels=labels, units=units.tolist()
+        )
+        # One number a row, in reading order of the split.
+        report["folds"] = {
+            "n": recipe.n_folds,
+            **{s.value: [folds[i] for i in order[s]] for s in (Split.TRAIN, Split.VALIDATION)},
+        }
+    synthetic = synthetic_ids(dataset)
+    if synthetic:
+        report["synthetic"] = {s.value: sum(unique[i][5] in synthetic for i in order[s]) for s in SPLITS}
     total = checksum(recipe, ((split.value, digests[i], labels[i]) for split in SPLITS for i in order[split]))
     return Frozen(rows, sizes, report, numbers.as_json(), total, list(numbers.labels))
+
+
+def synthetic_ids(dataset: Dataset) -> set[int]:
+    """Examples a model wrote: they train and are never tested on."""
+    rows = Example.objects.filter(dataset=dataset, source__source=SYNTHETIC).active()
+    return set(rows.values_list("id", flat=True))
+
+
+def _furthest(dataset: Dataset, recipe: Recipe, example_ids: list[int], digests: list[bytes]) -> list[int]:
+    """How far each row may go (splitting.assign): written by a model, training only; seen before, not the test."""
+    synthetic = synthetic_ids(dataset)
+    seen: set[bytes] = set()
+    if recipe.fresh_after:
+        versions = DatasetVersion.objects.frozen().filter(dataset=dataset, checksum__in=recipe.fresh_after)
+        rows = VersionRow.objects.filter(version__in=versions).values_list("content__digest", flat=True)
+        seen = {bytes(digest) for digest in rows.iterator(chunk_size=10_000)}
+    if not synthetic and not seen:
+        return []
+    return [
+        0 if key in synthetic else 1 if digest in seen else 2
+        for key, digest in zip(example_ids, digests, strict=True)
+    ]

@@ -182,6 +182,44 @@ LEAKS = (
 )
 
 
+# What a press on the version's page can do about a leak: (repair, words on the button).
+REPAIRS = {
+    "prompt": (("drop-prompt", "Leave out of training"),),
+    "group": (("group", "Keep groups together"), ("drop-group", "Leave out of training")),
+    "time": (("time", "Split by time"), ("drop-time", "Leave out of training")),
+}
+
+
+def leak_rows(version: DatasetVersion) -> list[dict[str, Any]]:
+    """Each kind of leakage with its counts and what can be done about it."""
+    leaks = (version.report or {}).get("leakage") or {}
+    rows = [
+        {
+            "name": name,
+            "n_groups": (leaks.get(kind) or {}).get("n_groups", 0),
+            "n_rows": (leaks.get(kind) or {}).get("n_rows", 0),
+            "examples": [
+                key for group in (leaks.get(kind) or {}).get("examples", [])[:2] for key in group[:3]
+            ],
+            "repairs": REPAIRS.get(kind, ()) if (leaks.get(kind) or {}).get("n_groups") else (),
+        }
+        for kind, name in LEAKS
+    ]
+    if leaks.get("has_times"):
+        n, by_time = leaks.get("n_from_the_future", 0), (version.recipe or {}).get("strategy") == "time"
+        rows.append(
+            {
+                "name": "Training rows newer than the oldest test row",
+                "note": "to be expected: the split does not go by time" if n and not by_time else "",
+                "n_groups": None,
+                "n_rows": n,
+                "examples": [],
+                "repairs": REPAIRS["time"][int(by_time) :] if n else (),
+            }
+        )
+    return rows
+
+
 def recipe_words(recipe: dict[str, Any]) -> list[tuple[str, str]]:
     """The recipe of a version as names and words."""
     if not recipe:
@@ -194,6 +232,17 @@ def recipe_words(recipe: dict[str, Any]) -> list[tuple[str, str]]:
         ("Test raised by power", "yes" if recipe["size_test_by_power"] else "no"),
         ("Groups kept together", "yes" if recipe["keep_groups"] else "no"),
         ("Near-duplicate from a likeness of", f"{recipe['near_threshold']:g}"),
+        *([("Folds", str(recipe["n_folds"]))] if recipe.get("n_folds") else []),
+        *(
+            [("Test drawn from fresh rows", f"not from {len(recipe['fresh_after'])} earlier versions")]
+            if recipe.get("fresh_after")
+            else []
+        ),
+        *(
+            [("Left out of training", "what shares with the test: " + ", ".join(recipe["drop_leaks"]))]
+            if recipe.get("drop_leaks")
+            else []
+        ),
         ("Task", recipe["task_kind"]),
     ]
 

@@ -194,6 +194,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
         queryset=_version,
     ),
     object_path(
+        "dataset-versions/<int:pk>/repair/",
+        versions.version_repair,
+        DatasetVersion,
+        name="version-repair",
+        queryset=_version,
+    ),
+    object_path(
         "dataset-versions/<int:pk>/notes/",
         versions.version_notes,
         DatasetVersion,

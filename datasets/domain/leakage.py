@@ -48,6 +48,36 @@ def from_the_future(times: Sequence[datetime | None], splits: Sequence[str]) -> 
     return sum(t is not None and s == Split.TRAIN and t > oldest for t, s in zip(times, splits, strict=True))
 
 
+def to_leave_out(
+    kind: str, keys: Sequence[Any], splits: Sequence[str], times: Sequence[datetime | None] = ()
+) -> set[int]:
+    """Positions of rows whose going ends the leak: what stands in the test stays, what knew of it goes.
+
+    `kind` "time": training and validation rows newer than the oldest test row. Else rows of training that share a key
+    with validation or test, and rows of validation that share one with the test.
+    """
+    if kind == "time":
+        test = [t for t, s in zip(times, splits, strict=True) if t is not None and s == Split.TEST]
+        if not test:
+            return set()
+        oldest = min(test)
+        return {
+            i
+            for i, (t, s) in enumerate(zip(times, splits, strict=True))
+            if t is not None and s != Split.TEST and t > oldest
+        }
+    order = {Split.TRAIN: 0, Split.VALIDATION: 1, Split.TEST: 2}
+    furthest: dict[Any, int] = {}
+    for key, split in zip(keys, splits, strict=True):
+        if key is not None and key != "":
+            furthest[key] = max(furthest.get(key, 0), order[Split(split)])
+    return {
+        i
+        for i, (key, split) in enumerate(zip(keys, splits, strict=True))
+        if key is not None and key != "" and order[Split(split)] < furthest[key]
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class LeakageReport:
     """What was compared and what was found (S37)."""

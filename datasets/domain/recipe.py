@@ -12,6 +12,8 @@ from datasets.domain.duplicates import THRESHOLD
 from datasets.domain.splitting import Ratios, Strategy
 
 FORMAT = 1
+MAX_FOLDS = 10
+DROPPABLE = ("prompt", "group", "time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +29,37 @@ class Recipe:
     # Rows of one group (a customer) never stand in two splits.
     keep_groups: bool = True
     near_threshold: float = THRESHOLD
+    # Folds over training and validation rows, for sets too small for one validation split (0: none).
+    n_folds: int = 0
+    # Checksums of versions whose rows may not be tested on again: their test is worn out.
+    fresh_after: tuple[str, ...] = ()
+    # Training rows that share this with validation or test are left out: "prompt", "group", "time".
+    drop_leaks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.near_threshold <= 1:
             raise ValueError("The likeness that counts as a near-duplicate must lie between 0.5 and 1.")
         if not self.seed.strip() or len(self.seed) > 60:
             raise ValueError("The seed must have 1 to 60 characters.")
+        if self.n_folds and not 2 <= self.n_folds <= MAX_FOLDS:
+            raise ValueError(f"Cross-validation takes 2 to {MAX_FOLDS} folds, or 0 for none.")
+        if not set(self.drop_leaks) <= set(DROPPABLE):
+            raise ValueError(f"Leaks that can be left out are {', '.join(DROPPABLE)}.")
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a JSON column and for the checksum."""
+        # What is not used is not named, so that a recipe keeps its checksum when the portal learns something new.
+        more: dict[str, Any] = {
+            name: value
+            for name, value in (
+                ("n_folds", self.n_folds),
+                ("fresh_after", sorted(self.fresh_after)),
+                ("drop_leaks", sorted(self.drop_leaks)),
+            )
+            if value
+        }
         return {
+            **more,
             "format": FORMAT,
             "seed": self.seed,
             "ratios": self.ratios.as_json(),
@@ -58,6 +81,9 @@ class Recipe:
             size_test_by_power=bool(value.get("size_test_by_power", True)),
             keep_groups=bool(value.get("keep_groups", True)),
             near_threshold=float(value.get("near_threshold", THRESHOLD)),
+            n_folds=int(value.get("n_folds", 0)),
+            fresh_after=tuple(value.get("fresh_after", ())),
+            drop_leaks=tuple(value.get("drop_leaks", ())),
         )
 
 

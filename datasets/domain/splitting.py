@@ -7,6 +7,7 @@ duplicates, one customer) form a unit and are never divided.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -141,10 +142,13 @@ def assign(
     labels: Sequence[str] = (),
     units: Sequence[int] = (),
     times: Sequence[datetime | None] = (),
+    furthest: Sequence[int] = (),
 ) -> list[Split]:
     """The split of every row, in the order given.
 
-    Shapes: `labels`, `units` and `times` are empty or as long as `digests`; rows with the same unit stay together.
+    Shapes: `labels`, `units`, `times` and `furthest` are empty or as long as `digests`; rows with the same unit stay
+    together. `furthest` says how far a row may go: 0 training only (written by a model), 1 not into the test (seen
+    before), 2 anywhere; a unit goes as far as its most bound row. A split that lacks such rows stays smaller.
     The result depends on the set of rows, not on their order: a unit is named by its smallest digest.
     """
     n = len(digests)
@@ -152,12 +156,16 @@ def assign(
     for i in range(n):
         members.setdefault(units[i] if len(units) else i, []).append(i)
     groups = []
+    is_stratified = strategy is Strategy.STRATIFIED and len(labels) > 0
+    is_mixed = False
     for rows in members.values():
         head = min(rows, key=lambda i: digests[i])
-        label = labels[head] if len(labels) and strategy is Strategy.STRATIFIED else ""
-        groups.append((label, digests[head], rows))
+        groups.append((labels[head] if is_stratified else "", digests[head], rows))
+        is_mixed = is_mixed or (is_stratified and any(labels[i] != labels[head] for i in rows))
     if strategy is Strategy.TIME:
-        return _by_time(groups, seed, ratios, times, n)
+        return _by_time(groups, seed, ratios, times, furthest, n)
+    if is_mixed:
+        return _deal_mixed(groups, seed, ratios, labels, furthest, n)
     strata: dict[str, list[tuple[bytes, list[int]]]] = {}
     for label, first, rows in groups:
         strata.setdefault(label, []).append((rank(seed, first), rows))
@@ -165,25 +173,120 @@ def assign(
     table = seats([sum(len(rows) for _, rows in strata[name]) for name in names], ratios)
     out = [Split.TRAIN] * n
     for name, quota in zip(names, table, strict=True):
-        _deal(sorted(strata[name], key=lambda unit: unit[0]), quota, ratios, out)
+        _deal(sorted(strata[name], key=lambda unit: unit[0]), quota, ratios, furthest, out)
     return out
 
 
+def _reach(rows: Sequence[int], furthest: Sequence[int]) -> int:
+    """How far a unit may go: as far as its most bound row."""
+    return min((furthest[i] for i in rows), default=2) if len(furthest) else 2
+
+
 def _deal(
-    units: Sequence[tuple[bytes, list[int]]], quota: list[int], ratios: Ratios, out: list[Split]
+    units: Sequence[tuple[bytes, list[int]]],
+    quota: list[int],
+    ratios: Ratios,
+    furthest: Sequence[int],
+    out: list[Split],
 ) -> None:
     """Fill test, then validation, then training, each with whole units, never above its quota while another has room."""
     left = list(quota)
-    for _, rows in units:
+    # Bound units first: what they may not fill is left to those that may go anywhere.
+    reaches = [(_reach(rows, furthest), rows) for _, rows in units]
+    for reach, rows in sorted(reaches, key=lambda unit: unit[0]):
         size = len(rows)
-        choice = next((s for s in (2, 1, 0) if left[s] >= size), None)
+        choice = next((s for s in (2, 1, 0) if s <= reach and left[s] >= size), None)
         if choice is None:
-            # No split has room for the whole unit: the one with most room takes it, training first.
-            usable = [s for s in (0, 1, 2) if ratios.parts[s] > 0]
+            # No split has room for the whole unit: the one with most room takes it, training first. What a test may
+            # not hold goes to training.
+            usable = [s for s in (0, 1, 2) if ratios.parts[s] > 0] if reach == 2 else [0]
             choice = max(usable, key=lambda s: (left[s], -s))
         left[choice] -= size
         for i in rows:
             out[i] = SPLITS[choice]
+
+
+def _deal_mixed(
+    groups: Sequence[tuple[str, bytes, list[int]]],
+    seed: str,
+    ratios: Ratios,
+    labels: Sequence[str],
+    furthest: Sequence[int],
+    n: int,
+) -> list[Split]:
+    """Stratified within groups: a unit holds several labels (one customer's tickets), so its rows go together.
+
+    Units go, the largest first, to the split that lacks most of what they bring; equal wishes are settled by the order
+    of the seed. The totals stay within the largest unit of their shares.
+    """
+    whole = Counter(labels)
+    shares = [float(part) for part in ratios.parts]
+    room = {name: [count * share for share in shares] for name, count in whole.items()}
+    left = largest_remainder(n, ratios.parts)
+    out = [Split.TRAIN] * n
+    ordered = sorted(
+        ((_reach(rows, furthest), -len(rows), rank(seed, first), rows) for _, first, rows in groups),
+        key=lambda unit: unit[:3],
+    )
+    for reach, _, _, rows in ordered:
+        # By name: sums of fractions must not hang on the order of rows.
+        brought = sorted(Counter(labels[i] for i in rows).items())
+        usable = [s for s in (0, 1, 2) if s <= reach and ratios.parts[s] > 0] or [0]
+        fitting = [s for s in usable if left[s] >= len(rows)] or (usable if reach == 2 else [0])
+        choice = max(
+            fitting,
+            key=lambda s: (
+                # The share of its need that is still open, over the labels this unit brings.
+                sum(k * room[name][s] / (whole[name] * shares[s] or 1) for name, k in brought),
+                left[s] / (n * shares[s] or 1),
+                s,
+            ),
+        )
+        left[choice] -= len(rows)
+        for name, k in brought:
+            room[name][choice] -= k
+        for i in rows:
+            out[i] = SPLITS[choice]
+    return out
+
+
+def folds_of(
+    digests: Sequence[bytes],
+    splits: Sequence[Split],
+    *,
+    seed: str,
+    n_folds: int,
+    labels: Sequence[str] = (),
+    units: Sequence[int] = (),
+) -> list[int]:
+    """The fold, 1 to `n_folds`, of every row outside the test; 0 for test rows. Units whole, labels spread (S41).
+
+    Shapes: equal lengths; `labels` and `units` may be empty. The same on any machine, whatever the order of the rows.
+    Raises: ValueError for fewer than two folds.
+    """
+    if n_folds < 2:
+        raise ValueError("Cross-validation needs at least two folds.")
+    members: dict[int, list[int]] = {}
+    for i, split in enumerate(splits):
+        if split != Split.TEST:
+            members.setdefault(units[i] if len(units) else -1 - i, []).append(i)
+    heads = [(min(digests[i] for i in rows), rows) for rows in members.values()]
+    out = [0] * len(digests)
+    held: dict[str, list[int]] = defaultdict(lambda: [0] * n_folds)
+    sizes = [0] * n_folds
+    for _, _, rows in sorted((-len(rows), rank(f"{seed} folds", head), rows) for head, rows in heads):
+        brought = Counter(labels[i] if len(labels) else "" for i in rows)
+
+        def fullness(fold: int, brought: Counter[str] = brought) -> tuple[int, int, int]:
+            return sum(held[name][fold] * k for name, k in brought.items()), sizes[fold], fold
+
+        choice = min(range(n_folds), key=fullness)
+        sizes[choice] += len(rows)
+        for name, k in brought.items():
+            held[name][choice] += k
+        for i in rows:
+            out[i] = choice + 1
+    return out
 
 
 def _by_time(
@@ -191,6 +294,7 @@ def _by_time(
     seed: str,
     ratios: Ratios,
     times: Sequence[datetime | None],
+    furthest: Sequence[int],
     n: int,
 ) -> list[Split]:
     """Oldest to training, newest to test. A unit is as new as its newest row; rows without a time are the oldest."""
@@ -210,6 +314,7 @@ def _by_time(
         choice = 2 if middle >= boundaries[0] else 1 if middle >= boundaries[1] else 0
         if not (times and any(times[i] is not None for i in rows)):
             choice = 0
+        choice = min(choice, _reach(rows, furthest))
         for i in rows:
             out[i] = SPLITS[choice]
         after = before

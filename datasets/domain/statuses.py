@@ -58,6 +58,10 @@ class Split(StrEnum):
     TEST = "test"
 
 
+# The source of an import whose rows a model wrote: they train, and are never tested on.
+SYNTHETIC = "synthetic"
+
+
 # Who may follow whom. A state that is not a key is final.
 IMPORT_MOVES: dict[ImportState, frozenset[ImportState]] = {
     ImportState.DRAFT: frozenset({ImportState.RUNNING}),

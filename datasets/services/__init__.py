@@ -30,6 +30,7 @@ from datasets.services.versions import (
     has_looked,
     open_test_rows,
     record_export,
+    repair_leaks,
     start_freeze,
 )
 
@@ -53,6 +54,7 @@ __all__ = [
     "quote",
     "record_export",
     "rename_dataset",
+    "repair_leaks",
     "review_example",
     "set_mapping",
     "set_state",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import orjson
@@ -70,10 +70,16 @@ def start_freeze(
     strategy: Strategy | str = Strategy.STRATIFIED,
     size_test_by_power: bool = True,
     keep_groups: bool = True,
+    n_folds: int = 0,
+    fresh_test: bool = False,
+    drop_leaks: Sequence[str] = (),
     override_reason: str = "",
     notes: str = "",
 ) -> DatasetVersion:
     """A version being built; its job (`version.job`) freezes it. The same request while one is built is that one.
+
+    `fresh_test` draws the test from rows no frozen version held; `drop_leaks` leaves out training rows that share a
+    prompt, a group or a later time with the test.
 
     Raises: BadInput for shares, strategy or seed that make no sense, Blocked while a gate stands and no reason of
     10 characters is given.
@@ -89,6 +95,9 @@ def start_freeze(
         strategy=strategy,
         size_test_by_power=size_test_by_power,
         keep_groups=keep_groups,
+        n_folds=n_folds,
+        fresh_test=fresh_test,
+        drop_leaks=drop_leaks,
     )
     if recipe.strategy is Strategy.TIME and not dataset.examples.active().exclude(at=None).exists():
         raise BadInput(
@@ -151,6 +160,9 @@ def make_recipe(
     strategy: Strategy | str,
     size_test_by_power: bool,
     keep_groups: bool,
+    n_folds: int = 0,
+    fresh_test: bool = False,
+    drop_leaks: Sequence[str] = (),
 ) -> Recipe:
     """The recipe a person asked for. Raises BadInput naming the field."""
     if not isinstance(ratios, Ratios):
@@ -164,6 +176,12 @@ def make_recipe(
         strategy = Strategy(strategy)
     except ValueError:
         raise BadInput("Choose one of the ways to split.", field="strategy") from None
+    fresh_after: tuple[str, ...] = ()
+    if fresh_test:
+        frozen = DatasetVersion.objects.frozen().filter(dataset=dataset)
+        fresh_after = tuple(sorted(set(frozen.values_list("checksum", flat=True))))
+        if not fresh_after:
+            raise BadInput("No version was frozen yet, so every row is fresh.", field="fresh_test")
     try:
         return Recipe(
             seed=(seed or f"{dataset.name}-1")[:60],
@@ -172,9 +190,65 @@ def make_recipe(
             task_kind=dataset.use_case.task_kind,
             size_test_by_power=size_test_by_power,
             keep_groups=keep_groups,
+            n_folds=n_folds,
+            fresh_after=fresh_after,
+            drop_leaks=tuple(sorted(set(drop_leaks))),
         )
     except ValueError as error:
-        raise BadInput(str(error), field="seed") from None
+        field = "n_folds" if "folds" in str(error) else "drop_leaks" if "Leaks" in str(error) else "seed"
+        raise BadInput(str(error), field=field) from None
+
+
+# Which leak a press mends, and by which change of the recipe.
+REPAIRS: dict[str, dict[str, Any]] = {
+    "group": {"keep_groups": True},
+    "time": {"strategy": Strategy.TIME},
+    "drop-prompt": {"drop_leaks": ("prompt",)},
+    "drop-group": {"drop_leaks": ("group",)},
+    "drop-time": {"drop_leaks": ("time",)},
+}
+
+
+def repair_leaks(*, actor: User | None, version: DatasetVersion, repair: str) -> DatasetVersion:
+    """A new version by the recipe of this one, changed so that one kind of leak ends. The old one stays as it is.
+
+    "group" and "time" move rows; "drop-…" leaves training rows out. The notes say what was mended.
+    Raises: BadInput for a repair that is not offered, Blocked as `start_freeze` does.
+    """
+    if repair not in REPAIRS:
+        raise BadInput("There is no such repair.", field="repair")
+    check_can_use(version)
+    recipe = Recipe.from_json(version.recipe)
+    given: dict[str, Any] = {
+        "seed": recipe.seed,
+        "ratios": recipe.ratios,
+        "strategy": recipe.strategy,
+        "size_test_by_power": recipe.size_test_by_power,
+        "keep_groups": recipe.keep_groups,
+        "n_folds": recipe.n_folds,
+        "fresh_test": bool(recipe.fresh_after),
+        "drop_leaks": recipe.drop_leaks,
+    }
+    change = dict(REPAIRS[repair])
+    if "drop_leaks" in change:
+        change["drop_leaks"] = (*recipe.drop_leaks, *change["drop_leaks"])
+    reason = version.override_reason or f"Repairs version {version.number}, which was frozen before"
+    return start_freeze(
+        actor=actor,
+        dataset=version.dataset,
+        override_reason=reason,
+        notes=f"Mends the leakage of version {version.number}: {REPAIR_WORDS[repair]}.",
+        **{**given, **change},
+    )
+
+
+REPAIR_WORDS = {
+    "group": "rows of one group moved into one split",
+    "time": "rows moved so that the newest are the test",
+    "drop-prompt": "training rows with a prompt of validation or test left out",
+    "drop-group": "training rows of a group in validation or test left out",
+    "drop-time": "rows newer than the oldest test row left out of training and validation",
+}
 
 
 # --- called by the freeze job ------------------------------------------------------------------------------------

@@ -243,3 +243,76 @@ def test_only_notes_and_tags_of_a_version_change(dataset, bring_in, editor):
     services.annotate(actor=editor, version=version, notes=" kept ", tags=["a", " b ", "a", ""])
     version.refresh_from_db()
     assert (version.notes, version.tags) == ("kept", ["a", "b"])
+
+
+def test_the_first_version_has_the_checksum_it_has_on_every_machine(dataset, bring_in, editor):
+    """Pinned over import, cleaning, digests, likeness, split and reading order together."""
+    bring_in(dataset, jsonl(tickets(80)))
+    version = freeze(editor, dataset, seed="pinned")
+    assert version.checksum == "f652be1f467fcd345ba5e2f9dd4da1bd6ffc30582b9ec2925c3a2d0c4249395f"
+
+
+def test_folds_are_kept_in_the_version_and_leave_the_test_alone(dataset, bring_in, editor):
+    bring_in(dataset, jsonl(tickets(120)))
+    version = freeze(editor, dataset, seed="s", n_folds=4)
+    folds = version.report["folds"]
+    assert folds["n"] == 4
+    assert (len(folds["train"]), len(folds["validation"])) == (version.n_train, version.n_validation)
+    assert set(folds["train"] + folds["validation"]) == {1, 2, 3, 4}
+    assert "test" not in folds
+    with pytest.raises(BadInput, match="2 to 10 folds"):
+        services.start_freeze(actor=editor, dataset=dataset, override_reason=REASON, n_folds=1)
+
+
+def test_a_fresh_test_holds_no_row_that_a_version_held_before(dataset, bring_in, editor):
+    rows = tickets(160)
+    bring_in(dataset, jsonl(rows[:100]))
+    with pytest.raises(BadInput, match="every row is fresh"):
+        services.start_freeze(actor=editor, dataset=dataset, override_reason=REASON, fresh_test=True)
+    old = freeze(editor, dataset, seed="s")
+    bring_in(dataset, jsonl(rows[100:]), "later.jsonl")
+    new = freeze(editor, dataset, seed="s", fresh_test=True)
+    before = {digest for split in rows_of(old).values() for digest, _ in split}
+    tested = {digest for digest, _ in rows_of(new)["test"]}
+    assert tested
+    assert not tested & before
+    assert new.recipe["fresh_after"] == [old.checksum]
+    # what was tested on before is learnt from now
+    assert {digest for digest, _ in rows_of(old)["test"]} <= {
+        d for split in ("train", "validation") for d, _ in rows_of(new)[split]
+    }
+
+
+def test_leaving_out_training_rows_mends_a_leak_of_groups_and_of_time(team, editor, use_case, bring_in):
+    dataset = services.create_dataset(actor=editor, team=team, use_case=use_case, name="Leaky")
+    rows = [
+        {**row, "customer": f"c{i % 60}", "created_at": f"2026-{1 + i // 25:02d}-{1 + i % 25:02d}"}
+        for i, row in enumerate(tickets(200))
+    ]
+    bring_in(dataset, jsonl(rows))
+    leaky = freeze(editor, dataset, seed="s", keep_groups=False, size_test_by_power=False)
+    assert leaky.report["leakage"]["group"]["n_groups"] > 0
+    assert leaky.report["leakage"]["n_from_the_future"] > 0
+    mended = freeze(
+        editor, dataset, seed="s", keep_groups=False, size_test_by_power=False, drop_leaks=("group", "time")
+    )
+    assert mended.report["leakage"]["group"]["n_groups"] == mended.report["leakage"]["n_from_the_future"] == 0
+    gone = mended.report["left_out"]["leaks"]
+    assert mended.n_rows == leaky.n_rows - gone["group"] - gone["time"]
+    assert gone["group"] > 0
+    assert rows_of(mended)["test"] == rows_of(leaky)["test"]  # the test stays what it was
+
+
+def test_one_press_mends_a_leak_in_a_new_version_and_keeps_the_record(team, editor, use_case, bring_in):
+    dataset = services.create_dataset(actor=editor, team=team, use_case=use_case, name="Pressed")
+    bring_in(dataset, jsonl([{**row, "customer": f"c{i % 60}"} for i, row in enumerate(tickets(150))]))
+    leaky = freeze(editor, dataset, seed="s", keep_groups=False)
+    assert leaky.report["leakage"]["group"]["n_groups"] > 0
+    for repair in ("group", "drop-group"):
+        new = services.repair_leaks(actor=editor, version=leaky, repair=repair)
+        assert run_until_idle(60)
+        new.refresh_from_db()
+        assert new.report["leakage"]["group"]["n_groups"] == 0, repair
+        assert f"version {leaky.number}" in new.notes
+    with pytest.raises(BadInput, match="no such repair"):
+        services.repair_leaks(actor=editor, version=leaky, repair="wish")

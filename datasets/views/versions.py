@@ -27,10 +27,16 @@ def version_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """The form of a new version: what stands in the way, how it is split, what its test will see."""
     blockers = services.blockers(dataset)
     number = (dataset.versions.values_list("number", flat=True).first() or 0) + 1
+    gate = size_gate(dataset.n_active)
     form = FreezeForm(
         request.POST or None,
         needs_reason=bool(blockers),
-        initial={"seed": f"{slugify(dataset.name)[:50] or 'dataset'}-{number}"},
+        has_versions=number > 1,
+        initial={
+            "seed": f"{slugify(dataset.name)[:50] or 'dataset'}-{number}",
+            "n_folds": gate.folds,
+            "fresh_test": request.GET.get("fresh") == "yes",
+        },
     )
     status = 200
     if request.method == "POST":
@@ -58,7 +64,7 @@ def version_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "lineage": presenting.lineage(dataset),
         "form": form,
         "blockers": blockers,
-        "gate": size_gate(dataset.n_active),
+        "gate": gate,
         "number": number,
         "n_test": n_test,
         "power": power_sentence(n_test),
@@ -72,14 +78,14 @@ def version_detail(request: HttpRequest, version: DatasetVersion) -> HttpRespons
     dataset = version.dataset
     report = version.report or {}
     labels = presenting.label_rows(report)
-    leaks = report.get("leakage") or {}
     findings = [(RULES[key].title, n) for key, n in (report.get("findings") or {}).items() if key in RULES]
     recipe = version.recipe or {}
     context = {
-        "leaks": [(name, leaks.get(key) or {}) for key, name in presenting.LEAKS],
+        "leaks": presenting.leak_rows(version),
         "findings": findings,
         "recipe": presenting.recipe_words(recipe),
         "train_url": presenting.train_url(version),
+        "can_change": policies.can_change(dataset),
         "version": version,
         "dataset": dataset,
         "lineage": presenting.lineage(dataset, version),
@@ -158,6 +164,16 @@ def _pieces(lines):
             waiting, size = [], 0
     if waiting:
         yield b"".join(waiting)
+
+
+@require_POST
+def version_repair(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
+    """One press: a new version in which one kind of leak has ended. This one stays."""
+    new = services.repair_leaks(actor=request.user, version=version, repair=request.POST.get("repair", ""))
+    htmx.toast(
+        request, f"Version {new.number} is being frozen without this leak. Version {version.number} stays."
+    )
+    return htmx.redirect(request, "datasets:version-detail", new.pk)
 
 
 @require_POST
