@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from deployments.domain.routing import BUCKETS
-from deployments.gateway import app as app_module
+from deployments.gateway import breaker, exchange, shaping
 from deployments.gateway.local import LocalModels
 from deployments.tests.gateway_help import QUESTION, TOKEN, address, run, version
 from foundation.llm.domain.pricing import Price, Rates
@@ -301,7 +301,7 @@ def test_a_body_that_cannot_be_read_is_refused_in_the_protocols_shape(body, stat
 
 
 def test_a_body_may_come_in_pieces_and_not_be_endless(monkeypatch):
-    monkeypatch.setattr(app_module, "MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr(exchange, "MAX_BODY_BYTES", 1000)
 
     async def test(h):
         assert (await h.ask(pieces=7)).status == 200
@@ -429,7 +429,7 @@ def test_a_client_that_leaves_is_recorded_and_the_provider_is_let_go():
         rows = h.rows()
         assert len(rows) == 60 and {(r["status"], r["error"]) for r in rows} == {(499, "client_gone")}
         assert all(r["usage_estimated"] and r["output_tokens"] for r in rows)
-        assert h.gateway.metrics.in_flight == 0 and h.gateway.in_flight[7] == 0
+        assert h.gateway.metrics.in_flight == 0 and h.gateway.pace.in_flight[7] == 0
 
     run(test)
 
@@ -495,8 +495,8 @@ def test_a_candidate_that_keeps_failing_is_left_alone_for_a_while(monkeypatch):
             assert (await h.ask()).status == 200
         assert sum(s["body"]["model"] == "http-500" for s in h.provider.seen) == 5
         assert [r["fallback_reason"] for r in h.rows()] == ["upstream"] * 5 + ["resting"] * 7
-        monkeypatch.setattr(app_module, "BREAKER_REST_S", 0.0)
-        h.gateway.failures[2] = (5, 0.0)
+        monkeypatch.setattr(breaker, "BREAKER_REST_S", 0.0)
+        h.gateway.breaker.failures[2] = (5, 0.0)
         await h.ask()
         assert sum(s["body"]["model"] == "http-500" for s in h.provider.seen) == 6
 
@@ -590,7 +590,7 @@ def test_a_mistake_inside_is_a_500_in_shape_and_recorded(monkeypatch):
         def broken(*args, **kwargs):
             raise ZeroDivisionError
 
-        monkeypatch.setattr(app_module.shaping, "shaped", broken)
+        monkeypatch.setattr(shaping, "shaped", broken)
         reply = await h.ask()
         assert (reply.status, reply.error) == (500, "api_error")
         assert [(r["status"], r["error"]) for r in h.rows()] == [(500, "internal")]
