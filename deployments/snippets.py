@@ -45,6 +45,11 @@ def snippets(gateway_url: str, slug: str, *, question: str = QUESTION) -> list[S
         f"{client}with client.messages.stream(\n{arguments}) as stream:\n"
         '    for text in stream.text_stream:\n        print(text, end="", flush=True)'
     )
+    # The other protocol: a client made for chat completions needs a new base address and nothing else.
+    completed = {"model": slug, "messages": body["messages"]}
+    chat = f"curl -sS -D - {base}/v1/chat/completions \\\n  {head} \\\n  -d {shlex.quote(json.dumps(completed, ensure_ascii=False))}"
+    chat_streamed = {**completed, "stream": True, "stream_options": {"include_usage": True}}
+    chat_stream = f"curl -sSN {base}/v1/chat/completions \\\n  {head} \\\n  -d {shlex.quote(json.dumps(chat_streamed, ensure_ascii=False))}"
     told = json.dumps({"prediction_id": "PREDICTION_ID", "correct": False, "label": "the right answer"})
     feedback = f"curl -sS {base}/v1/feedback \\\n  {head} \\\n  -d {shlex.quote(told)}"
     return [
@@ -52,5 +57,7 @@ def snippets(gateway_url: str, slug: str, *, question: str = QUESTION) -> list[S
         Snippet("curl-stream", "curl, streamed", "sh", curl_stream),
         Snippet("python", "Python, Anthropic SDK", "python", python),
         Snippet("python-stream", "Python, streamed", "python", python_stream),
+        Snippet("chat", "curl, chat completions", "sh", chat),
+        Snippet("chat-stream", "curl, chat completions, streamed", "sh", chat_stream),
         Snippet("feedback", "Feedback on an answer", "sh", feedback),
     ]

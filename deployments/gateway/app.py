@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from deployments.domain.routing import Arm, assign, sticky_key
-from deployments.gateway import protocol, shaping
+from deployments.gateway import chat, protocol, shaping
 from deployments.gateway.asking import Asker, Money, identity
 from deployments.gateway.breaker import Breaker
 from deployments.gateway.errors import OURS, Answer, Failed
@@ -31,6 +31,7 @@ from deployments.gateway.routes import Address, Routes, Version
 log = logging.getLogger(__name__)
 
 MOST_SHADOWS = 50
+CHAT = "/v1/chat/completions"
 # Of the client's headers only these travel on; host, key and route are ours.
 PASSED_ON = {b"anthropic-version": "anthropic-version", b"anthropic-beta": "anthropic-beta"}
 
@@ -99,19 +100,20 @@ class Gateway:
             await self.route(scope, receive, send)
         except Answer as answer:
             self.metrics.refused[answer.status] += 1
-            await reply(
-                send, answer.status, protocol.error_body(answer.status, answer.sentence), answer.headers
-            )
+            body = words_of(scope["path"]).error_body(answer.status, answer.sentence)
+            await reply(send, answer.status, body, answer.headers)
         except Exception:
             log.exception("A request failed inside the gateway.")
             # When the answer had begun, the server refuses a second one and cuts the connection: nothing hangs.
-            await reply(send, 500, protocol.error_body(500, "The gateway failed. It was written to its log."))
+            body = words_of(scope["path"]).error_body(500, "The gateway failed. It was written to its log.")
+            await reply(send, 500, body)
 
     async def route(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Find out what is asked. Raises Answer for what is not there."""
         path, method = scope["path"], scope["method"]
         parts = path.split("/")
-        if len(parts) == 4 and parts[2] == "v1" and parts[3] in ("messages", "feedback"):
+        is_chat = path.endswith(CHAT) and len(parts) == 5
+        if is_chat or (len(parts) == 4 and parts[2] == "v1" and parts[3] in ("messages", "feedback")):
             if method != "POST":
                 raise Answer(405, "Send a POST request here.", ((b"allow", b"POST"),))
             routes = self.routes
@@ -121,10 +123,10 @@ class Gateway:
                 )
             head = dict(scope["headers"])
             address = self.admitted(routes, parts[1], head, scope["query_string"])
-            if parts[3] == "messages":
-                await self.messages(routes, address, head, receive, send)
-            else:
+            if parts[3] == "feedback":
                 await self.feedback(address, head, receive, send)
+            else:
+                await self.messages(routes, address, head, receive, send, is_chat=is_chat)
         elif method in ("GET", "HEAD") and path == "/livez":
             await reply(send, 200, b"ok", content_type=b"text/plain")
         elif method in ("GET", "HEAD") and path == "/readyz":
@@ -161,12 +163,20 @@ class Gateway:
     # --- answering -----------------------------------------------------------------------------------------------
 
     async def messages(
-        self, routes: Routes, address: Address, head: dict[bytes, bytes], receive: Receive, send: Send
+        self,
+        routes: Routes,
+        address: Address,
+        head: dict[bytes, bytes],
+        receive: Receive,
+        send: Send,
+        *,
+        is_chat: bool = False,
     ) -> None:
-        """One Messages request."""
+        """One request for an answer, asked as messages or as a chat completion."""
         began = time.perf_counter()
-        body = await body_of(head, receive)
+        asked = await body_of(head, receive)
         try:
+            body = chat.as_messages(asked) if is_chat else asked
             shaping.check(body, system_policy=address.system_policy)
         except shaping.Refused as refusal:
             raise Answer(400, str(refusal)) from None
@@ -193,6 +203,8 @@ class Gateway:
             is_stream=body.get("stream") is True,
             keeps_text=keeps,
             masks_text=address.text_retention != "all",
+            is_chat=is_chat,
+            wants_usage=is_chat and chat.wants_usage(asked),
         )
         extra = {name: head[found].decode("latin-1") for found, name in PASSED_ON.items() if found in head}
         metrics = self.metrics
@@ -251,7 +263,8 @@ class Gateway:
                 failure = found
         entry.status, entry.error = failure.status, failure.error
         headers = ((b"retry-after", b"1"),) if failure.status in (429, 503) else ()
-        body = protocol.error_body(failure.status, failure.sentence)
+        words = chat if entry.is_chat else protocol
+        body = words.error_body(failure.status, failure.sentence)
         await reply(send, failure.status, body, (*identity(entry), *headers))
 
     # --- copies --------------------------------------------------------------------------------------------------
@@ -301,3 +314,8 @@ class Gateway:
         self.put(row)
         data = {"type": "feedback", "id": row["id"], "prediction_id": row["prediction_id"]}
         await reply(send, 200, orjson.dumps(data))
+
+
+def words_of(path: str) -> Any:
+    """The module that words errors for who asks at this address."""
+    return chat if path.endswith(CHAT) else protocol

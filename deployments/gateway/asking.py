@@ -13,8 +13,9 @@ import orjson
 
 from deployments.domain.features import prompt_of
 from deployments.domain.routing import Arm
-from deployments.gateway import protocol, shaping
+from deployments.gateway import chat, protocol, shaping
 from deployments.gateway.breaker import Breaker
+from deployments.gateway.chat import Chunks
 from deployments.gateway.errors import Failed
 from deployments.gateway.exchange import Send, reply
 from deployments.gateway.local import LocalModels
@@ -121,15 +122,12 @@ class Asker:
         if send is None:
             return
         if entry.is_stream:
-            await reply(
-                send,
-                200,
-                protocol.message_as_events(whole),
-                identity(entry),
-                b"text/event-stream; charset=utf-8",
-            )
+            events = protocol.message_as_events(whole)
+            events = chunks_of(entry).feed(events) if entry.is_chat else events
+            await reply(send, 200, events, identity(entry), b"text/event-stream; charset=utf-8")
         else:
-            await reply(send, 200, orjson.dumps(whole), identity(entry))
+            data = worded(entry, 200, whole) if entry.is_chat else orjson.dumps(whole)
+            await reply(send, 200, data, identity(entry))
 
     async def ask_provider(
         self, version: Version, entry: Entry, extra: dict[str, str], send: Send | None, began: float
@@ -208,6 +206,8 @@ class Asker:
                 entry.error = ""
             entry.whole, entry.status = whole, upstream.status
             if send is not None:
+                if entry.is_chat:
+                    data = worded(entry, upstream.status, whole)
                 passed = [*passed_back(upstream), *identity(entry)]
                 await reply(send, upstream.status, data, passed, content_type=None)
 
@@ -226,18 +226,21 @@ class Asker:
             raise Failed(502, "cut", "The provider's answer was empty.")
         entry.first_byte_ms = (time.perf_counter() - began) * 1000
         entry.status, entry.error = 200, ""
+        turned = chunks_of(entry) if entry.is_chat else None
         if send is not None:
             headers = [*passed_back(upstream), *identity(entry)]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": first, "more_body": True})
+            if shown := turned.feed(first) if turned else first:
+                await send({"type": "http.response.body", "body": shown, "more_body": True})
         chunks.append(first)
         kept, tail = len(first), first[-64:]
         sentence = ""
         try:
             async with asyncio.timeout(STREAM_LIMIT_S):
                 while chunk := await content.readany():
-                    if send is not None:
-                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    shown = turned.feed(chunk) if turned else chunk
+                    if send is not None and shown:
+                        await send({"type": "http.response.body", "body": shown, "more_body": True})
                     if kept < MAX_KEPT_BYTES:
                         chunks.append(chunk)
                         kept += len(chunk)
@@ -254,9 +257,23 @@ class Asker:
         if entry.error:
             self.breaker.did_not_work(entry.version.id)
         if send is not None:
-            last = protocol.error_event(502, sentence) if sentence else b""
-            # Two line feeds first: the provider may have stopped in the middle of a line.
-            await send({"type": "http.response.body", "body": b"\n\n" + last if last else b""})
+            last = b""
+            if sentence and turned:
+                last = turned.error(502, sentence)
+            elif sentence:
+                # Two line feeds first: the provider may have stopped in the middle of a line.
+                last = b"\n\n" + protocol.error_event(502, sentence)
+            await send({"type": "http.response.body", "body": last})
+
+
+def chunks_of(entry: Entry) -> Chunks:
+    """What words this entry's stream as chat completions do."""
+    return Chunks(identity=entry.id, created=int(entry.at), wants_usage=entry.wants_usage)
+
+
+def worded(entry: Entry, status: int, whole: dict[str, Any]) -> bytes:
+    """A whole answer, or a provider's error, as a chat completion."""
+    return chat.answer_body(status, whole, identity=entry.id, created=int(entry.at))
 
 
 def identity(entry: Entry) -> tuple[tuple[bytes, bytes], ...]:

@@ -70,6 +70,9 @@ class Entry:
     keeps_text: bool = False
     masks_text: bool = False
     reserved_microusd: int = 0
+    # Asked in the other protocol: the answer is worded in it, the record is the same.
+    is_chat: bool = False
+    wants_usage: bool = False
 
 
 def usage_of(reply: Reply, *, cut: bool, prompt_bytes: int) -> tuple[Usage, bool]:

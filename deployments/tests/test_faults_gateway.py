@@ -107,8 +107,12 @@ def test_every_snippet_runs_as_it_stands(served):
     text, prediction = outputs["python"].strip().split("\n")
     assert len(text.split()) >= 10 and len(prediction) == 36
     assert outputs["python-stream"].strip() == text
+    head, _, answer = outputs["chat"].replace("\r", "").partition("\n\n")
+    assert "x-prediction-id:" in head.lower()
+    assert json.loads(answer)["choices"][0]["message"]["content"] == text
+    assert outputs["chat-stream"].strip().endswith("data: [DONE]")
     assert json.loads(outputs["feedback"])["prediction_id"] == identity
-    wait_for(lambda: n_predictions(served) >= before + 4)
+    wait_for(lambda: n_predictions(served) >= before + 6)
     wait_for(
         lambda: served.rows("SELECT label, is_correct FROM deployments_feedback") == [("the right answer", 0)]
     )
