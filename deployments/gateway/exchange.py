@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from deployments.gateway.errors import Answer
+from foundation.ui.nul import NOT_STORABLE, NUL_IN_JSON, is_storable
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -41,7 +42,7 @@ class ClientWatch:
 
 
 async def body_of(head: dict[bytes, bytes], receive: Receive) -> Any:
-    """The parsed body. Raises Answer: 413 when it is too large, 400 when it is not JSON."""
+    """The parsed body. Raises Answer: 413 when it is too large, 400 when it is not JSON or holds a NUL character."""
     too_large = f"The request is over {MAX_BODY_BYTES // 1024**2} MB."
     declared = head.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
@@ -62,9 +63,12 @@ async def body_of(head: dict[bytes, bytes], receive: Receive) -> Any:
                 break
         raw = b"".join(pieces)
     try:
-        return orjson.loads(raw)
+        value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise Answer(400, f"The body is not JSON: {str(error)[:200]}.") from None
+    if NUL_IN_JSON in raw and not is_storable(value):
+        raise Answer(400, NOT_STORABLE)
+    return value
 
 
 async def reply(

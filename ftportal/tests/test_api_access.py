@@ -116,3 +116,23 @@ def test_a_session_needs_its_csrf_token(editor):
         if method != "GET":
             status = client.generic(method, address(path), "{}", content_type="application/json").status_code
             assert status in (401, 403), f"{method} {path}: {status}"
+
+
+@pytest.mark.parametrize(
+    "escape", ["\\u0000", "\\ud800", "x\\uDC00y"], ids=["NUL", "half a pair", "the other half"]
+)
+def test_a_body_that_no_database_takes_is_one_sentence(key, escape):
+    """PostgreSQL stores no NUL and no half of a surrogate pair: refused before any row is touched, not a 500."""
+    _, text = key()
+    for method, path in operations():
+        if method in ("POST", "PUT", "PATCH"):
+            body = f'{{"name": ["{escape}"]}}'
+            headers = {"Authorization": f"Bearer {text}"}
+            reply = CALLER.generic(
+                method, address(path), body, content_type="application/json", headers=headers
+            )
+            assert reply.status_code == 400 and "cannot be stored" in reply.json()["error"], (method, path)
+    # A whole pair is a letter as any other, and a backslash before it makes it text.
+    for body in (b'{"name": "\\ud83d\\ude00"}', b'{"name": "\\\\u0000"}'):
+        reply = CALLER.generic("POST", "/api/v1/none", body, content_type="application/json")
+        assert reply.status_code == 404
