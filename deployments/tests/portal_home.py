@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import conftest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # Runs beside the test with the portal's tables: each line on its input is Python, each line of its output the answer.
@@ -219,6 +221,11 @@ answer = services.issue_gateway_token(actor=user, endpoint=endpoint, name="test"
 
 def prepare(folder: Path) -> None:
     """A migrated database and secrets in an empty folder."""
+    kept = ROOT / ".tools" / f"test-schema-{conftest._schema_digest()}.sqlite3"
+    if kept.exists():
+        # What migrating an empty file made before: 10 s of CPU less.
+        shutil.copy(kept, folder / "portal.sqlite3")
+        return
     keep = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "TEST_DATABASE_URL")}
     env = {**keep, "VAR_DIR": str(folder), "LOG_LEVEL": "ERROR"}
     subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=env, check=True)
