@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, BinaryIO
@@ -24,7 +24,7 @@ from datasets.domain.parsing import (
     Bad,
     Batch,
     parse_json_lines,
-    parse_jsonl,
+    parse_lines,
     parse_table,
     table_records,
 )
@@ -93,13 +93,27 @@ def stream_rows(
 
 
 def shard_rows(
-    blob: Blob, start: int, end: int, first_line: int, mapping: ColumnMapping, *, task_kind: str
-) -> Batch:
-    """Rows of one byte range of a JSONL file."""
+    blob: Blob,
+    start: int,
+    end: int,
+    first_line: int,
+    mapping: ColumnMapping,
+    *,
+    task_kind: str,
+    n_lines: Callable[[], int],
+) -> Iterator[Batch]:
+    """Rows of one byte range of a JSONL file, `n_lines()` lines at a time."""
     with store.open(blob) as stream:
         stream.seek(start)
-        data = stream.read(end - start)
-    return parse_jsonl(data, first_line, converter(mapping, task_kind=task_kind))
+        lines = stream.read(end - start).split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    convert = converter(mapping, task_kind=task_kind)
+    at = 0
+    while at < len(lines):
+        part = lines[at : at + n_lines()]
+        yield parse_lines(part, first_line + at, convert)
+        at += len(part)
 
 
 @dataclass(slots=True)

@@ -117,19 +117,23 @@ class ImportRows(Kind):
                 import_=import_, rows=[giant(payload["first_line"], payload["end"] - payload["start"])]
             )
             return Counter(bad=1)
-        batch = importing.shard_rows(
+        counts: Counter[str] = Counter()
+        pace = bulk.Pace()
+        # Read a little, write a little: between two writes others find the lock free.
+        for batch in importing.shard_rows(
             import_.blob,
             payload["start"],
             payload["end"],
             payload["first_line"],
             mapping,
             task_kind=job.recipe["task_kind"],
-        )
-        for part in bulk.chunks(batch.good):
-            imports.write_examples(import_=import_, rows=list(part))
+            n_lines=lambda: pace.n_rows,
+        ):
+            imports.write_examples(import_=import_, rows=batch.good, pace=pace)
+            imports.write_bad_rows(import_=import_, rows=batch.bad)
+            counts.update(good=len(batch.good), bad=len(batch.bad), blank=batch.n_blank)
             work.heartbeat()
-        imports.write_bad_rows(import_=import_, rows=batch.bad)
-        return Counter(good=len(batch.good), bad=len(batch.bad), blank=batch.n_blank)
+        return counts
 
     def _stream(self, job: Job, import_: Import, mapping: ColumnMapping, work: Work) -> Counter[str] | None:
         layout = Layout.from_json(job.recipe["layout"])
@@ -137,6 +141,7 @@ class ImportRows(Kind):
         good: list[tuple[int, Parts]] = []
         bad: list[Bad] = []
         size = max(1, import_.blob.size)
+        pace = bulk.Pace()
         with store.open(import_.blob) as stream:
             for row in importing.stream_rows(stream, layout, mapping, task_kind=job.recipe["task_kind"]):
                 if row is None:
@@ -145,9 +150,9 @@ class ImportRows(Kind):
                     bad.append(row)
                 else:
                     good.append(row)
-                if len(good) >= bulk.ROWS_A_TRANSACTION or len(bad) >= bulk.ROWS_A_TRANSACTION:
+                if len(good) >= pace.n_rows or len(bad) >= pace.n_rows:
                     counts.update(good=len(good), bad=len(bad))
-                    imports.write_examples(import_=import_, rows=good)
+                    imports.write_examples(import_=import_, rows=good, pace=pace)
                     imports.write_bad_rows(import_=import_, rows=bad)
                     good, bad = [], []
                     work.progress(min(stream.tell(), size), size, "Reading rows")

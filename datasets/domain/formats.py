@@ -486,13 +486,24 @@ def converter(mapping: ColumnMapping, *, task_kind: str = "") -> Callable[[Mappi
     label_column = mapping.label or (mapping.completion if task_kind == "classify" else "")
     system_column, group_column, at_column = mapping.system, mapping.group, mapping.at
     same = label_column == completion_column
+    # Labels are few: each is looked at once. Bounded, because a wrong column may hold a million different ones.
+    known: dict[str, str] = {}
+
+    def tag_of(record: MappingType[str, Any]) -> str:
+        value = record.get(label_column)
+        if type(value) is str and value in known:
+            return known[value]
+        label = _tag(record, label_column)
+        if type(value) is str and len(known) < 10_000:
+            known[value] = label
+        return label
 
     def convert(record: MappingType[str, Any]) -> Parts:
         prompt = _text(record, prompt_column, "the prompt")
         if context_column:
             context = _text(record, context_column, "the context")
             prompt = f"{prompt}\n\n{context}" if context else prompt
-        label = _tag(record, label_column) if label_column else ""
+        label = tag_of(record) if label_column else ""
         completion = label if same else _text(record, completion_column, "the answer")
         if not prompt:
             raise RowError("the prompt is empty", column=prompt_column, fix="Fill it in, or skip bad rows.")

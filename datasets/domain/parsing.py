@@ -146,12 +146,17 @@ def giant(line: int, n_bytes: int) -> Bad:
 
 def parse_jsonl(data: bytes, first_line: int, convert: Converter) -> Batch:
     """Lines of JSONL in UTF-8 as parts. `first_line` is the number of the first line in the whole file."""
+    lines = data.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    return parse_lines(lines, first_line, convert)
+
+
+def parse_lines(lines: Iterable[bytes], first_line: int, convert: Converter) -> Batch:
+    """The same for bytes that are cut into lines already."""
     batch = Batch()
     good, bad = batch.good, batch.bad
     loads = orjson.loads
-    lines = data.split(b"\n")
-    if lines and not lines[-1]:
-        lines.pop()
     for line, raw in enumerate(lines, first_line):
         try:
             record = loads(raw)

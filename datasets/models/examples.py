@@ -23,7 +23,7 @@ class Content(models.Model):
     """The text of one training row. Never changed; erased by blanking the text, which leaves the digest."""
 
     team = models.ForeignKey("teams.Team", on_delete=models.CASCADE, related_name="+", db_index=False)
-    # sha256 of the normalised row (domain/cleaning.py). Plain index: two rows may carry the same text.
+    # sha256 of the normalised row (domain/cleaning.py). No index: docs/decisions/0015.
     digest = models.BinaryField(max_length=32)
     system = models.TextField(blank=True)
     # Earlier turns as JSON [[role, text], …]; empty for the usual single question and answer.
@@ -32,9 +32,6 @@ class Content(models.Model):
     completion = models.TextField()
     n_chars = models.PositiveIntegerField(default=0)
     erased_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        indexes = [models.Index(fields=["digest"], name="content_by_digest")]
 
     def __str__(self) -> str:
         return self.prompt[:60]

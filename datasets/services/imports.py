@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F
+from django.db.models import Count, F, Max
 from django.urls import reverse
 from django.utils import timezone
 
@@ -28,6 +28,7 @@ from foundation.teams.errors import BadInput
 from foundation.teams.models import Team, User
 
 SHOWN_ERRORS = 100
+WRITE_ATTEMPTS = 3
 
 
 def create_dataset(
@@ -209,14 +210,14 @@ def start_import(
 
 # --- called by the import job ------------------------------------------------------------------------------------
 
-_CONTENT = ("id", "team_id", "digest", "system", "turns", "prompt", "completion", "n_chars", "erased_at")
+_CONTENT = ("id", "team_id", "digest", "system", "turns", "prompt", "completion", "n_chars")
 _EXAMPLE = (
     "id",
+    "content_id",
     "team_id",
     "dataset_id",
     "source_id",
     "line",
-    "content_id",
     "label",
     "group",
     "at",
@@ -227,61 +228,54 @@ _EXAMPLE = (
 _BAD_ROW = ("source_id", "line", "column", "reason", "fix", "excerpt")
 
 
-def write_examples(*, import_: Import, rows: list[tuple[int, Parts]]) -> None:
-    """Write one slice of parsed rows, unseen until the import is finished. The same slice twice is written once.
+def write_examples(*, import_: Import, rows: list[tuple[int, Parts]], pace: bulk.Pace | None = None) -> None:
+    """Write one slice of parsed rows, unseen until the import is finished. Lines that stand already are left out.
 
-    A slice is named by its first line, so slices must be cut at the same places each time.
+    Whoever reads a part of a file writes it in the order of its lines, so what stands of a slice is its beginning,
+    however it was cut before.
     """
     if not rows:
         return
-    # Digests are taken before the lock is.
-    digests = [digest(p.system, p.turns, p.prompt, p.completion) for _, p in rows]
-    with transaction.atomic():
-        if Example.objects.filter(source_id=import_.pk, line=rows[0][0]).exists():
+    pace = pace or bulk.Pace()
+    team, dataset, source, moment = import_.team_id, import_.dataset_id, import_.pk, bulk.moment
+    active = ExampleState.ACTIVE.value
+    # All that can be made ready is, before the lock is taken.
+    contents = [
+        (team, digest(p[0], p[1], p[2], p[3]), p[0], p[1], p[2], p[3], len(p[2]) + len(p[3])) for _, p in rows
+    ]
+    examples = [
+        (team, dataset, source, line, p[4], p[5], moment(p[6]) if p[6] else None, active, "", 1)
+        for line, p in rows
+    ]
+    for attempt in range(WRITE_ATTEMPTS):
+        try:
+            with pace.transaction(len(rows)):
+                _write_new(source, contents, examples)
             return
-        content_ids = bulk.reserve_ids(Content, len(rows))
-        example_ids = bulk.reserve_ids(Example, len(rows))
-        team = import_.team_id
-        bulk.insert(
-            Content,
-            _CONTENT,
-            [
-                (
-                    key,
-                    team,
-                    hashed,
-                    p.system,
-                    p.turns,
-                    p.prompt,
-                    p.completion,
-                    len(p.prompt) + len(p.completion),
-                    None,
-                )
-                for key, hashed, (_, p) in zip(content_ids, digests, rows, strict=True)
-            ],
-        )
-        moment = bulk.moment
-        bulk.insert(
-            Example,
-            _EXAMPLE,
-            [
-                (
-                    key,
-                    team,
-                    import_.dataset_id,
-                    import_.pk,
-                    line,
-                    content,
-                    p.label,
-                    p.group,
-                    moment(p.at) if p.at else None,
-                    ExampleState.ACTIVE.value,
-                    "",
-                    1,
-                )
-                for key, content, (line, p) in zip(example_ids, content_ids, rows, strict=True)
-            ],
-        )
+        except IntegrityError:
+            # On PostgreSQL a worker that lost its lease may have written the same lines this very moment.
+            if attempt + 1 == WRITE_ATTEMPTS:
+                raise
+
+
+def _write_new(source: int, contents: list[tuple[Any, ...]], examples: list[tuple[Any, ...]]) -> None:
+    first, last = examples[0][3], examples[-1][3]
+    stands = Example.objects.filter(source_id=source, line__gte=first, line__lte=last).aggregate(
+        n=Max("line")
+    )
+    if stands["n"] is not None:
+        new = [i for i, example in enumerate(examples) if example[3] > stands["n"]]
+        contents, examples = [contents[i] for i in new], [examples[i] for i in new]
+        if not examples:
+            return
+    content_ids = bulk.reserve_ids(Content, len(contents))
+    example_ids = bulk.reserve_ids(Example, len(examples))
+    bulk.insert(Content, _CONTENT, [(key, *row) for key, row in zip(content_ids, contents, strict=True)])
+    bulk.insert(
+        Example,
+        _EXAMPLE,
+        [(key, content, *row) for key, content, row in zip(example_ids, content_ids, examples, strict=True)],
+    )
 
 
 def write_bad_rows(*, import_: Import, rows: list[Bad]) -> None:

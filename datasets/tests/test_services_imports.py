@@ -99,10 +99,33 @@ def test_nothing_is_seen_of_rows_until_the_whole_file_is_in(dataset, stage, edit
 def test_a_slice_written_twice_stands_once(dataset, stage):
     staged = stage(dataset, jsonl(tickets(50)))
     mapping = ColumnMapping.from_json(staged.mapping)
-    batch = importing.shard_rows(staged.blob, 0, staged.blob.size, 1, mapping, task_kind="classify")
-    for _ in range(2):
-        imports.write_examples(import_=staged, rows=batch.good)
+    for size in (50, 50, 7):  # cut elsewhere the third time
+        for batch in importing.shard_rows(
+            staged.blob,
+            0,
+            staged.blob.size,
+            1,
+            mapping,
+            task_kind="classify",
+            n_lines=lambda n=size: n,
+        ):
+            imports.write_examples(import_=staged, rows=batch.good)
     assert Example.objects.count() == Content.objects.count() == 50
+
+
+def test_a_part_that_was_written_half_is_written_to_its_end(dataset, stage):
+    staged = stage(dataset, jsonl(tickets(50)))
+    mapping = ColumnMapping.from_json(staged.mapping)
+    slices = importing.shard_rows(
+        staged.blob, 0, staged.blob.size, 1, mapping, task_kind="classify", n_lines=lambda: 50
+    )
+    rows = next(iter(slices)).good
+    imports.write_examples(import_=staged, rows=rows[:20])
+    imports.write_examples(import_=staged, rows=rows[10:])
+    lines = list(Example.objects.order_by("line").values_list("line", "content__prompt"))
+    assert [line for line, _ in lines] == list(range(1, 51))
+    assert [text for _, text in lines] == [row["text"] for row in tickets(50)]
+    assert Content.objects.count() == 50
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv"])
@@ -117,8 +140,8 @@ def test_a_worker_killed_in_the_middle_changes_nothing_and_the_next_one_finishes
         else "text,label\n" + "".join(f"{r['text']},{r['label']}\n" for r in rows)
     )
     monkeypatch.setattr(jobs, "SHARD_BYTES", 4000)
-    monkeypatch.setattr(jobs.bulk, "ROWS_A_TRANSACTION", 20)
-    monkeypatch.setattr(jobs.bulk.chunks, "__defaults__", (20,))
+    monkeypatch.setattr(jobs.bulk.Pace, "most", 20)
+    monkeypatch.setattr(jobs.bulk.Pace.__init__, "__defaults__", (20,))
     staged = stage(dataset, content, name)
     services.start_import(actor=editor, import_=staged)
     real, calls = imports.write_examples, []
