@@ -68,9 +68,13 @@ RULES: dict[str, Rule] = {
             "pii",
             "Personal data",
             Severity.ERROR,
-            "E-mail addresses, card numbers, IBANs, phone numbers and IP addresses, found by pattern and checksum. "
-            "A trained model can repeat them.",
-            (Action("mask", "Mask them", drops=False), _DROP),
+            "Addresses, numbers of cards, accounts, phones and people, keys and passwords, found by pattern and "
+            "checksum; names and streets are not looked for. A trained model can repeat them.",
+            (
+                Action("mask", "Redact them, as [EMAIL]", drops=False),
+                Action("replace", "Replace by made-up ones", drops=False),
+                _DROP,
+            ),
         ),
         Rule(
             "encoding",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
+from functools import partial
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q
 from django.urls import reverse
@@ -13,7 +16,7 @@ from datasets import bulk
 from datasets.checking import Checker, Report, active_rows
 from datasets.domain.cleaning import digest, normalise
 from datasets.domain.encoding import repair
-from datasets.domain.pii import mask_pii
+from datasets.domain.pii import mask_pii, replace_pii
 from datasets.domain.rules import RULES, Action
 from datasets.domain.statuses import ExampleState
 from datasets.errors import NothingToDo
@@ -147,10 +150,19 @@ def apply_fix(*, actor: User | None, finding: Finding, action: str = "") -> Fix:
     if chosen.drops:
         _drop(fix, dataset, _to_drop(finding, chosen))
     else:
-        _rewrite(fix, dataset, finding, mask_pii if chosen.key == "mask" else repair, actor)
+        _rewrite(fix, dataset, finding, _rewriter(chosen.key, dataset), actor)
     fix.n_rows = fix.rows.count() if chosen.drops else fix.edits.count()
     fix.save(update_fields=["n_rows"])
     return fix
+
+
+def _rewriter(action: str, dataset: Dataset) -> Callable[[str], str]:
+    """What a rewriting action does to one text."""
+    if action == "replace":
+        # One value is one pseudonym all over the dataset; the portal's secret keeps the way back closed.
+        key = hmac.digest(settings.SECRET_KEY.encode(), f"pii:{dataset.pk}".encode(), "sha256")
+        return partial(replace_pii, key=key)
+    return {"mask": mask_pii, "repair": repair}[action]
 
 
 def _to_drop(finding: Finding, action: Action) -> list[int]:

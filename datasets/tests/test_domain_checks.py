@@ -160,13 +160,13 @@ def test_one_question_with_two_answers_is_a_conflict_and_a_tie_has_no_majority()
 @pytest.mark.parametrize(
     ("text", "masked"),
     [
-        ("write to ada.lovelace+x@example.co.uk now", "write to [email] now"),
-        ("card 4111 1111 1111 1111 please", "card [card] please"),
+        ("write to ada.lovelace+x@example.co.uk now", "write to [EMAIL] now"),
+        ("card 4111 1111 1111 1111 please", "card [CARD] please"),
         ("card 4111-1111-1111-1112 please", "card 4111-1111-1111-1112 please"),
-        ("IBAN DE89 3704 0044 0532 0130 00", "IBAN [iban]"),
+        ("IBAN DE89 3704 0044 0532 0130 00", "IBAN [IBAN]"),
         ("IBAN DE89 3704 0044 0532 0130 01", "IBAN DE89 3704 0044 0532 0130 01"),
-        ("call +49 170 1234567 or (555) 123-4567", "call [phone] or [phone]"),
-        ("from 192.168.7.20 and 2001:0db8:85a3:0000:0000:8a2e:0370:7334", "from [ip] and [ip]"),
+        ("call +49 170 1234567 or (555) 123-4567", "call [PHONE] or [PHONE]"),
+        ("from 192.168.7.20 and 2001:0db8:85a3:0000:0000:8a2e:0370:7334", "from [IP] and [IP]"),
         ("at 127.0.0.1 and 999.1.1.1", "at 127.0.0.1 and 999.1.1.1"),
     ],
 )

@@ -84,6 +84,7 @@ def test_every_kind_of_dirt_is_found_and_counted(dirty):
         ("conflict", "drop", 3),
         ("too_short", "drop", 1),
         ("pii", "mask", 0),
+        ("pii", "replace", 0),
         ("encoding", "repair", 0),
     ],
 )
@@ -106,7 +107,7 @@ def test_masking_and_repairing_rewrite_the_text_and_keep_the_old(dirty, editor):
     services.apply_fix(actor=editor, finding=finding(dirty, "pii"))
     services.apply_fix(actor=editor, finding=finding(dirty, "encoding"))
     texts = set(Example.objects.filter(dataset=dirty).values_list("content__prompt", flat=True))
-    assert "Write to [email] or [phone] please" in texts
+    assert "Write to [EMAIL] or [PHONE] please" in texts
     assert "Das Café in Zürich nimmt meine Karte nicht" in texts
     assert Content.objects.filter(prompt__contains="ada@example.org").exists()
     assert Edit.objects.count() == 2
