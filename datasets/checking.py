@@ -23,6 +23,7 @@ from datasets.domain.pii import KINDS, find_pii
 from datasets.domain.rules import OUT_OF_BALANCE, RULES, THIN
 from datasets.domain.stats import imbalance, stats
 from datasets.models import Content, Dataset, Example
+from datasets.text_checks import TextChecks
 
 BLOCK = 4000
 
@@ -145,10 +146,11 @@ class Checker:
         self.near = NearDuplicates()
         self.flagged: dict[str, list[Row]] = {key: [] for key in RULES}
         self.pii_kinds: Counter[str] = Counter()
+        self.texts = TextChecks(task_kind)
 
     def add(self, block: list[Loaded]) -> None:
         """Look at the next rows."""
-        flagged, limits = self.flagged, self.limits
+        flagged, limits, look = self.flagged, self.limits, self.texts.look
         is_labelled = self.task_kind == "classify"
         for row in block:
             prompt, completion = row.prompt, row.completion
@@ -184,6 +186,7 @@ class Checker:
                     flagged["encoding"].append(Row(row.id))
             if not is_labelled and quality.is_degenerate(completion):
                 flagged["empty_answer"].append(Row(row.id))
+            look(row.id, row.system, row.turns, prompt, completion)
             if quality.is_suspicious(prompt, completion):
                 flagged["speaks_to_judge"].append(Row(row.id))
             if self.task_kind == "extract":
@@ -224,15 +227,19 @@ class Checker:
         ]
         found["near_duplicate"] = self._near(near)
         found["conflict"] = self._conflicts()
+        noted = self.texts.noted()
+        for key, note in noted.items():
+            self.flagged[key] = [Row(example, note=words[:200]) for example, words in note.rows]
         for key, rows in self.flagged.items():
             if rows:
-                found[key] = Found(key, self._headline(key, len(rows)), rows, len(rows))
+                facts = noted[key].facts if key in noted else {}
+                found[key] = Found(key, self._headline(key, len(rows)), rows, len(rows), facts)
         if "pii" in found:
             found["pii"].facts = {"kinds": dict(self.pii_kinds.most_common())}
         counts = stats(self.n_prompt, self.n_completion, self.labels)
         self._spread(found, counts.labels)
         ordered = [found[key] for key in RULES if key in found and (found[key].rows or found[key].facts)]
-        return Report(len(self.ids), ordered, counts.as_json())
+        return Report(len(self.ids), ordered, {**counts.as_json(), "languages": self.texts.spread()})
 
     def _headline(self, key: str, n: int) -> str:
         words = {
@@ -243,6 +250,20 @@ class Checker:
             "too_long": ("row is too long for the task", "rows are too long for the task"),
             "empty_answer": ("answer says nothing", "answers say nothing"),
             "not_json": ("answer is not JSON", "answers are not JSON"),
+            "token_limit": (
+                "row may pass the token limit of a provider",
+                "rows may pass the token limit of a provider",
+            ),
+            "truncated": ("answer looks cut off", "answers look cut off"),
+            "refusal": ("answer refuses", "answers refuse"),
+            "other_language": (
+                "row is written in another language than most",
+                "rows are written in another language than most",
+            ),
+            "answer_language": (
+                "answer is in another language than its question",
+                "answers are in another language than their question",
+            ),
             "unknown_label": (
                 "row has a label the task does not name",
                 "rows have a label the task does not name",

@@ -9,11 +9,13 @@ from datasets.domain.statuses import Severity
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One fix: its key, the words on the button, and whether it drops rows or rewrites their text."""
+    """One fix: its key, the words on the button, whether it drops rows or rewrites their text."""
 
     key: str
     label: str
     drops: bool = True
+    # Only for rows a person ticked: never for all at once.
+    each: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,12 @@ class Rule:
     severity: Severity
     why: str
     actions: tuple[Action, ...] = ()
+    # Kinds of task it makes sense for; empty: all.
+    tasks: tuple[str, ...] = ()
+
+    def fits(self, task_kind: str) -> bool:
+        """Whether the rule looks at datasets of this task."""
+        return not self.tasks or task_kind in self.tasks
 
     def action(self, key: str) -> Action | None:
         """The fix of that name, if this rule has it."""
@@ -56,6 +64,25 @@ RULES: dict[str, Rule] = {
             "These rows share at least 80% of their word groups. A split that divides them flatters the model; "
             "freezing keeps each group in one split either way.",
             (Action("drop_extra", "Keep one of each group"),),
+        ),
+        Rule(
+            "label_noise",
+            "Labels that are probably wrong",
+            Severity.WARNING,
+            "A local classifier learnt from the other rows is sure of another label. It is often right and sometimes not: "
+            "look before you relabel.",
+            (
+                Action("relabel", "Take the suggested labels", drops=False, each=True),
+                Action("drop", "Drop these rows", each=True),
+            ),
+            tasks=("classify",),
+        ),
+        Rule(
+            "judged_weak",
+            "Contradictory, unclear or weak rows",
+            Severity.WARNING,
+            "A model judged these rows below the bar and said why. Mend or drop them, then judge the mended ones again.",
+            (Action("drop", "Drop these rows", each=True),),
         ),
         Rule(
             "conflict",
@@ -93,11 +120,53 @@ RULES: dict[str, Rule] = {
         Rule("too_short", "Too short", Severity.WARNING, "There is too little text to learn from.", (_DROP,)),
         Rule("too_long", "Too long", Severity.WARNING, "Most providers cut rows of this length.", (_DROP,)),
         Rule(
+            "token_limit",
+            "More tokens than a provider takes",
+            Severity.WARNING,
+            "Rows are compared by an upper bound: no tokenizer makes more tokens than there are UTF-8 bytes. "
+            "The likely number is an estimate at 2.8 bytes a token.",
+            (_DROP,),
+        ),
+        Rule(
+            "truncated",
+            "Answers that were cut off",
+            Severity.WARNING,
+            "They end in the middle of a sentence, of JSON or of a block of code, as an answer does that reached its limit. "
+            "A model learns to stop there too.",
+            (_DROP,),
+            tasks=("extract", "answer", "write"),
+        ),
+        Rule(
+            "refusal",
+            "Answers that refuse",
+            Severity.WARNING,
+            "“I can't help with that” teaches a model to refuse. Keep them only where refusing is right.",
+            (_DROP,),
+            tasks=("extract", "answer", "write"),
+        ),
+        Rule(
+            "other_language",
+            "Another language than most",
+            Severity.NOTE,
+            "Told by common words (English, German, French, Spanish, Italian, Portuguese, Dutch, Polish) or by script; "
+            "texts under four words are not judged, and close relatives may be confused.",
+            (_DROP,),
+        ),
+        Rule(
+            "answer_language",
+            "Answered in another language",
+            Severity.NOTE,
+            "Right for translations, wrong for nearly everything else. Told by common words or by script.",
+            (_DROP,),
+            tasks=("answer", "write"),
+        ),
+        Rule(
             "empty_answer",
             "Answers that say nothing",
             Severity.ERROR,
             "Only punctuation, or a phrase such as “Answer:”.",
             (_DROP,),
+            tasks=("extract", "answer", "write"),
         ),
         Rule(
             "not_json",
@@ -105,6 +174,7 @@ RULES: dict[str, Rule] = {
             Severity.WARNING,
             "The task fills in fields as JSON.",
             (_DROP,),
+            tasks=("extract",),
         ),
         Rule(
             "unknown_label",
@@ -112,6 +182,7 @@ RULES: dict[str, Rule] = {
             Severity.WARNING,
             "The use case lists its labels; these rows carry another one.",
             (_DROP,),
+            tasks=("classify",),
         ),
         Rule(
             "speaks_to_judge",
@@ -125,6 +196,7 @@ RULES: dict[str, Rule] = {
             "Labels out of balance",
             Severity.NOTE,
             "The largest label has at least ten times the rows of the smallest. Accuracy alone will hide the rest.",
+            tasks=("classify",),
         ),
         Rule(
             "thin_label",
@@ -132,6 +204,7 @@ RULES: dict[str, Rule] = {
             Severity.WARNING,
             "A label with fewer than 10 rows can be neither learnt nor tested.",
             (_DROP,),
+            tasks=("classify",),
         ),
     )
 }

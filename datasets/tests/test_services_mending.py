@@ -67,6 +67,7 @@ def test_every_kind_of_dirt_is_found_and_counted(dirty):
         "lost_characters": (1, 1),
         "too_short": (1, 1),
         "speaks_to_judge": (1, 1),
+        "other_language": (2, 2),
     }
     assert dirty.checks.stats["total"] == 63
     others = FindingRow.objects.filter(finding=finding(dirty, "near_duplicate")).exclude(note="")
@@ -135,7 +136,7 @@ def test_after_mending_a_new_check_finds_nothing_to_mend(dirty, editor):
     dirty.refresh_from_db()
     assert dirty.checks_are_current
     left = {f.rule: f.n_fixable for f in services.open_findings(dirty)}
-    assert left == {"lost_characters": 1, "near_duplicate": 0, "speaks_to_judge": 1}
+    assert left == {"lost_characters": 1, "near_duplicate": 0, "speaks_to_judge": 1, "other_language": 2}
 
 
 def test_a_fix_that_a_rule_does_not_offer_is_refused(dirty, editor):
@@ -283,3 +284,36 @@ def test_an_archived_dataset_takes_no_change(filled, editor):
     ):
         with pytest.raises(Conflict, match="archived"):
             act()
+
+
+def test_answers_that_were_cut_refuse_or_pass_a_limit_are_findings_of_their_own(team, editor, bring_in):
+    from decisions.services import create_use_case
+
+    use_case = create_use_case(actor=editor, team=team, name="Help desk", task_kind="answer")
+    dataset = services.create_dataset(actor=editor, team=team, use_case=use_case, name="Answers")
+    rows = [
+        {"prompt": f"How do I reset the lamp number {i}?", "completion": f"Hold the button of lamp {i} for ten seconds until it blinks {i} times."}
+        for i in range(30)
+    ]  # fmt: skip
+    rows += [
+        {"prompt": "What is in the box of the lamp?", "completion": "In the box there is a lamp, a cable for the wall and the"},
+        {"prompt": "May I open the lamp while it is on?", "completion": "I'm sorry, but I can't help with that request."},
+        {"prompt": "Where is the fuse of this lamp?", "completion": "Die Sicherung ist unter dem Deckel und nicht im Kabel."},
+        {"prompt": "Read the manual to me please", "completion": "Page one says so. " * 1500 + "The end."},
+    ]  # fmt: skip
+    bring_in(dataset, jsonl(rows))
+    found = {f.rule: f for f in services.open_findings(dataset)}
+    assert {"truncated", "refusal", "answer_language", "token_limit"} <= set(found)
+    assert {
+        rule: found[rule].n_rows for rule in ("truncated", "refusal", "answer_language", "token_limit")
+    } == {
+        "truncated": 1,
+        "refusal": 1,
+        "answer_language": 1,
+        "token_limit": 1,
+    }
+    # 27,008 bytes: over 16,000 by bound, and not by the estimate of a third of that
+    limits = {row["max_tokens"]: row for row in found["token_limit"].facts["limits"]}
+    assert (limits[16_000]["over_bound"], limits[16_000]["over_estimate"]) == (1, 0)
+    assert limits[32_000]["over_bound"] == 0
+    assert dataset.checks.stats["languages"]["English"] >= 30

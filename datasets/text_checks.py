@@ -1,0 +1,130 @@
+"""Checks of single texts that need a look at the others too: endings, refusals, languages, tokens.
+
+Reads rows as they pass by; keeps ids and short notes only. Writes nothing.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from datasets.domain.endings import Ending, ending_of, is_refusal, open_ones_were_cut
+from datasets.domain.language import NAMES, language_of
+from datasets.domain.tokens import (
+    BYTES_PER_TOKEN,
+    LIMITS,
+    WORTH_COUNTING_CHARS,
+    passed_limits,
+    tokens_bound,
+    tokens_estimate,
+)
+
+# The language of a dataset is the one of this share of the rows whose language is known.
+MAIN_SHARE = 0.6
+
+
+@dataclass(slots=True)
+class Noted:
+    """What one rule found: (example id, note) pairs and facts for the page."""
+
+    rows: list[tuple[int, str]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class TextChecks:
+    """Looks at rows one by one; `noted()` says what it found once all have passed."""
+
+    def __init__(self, task_kind: str) -> None:
+        self.is_labelled = task_kind == "classify"
+        self.is_prose = task_kind in ("answer", "write")
+        self.languages: Counter[str] = Counter()
+        # Which language is the main one is known at the end only: eight bytes a row until then.
+        self._by_language: dict[str, array[int]] = {}
+        self._n_whole = 0
+        self._open: list[int] = []
+        self._found: dict[str, Noted] = {
+            rule: Noted()
+            for rule in ("token_limit", "truncated", "refusal", "other_language", "answer_language")
+        }
+        self._over_bound: Counter[str] = Counter()
+        self._over_estimate: Counter[str] = Counter()
+
+    def look(self, example_id: int, system: str, turns: str, prompt: str, completion: str) -> None:
+        """One row."""
+        found = self._found
+        language = language_of(prompt)
+        self.languages[language] += 1
+        if language:
+            self._by_language.setdefault(language, array("q")).append(example_id)
+        if not self.is_labelled:
+            if is_refusal(completion):
+                found["refusal"].rows.append((example_id, completion[:80]))
+            self._look_at_ending(example_id, completion)
+            answered = language_of(completion) if self.is_prose else ""
+            if language and answered and language != answered:
+                found["answer_language"].rows.append(
+                    (example_id, f"{NAMES[language]}, answered in {NAMES[answered]}")
+                )
+        n_chars = len(system) + len(turns) + len(prompt) + len(completion)
+        if n_chars > WORTH_COUNTING_CHARS:
+            self._look_at_length(example_id, system, turns, prompt, completion)
+
+    def _look_at_ending(self, example_id: int, completion: str) -> None:
+        ending = ending_of(completion)
+        if ending is Ending.CUT:
+            self._found["truncated"].rows.append((example_id, f"ends with “{completion[-40:]}”"))
+        elif ending is Ending.OPEN and self.is_prose:
+            self._open.append(example_id)
+        else:
+            self._n_whole += len(completion) >= 60
+
+    def _look_at_length(self, example_id: int, system: str, turns: str, prompt: str, completion: str) -> None:
+        n_bytes = sum(
+            len(part.encode("utf-8", "surrogatepass")) for part in (system, turns, prompt, completion)
+        )
+        n_turns = 3 + turns.count("],[")
+        bound, likely = tokens_bound(n_bytes, n_turns), tokens_estimate(n_bytes, n_turns)
+        if passed := passed_limits(bound):
+            self._over_bound.update(limit.name for limit in passed)
+            self._over_estimate.update(limit.name for limit in passed_limits(likely))
+            self._found["token_limit"].rows.append(
+                (example_id, f"at most {bound:,} tokens (upper bound), likely {likely:,} (estimate)")
+            )
+
+    def noted(self) -> dict[str, Noted]:
+        """What was found, by rule; rules without rows are left out."""
+        found = self._found
+        if self._open and open_ones_were_cut(self._n_whole, len(self._open)):
+            found["truncated"].rows += [
+                (i, "ends without a final mark, unlike most answers") for i in self._open
+            ]
+        found["truncated"].rows.sort()
+        if found["token_limit"].rows:
+            found["token_limit"].facts = {
+                "limits": [
+                    {
+                        "name": limit.name,
+                        "max_tokens": limit.max_tokens,
+                        "over_bound": self._over_bound[limit.name],
+                        "over_estimate": self._over_estimate[limit.name],
+                    }
+                    for limit in LIMITS
+                ],
+                "bytes_per_token": BYTES_PER_TOKEN,
+            }
+        known = {name: n for name, n in self.languages.items() if name}
+        n_known = sum(known.values())
+        if n_known:
+            main = max(known, key=lambda name: known[name])
+            if known[main] >= MAIN_SHARE * n_known:
+                found["other_language"].rows = sorted(
+                    (i, NAMES[name]) for name, ids in self._by_language.items() if name != main for i in ids
+                )
+                found["other_language"].facts = {"main": NAMES[main], "unknown": self.languages[""]}
+        return {rule: noted for rule, noted in found.items() if noted.rows}
+
+    def spread(self) -> dict[str, int]:
+        """Rows by language name, most frequent first; "not known" where nothing can be said."""
+        return {NAMES.get(name, "not known"): n for name, n in self.languages.most_common()}
