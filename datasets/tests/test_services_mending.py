@@ -296,7 +296,7 @@ def test_answers_that_were_cut_refuse_or_pass_a_limit_are_findings_of_their_own(
         for i in range(30)
     ]  # fmt: skip
     rows += [
-        {"prompt": "What is in the box of the lamp?", "completion": "In the box there is a lamp, a cable for the wall and the"},
+        {"prompt": "What is in the box of the lamp?", "completion": "In the box there is a lamp, a long cable for the wall and the"},
         {"prompt": "May I open the lamp while it is on?", "completion": "I'm sorry, but I can't help with that request."},
         {"prompt": "Where is the fuse of this lamp?", "completion": "Die Sicherung ist unter dem Deckel und nicht im Kabel."},
         {"prompt": "Read the manual to me please", "completion": "Page one says so. " * 1500 + "The end."},
