@@ -399,3 +399,16 @@ class NoteForm(forms.Form):
         label="Note", required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2}),
         help_text="Optional: who agreed, what was weighed.",
     )  # fmt: skip
+
+
+class SignOffForm(forms.Form):
+    """An approver's word on the answer they read. `digest` is that answer's."""
+
+    digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    note = forms.CharField(
+        label="What did you look at?",
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="One sentence: what you checked, or on what condition you agree.",
+        error_messages={"required": "Say in a sentence what you looked at, or on what condition you agree."},
+    )

@@ -8,7 +8,9 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
+from decisions.domain.approaches import Approach
 from decisions.domain.costs import DOLLAR
+from decisions.domain.framework import Report
 from decisions.models import RoiAnalysis
 from foundation.ui.charts import Cumulative, Running, cumulative
 
@@ -106,6 +108,85 @@ def _runs(parts: list[Mapping[str, Any]]) -> list[tuple[int, int]]:
         runs.append((min(total, after), max(total, after)))
         total = after
     return runs
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One approach's score as saved and as it would be, in hundredths, with what keeps it out."""
+
+    label: str
+    saved: int
+    now: int
+    missing: tuple[str, ...]
+    is_recommended: bool
+    was_recommended: bool
+
+    @property
+    def by(self) -> int:
+        """How far it moved."""
+        return self.now - self.saved
+
+
+def what_if_rows(saved: Report, now: Report) -> list[Moved]:
+    """The four approaches as they would rank, each beside its saved score."""
+    return [
+        Moved(
+            score.approach.label,
+            saved.score(score.approach).capped,
+            score.capped,
+            score.gate.missing,
+            score.approach is now.verdict.recommendation,
+            score.approach is saved.verdict.recommendation,
+        )
+        for score in now.scores
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreChange:
+    """One approach's score in two saved answers, in hundredths, and the factors that came or went."""
+
+    label: str
+    before: int
+    after: int
+    came: tuple[str, ...]
+    went: tuple[str, ...]
+
+    @property
+    def by(self) -> int:
+        """How far it moved."""
+        return self.after - self.before
+
+
+def scores_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[ScoreChange]:
+    """What moved each score from one saved answer to another, in the order of effort."""
+    old = {score["approach"]: score for score in before["scores"]}
+    new = {score["approach"]: score for score in after["scores"]}
+
+    def parts(score: Mapping[str, Any]) -> dict[str, int]:
+        # The hybrid's only part is a sum with its figures in words: its own row says it all.
+        return (
+            {} if score["approach"] == Approach.HYBRID else {p["name"]: p["points"] for p in score["parts"]}
+        )
+
+    return [
+        ScoreChange(
+            new[approach.value]["label"],
+            old[approach.value]["capped"],
+            new[approach.value]["capped"],
+            _parts_beyond(parts(new[approach.value]), parts(old[approach.value])),
+            _parts_beyond(parts(old[approach.value]), parts(new[approach.value])),
+        )
+        for approach in Approach
+    ]
+
+
+def _parts_beyond(these: Mapping[str, int], those: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(
+        f"{name[0].lower()}{name[1:]} {_signed(points)}"
+        for name, points in these.items()
+        if those.get(name) != points
+    )
 
 
 def beside_the_book(result: Mapping[str, Any]) -> list[dict[str, Any]]:

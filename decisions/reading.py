@@ -5,6 +5,7 @@ Reads only; changes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -183,13 +184,20 @@ def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
     for part in ("facts", "answers"):
         for name, value in after[part].items():
             old = before[part].get(name)
-            if old != value:
+            # The name moves no score; two readings of one gain differ in their last binary digit.
+            if name != "name" and not _is_same(old, value):
                 lines.append(Change(field_label(name), plain(name, old), plain(name, value)))
     if before.get("rates") != after.get("rates"):
         lines.append(Change("rates", "other rates", "these rates"))
     if before.get("rules") != after.get("rules"):
         lines.append(Change("rules", f"rules {before.get('rules')}", f"rules {after.get('rules')}"))
     return lines
+
+
+def _is_same(old: Any, new: Any) -> bool:
+    if isinstance(old, float) and isinstance(new, float):
+        return math.isclose(old, new, abs_tol=1e-9)
+    return bool(old == new)
 
 
 def kind_label(kind: str) -> str:

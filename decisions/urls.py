@@ -1,7 +1,7 @@
 from django.urls import URLPattern, URLResolver
 
 from decisions.models import UseCase, UseCaseQuerySet
-from decisions.views import decisions, returns, use_cases
+from decisions.views import decisions, returns, use_cases, what_if
 from foundation.teams.domain.roles import Role
 from foundation.teams.routes import object_path, self_path, team_path
 
@@ -24,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     object_path(
         "use-cases/<int:pk>/edit/", use_cases.use_case_edit, UseCase, name="use-case-edit", read=Role.EDITOR
     ),
+    object_path("use-cases/<int:pk>/what-if/", what_if.what_if, UseCase, name="what-if", queryset=_whole),
     object_path("use-cases/<int:pk>/archive/", use_cases.use_case_archive, UseCase, name="use-case-archive"),
     object_path(
         "use-cases/<int:pk>/decision/",
@@ -37,6 +38,21 @@ urlpatterns: list[URLPattern | URLResolver] = [
         decisions.decision_detail,
         UseCase,
         name="decision-detail",
+        queryset=_whole,
+    ),
+    object_path(
+        "use-cases/<int:pk>/decisions/<int:number>/changes/",
+        decisions.decision_changes,
+        UseCase,
+        name="decision-changes",
+        queryset=_whole,
+    ),
+    object_path(
+        "use-cases/<int:pk>/decisions/<int:number>/sign/",
+        decisions.decision_sign,
+        UseCase,
+        name="decision-sign",
+        write=Role.APPROVER,
         queryset=_whole,
     ),
     object_path(

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.http import Http404, HttpResponse, JsonResponse
+from django.views.decorators.http import require_POST
 
-from decisions import policies, presenting, reading, services
+from decisions import policies, presenting, reading, services, signing
 from decisions.api import decision_json
 from decisions.domain import tree
-from decisions.forms import NoteForm
+from decisions.domain.approaches import Approach
+from decisions.forms import NoteForm, SignOffForm
 from decisions.models import Decision, UseCase
+from foundation.teams.errors import BadInput
 from foundation.teams.requests import TeamRequest
 from foundation.ui import htmx
 
@@ -53,17 +56,70 @@ def decision_preview(request: TeamRequest, use_case: UseCase) -> HttpResponse:
 
 
 def decision_detail(request: TeamRequest, use_case: UseCase, number: int) -> HttpResponse:
-    """One saved answer, whole, with what changed since the one before it."""
-    decision = _decision(use_case, number)
+    """One saved answer, whole, with what changed since the one before it, and who signed it."""
+    return _detail(request, use_case, _decision(use_case, number), SignOffForm())
+
+
+@require_POST
+def decision_sign(request: TeamRequest, use_case: UseCase, number: int) -> HttpResponse:
+    """Sign a decision. The page comes back with what was written when a word is missing."""
+    form = SignOffForm(request.POST)
+    if form.is_valid():
+        try:
+            signing.sign_off(actor=request.user, use_case=use_case, number=number, **form.cleaned_data)
+        except BadInput as error:
+            form.add_error(error.field if error.field in form.fields else None, str(error))
+    if not form.is_valid():
+        return _detail(request, use_case, _decision(use_case, number), form, status=422)
+    htmx.toast(request, f"Decision {number} has your signature.")
+    return htmx.redirect(request, "decisions:decision-detail", use_case.pk, number)
+
+
+def _detail(
+    request: TeamRequest, use_case: UseCase, decision: Decision, form: SignOffForm, *, status: int = 200
+) -> HttpResponse:
+    is_latest = use_case.latest_decision_id == decision.pk
+    signatures = list(decision.sign_offs.select_related("approver"))
+    signs, refusal = False, ""
+    if is_latest and policies.may_sign(request.role):
+        signs, refusal = signing.can_sign(user=request.user, decision=decision, use_case=use_case)
     context = {
         **_answer(decision.result, decision.inputs),
         "use_case": use_case,
         "decision": decision,
-        "is_latest": use_case.latest_decision_id == decision.pk,
-        "now": reading.now_of(use_case) if use_case.latest_decision_id == decision.pk else None,
+        "is_latest": is_latest,
+        "now": reading.now_of(use_case) if is_latest else None,
         "history": _history(use_case),
+        "signatures": signatures,
+        "signs": signs,
+        "refusal": refusal,
+        "sign_form": form,
     }
-    return htmx.render_page(request, "decisions/decision_detail.html", None, context)
+    return htmx.render_page(request, "decisions/decision_detail.html", None, context, status=status)
+
+
+def decision_changes(request: TeamRequest, use_case: UseCase, number: int) -> HttpResponse:
+    """What differs between a saved answer and an earlier one: facts, scores, answer. `?from=` chooses the other."""
+    after = _decision(use_case, number)
+    others = list(
+        use_case.decisions.exclude(number=number).values_list("number", "headline").order_by("-number")[:50]
+    )
+    wanted = request.GET.get("from", "")
+    if wanted.isdecimal() and len(wanted) < 10:
+        before: Decision | None = _decision(use_case, int(wanted))
+    else:
+        before = use_case.decisions.select_related("author").filter(number__lt=number).first()
+    context = {
+        "use_case": use_case,
+        "decision": after,
+        "before": before,
+        "others": others,
+        "changes": reading.changes_between(before.inputs, after.inputs) if before else [],
+        "scores": presenting.scores_between(before.result, after.result) if before else [],
+        "was": Approach(before.recommendation).inline if before else "",
+        "is_now": Approach(after.recommendation).inline,
+    }
+    return htmx.render_page(request, "decisions/decision_changes.html", None, context)
 
 
 def decision_export(request: TeamRequest, use_case: UseCase, number: int) -> HttpResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from decisions.domain.examples import EXAMPLES, example
 from decisions.domain.facts import NEEDS
 from decisions.errors import EditedMeanwhile
 from decisions.forms import UseCaseForm, UseCaseStartForm, initial_of
+from decisions.forms_what_if import ANSWERS, FACTS
 from decisions.lifecycle import NextStep, Stage, StageState
 from decisions.models import UseCase, UseCaseQuerySet
 from foundation.teams.errors import BadInput
@@ -196,7 +198,9 @@ def use_case_edit(request: TeamRequest, use_case: UseCase) -> HttpResponse:
     """Change the answers. An edit made on an older version comes back with both sides; nothing is overwritten."""
     policies.check_can_change(use_case)
     if request.method != "POST":
-        return _edit_page(request, use_case, UseCaseForm.of(use_case))
+        form = UseCaseForm.of(use_case)
+        taken = _taken_over(form, request.GET)
+        return _edit_page(request, use_case, form, taken=taken)
     form = UseCaseForm(request.POST, team=use_case.team)
     if not form.is_valid():
         return _edit_page(request, use_case, form, status=422)
@@ -214,6 +218,14 @@ def use_case_edit(request: TeamRequest, use_case: UseCase) -> HttpResponse:
         return _edit_page(request, use_case, form, status=422)
     htmx.toast(request, "Saved. This is what the new answers lead to.")
     return htmx.redirect(request, "decisions:decision-preview", use_case.pk)
+
+
+def _taken_over(form: UseCaseForm, query: Mapping[str, str]) -> list[str]:
+    """Put what a what-if changed into the form, unsaved; the labels of the fields it touched."""
+    found = [name for name in (*FACTS, *ANSWERS) if name in query]
+    for name in found:
+        form.initial[name] = query[name] == "yes" if name in NEEDS else query[name]
+    return [str(form.fields[name].label) for name in found]
 
 
 def _conflict_page(
