@@ -56,8 +56,8 @@ def test_summer_time_changes_nothing_because_slots_are_instants(hours):
 def test_minutes_over_a_whole_day_are_each_due_exactly_once():
     now, last, seen = at("2026-03-29 00:00"), None, []
     start = now
-    for _ in range(24 * 60 * 12):
-        now += timedelta(seconds=5)
+    for _ in range(24 * 60 * 3):
+        now += timedelta(seconds=20)
         for slot in due_slots(Timetable(MINUTELY, start, last), now):
             seen.append(slot.at)
             last = slot.at
