@@ -54,12 +54,14 @@ def _without_workers(words: Sequence[str]) -> list[str]:
 
 def main(words: Sequence[str]) -> int:
     """Exit status of all lanes; `words` go to pytest in each."""
-    workers = str(min(4, os.cpu_count() or 1))
+    # Many tests wait for processes and browsers of their own, so two a core keep the machine busy.
+    workers = str(min(8, 2 * (os.cpu_count() or 1)))
+    browsers = str(min(4, os.cpu_count() or 1))
     good = run(
         "rules, services and pages on SQLite", ["-n", workers, "-m", "not browser and not faults", *words], {}
     )
     # The browser's driver leaves an event loop running in its process, so the faults get one of their own.
-    good = run("browser on SQLite", ["-m", "browser and not faults", *words], {}) and good
+    good = run("browser on SQLite", ["-n", browsers, "-m", "browser and not faults", *words], {}) and good
     good = run("faults on SQLite", ["-m", "faults", *words], {}) and good
     given = os.environ.get("TEST_DATABASE_URL", "")
     beside = ["-n", workers, "-m", "not browser and not faults", *words]
