@@ -1,0 +1,68 @@
+"""From how many requests a month it pays, where a growing volume needs another replica or unit. Exact, knows no page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+
+from decisions.domain.costs import DAYS_A_MONTH
+from decisions.domain.serving import HOURS_A_DAY, Shape, cost_of
+
+# So many replicas or units are tried. Where even that many do not pay, the answer is that no volume does.
+MOST_STEPS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side's serving at one value of each figure."""
+
+    shape: Shape
+    values: Mapping[str, Fraction]
+
+    def cost(self, volume: Fraction) -> tuple[Fraction, Fraction]:
+        """(cost of one more request, fixed cost of the month) at this volume."""
+        price, fixed = cost_of(self.shape, volume, self.values)
+        return Fraction(price), Fraction(fixed)
+
+    def step(self) -> Fraction:
+        """Requests a month that one replica or unit carries; 0 where no limit is stated."""
+        if self.shape is Shape.GPU_HOUR:
+            busy = HOURS_A_DAY - self.values["idle_hours_a_day"]
+            return Fraction(self.values["requests_an_hour"] * busy * DAYS_A_MONTH)
+        if self.shape is Shape.PROVISIONED:
+            return Fraction(self.values["unit_requests_a_month"])
+        return Fraction(0)
+
+    def ends(self) -> list[Fraction]:
+        """The volumes at which the next replica or unit begins."""
+        step = self.step()
+        if not step:
+            return []
+        kept = max(1, int(self.values["replicas" if self.shape is Shape.GPU_HOUR else "units"]))
+        return [step * n for n in range(kept, kept + MOST_STEPS)]
+
+
+def above(today: Side, tuned: Side, upkeep_microusd: Fraction | int) -> int | None:
+    """The requests a month above which a month saves more than `upkeep`; None when no volume does.
+
+    Between two steps both costs are straight lines, so each stretch is solved by itself and the first answer counts.
+    """
+    ends = sorted({*today.ends(), *tuned.ends()})
+    start = Fraction(0)
+    for end in [*ends, None]:
+        inside = end if end is not None else start + 1
+        now, then = today.cost(inside), tuned.cost(inside)
+        saved = now[0] - then[0]
+        missing = upkeep_microusd + then[1] - now[1]
+        if missing < 0 or (missing == 0 and saved > 0):
+            return floor(start)
+        if saved > 0:
+            found = max(start, missing / saved)
+            if end is None or found < end:
+                # The last stretch stands for replicas beyond those tried, so its line is not to be trusted.
+                return floor(found) if end is not None or not ends else None
+        if end is not None:
+            start = end
+    return None
