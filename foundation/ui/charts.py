@@ -113,13 +113,18 @@ class HistogramPair:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running total, one value a period from period 0; `breaks_even` is the period it turns positive, if ever."""
+    """A running total, one value a period from period 0; `breaks_even` is the period it turns positive, if ever.
+
+    `low` and `high`, where they are given, bound a band around it, one value a period.
+    """
 
     name: str
     values: Sequence[float | None]
     breaks_even: float | None = None
     tone: str = ""
     dashed: bool = False
+    low: Sequence[float | None] = ()
+    high: Sequence[float | None] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -534,15 +539,22 @@ def cumulative(chart: Cumulative) -> SafeString:
     if not lines:
         return _nothing(chart.title, chart.sub)
     last = max(len(line.values) for line in lines) - 1
-    y_axis = axis_for([v for line in lines for v in line.values], unit=chart.unit, zero=True)
+    everything = [v for line in lines for v in (*line.values, *line.low, *line.high)]
+    y_axis = axis_for(everything, unit=chart.unit, zero=True)
     periods = max(last, 1)
     ticks = sorted({0, *range(0, periods + 1, max(1, round(periods / 6)))})
     x_axis = Axis(0.0, float(periods), tuple(map(float, ticks)), lambda v: f"{v:.0f}")
     inner, marks, said = [], [], []
     for i, line in enumerate(lines):
         style = _class_of(line.tone, i)
-        points = [(1000 * x_axis.share(j), 1000 * (1 - y_axis.share(y)))
-                  for j, v in enumerate(line.values) if (y := finite(v)) is not None]  # fmt: skip
+
+        def placed(values: Sequence[float | None]) -> list[tuple[float, float]]:
+            return [(1000 * x_axis.share(j), 1000 * (1 - y_axis.share(y)))
+                    for j, v in enumerate(values) if (y := finite(v)) is not None]  # fmt: skip
+
+        points, upper, lower = placed(line.values), placed(line.high), placed(line.low)
+        if len(upper) > 1 and len(lower) > 1:
+            inner.append(el("path", d=path(upper + lower[::-1], closed=True), cls=f"band fill {style}"))
         inner.append(el("path", d=path(points), cls=f"line stroke {style}{' dash' if line.dashed else ''}"))
         at = finite(line.breaks_even)
         if at is not None and 0 <= at <= periods:
@@ -555,11 +567,11 @@ def cumulative(chart: Cumulative) -> SafeString:
     columns = []
     for j in range(last + 1):
         values = [
-            f"{line.name}: {_said(line.values[j], chart.unit)}" for line in lines if j < len(line.values)
+            f"{line.name}: {_running_text(line, j, chart.unit)}" for line in lines if j < len(line.values)
         ]
         columns.append((x_axis.share(j), "\n".join([f"{chart.period.capitalize()} {j}", *values])))
     rows = [
-        (str(j), *(_said(line.values[j], chart.unit) if j < len(line.values) else "" for line in lines))
+        (str(j), *(_running_text(line, j, chart.unit) if j < len(line.values) else "" for line in lines))
         for j in range(last + 1)
     ]
     body = _plot(
@@ -576,6 +588,12 @@ def cumulative(chart: Cumulative) -> SafeString:
     return _figure(
         chart.title, ". ".join(filter(None, [chart.sub, *said])), body, table, chart.csv_url, legend
     )
+
+
+def _running_text(line: Running, at: int, unit: str) -> str:
+    low = line.low[at] if at < len(line.low) else None
+    high = line.high[at] if at < len(line.high) else None
+    return _with_interval(line.values[at], low, high, unit)
 
 
 # --- parts of a whole ----------------------------------------------------------------------------------------------
