@@ -7,7 +7,17 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from decisions.models import BlindAnswer, BlindRound, Decision, Evidence, RoiAnalysis, SignOff, UseCase
+from decisions.models import (
+    ActualMonth,
+    BlindAnswer,
+    BlindRound,
+    Decision,
+    Evidence,
+    RoiAnalysis,
+    RoiScenario,
+    SignOff,
+    UseCase,
+)
 
 
 @admin.register(UseCase)
@@ -61,6 +71,30 @@ class RoiAnalysisAdmin(FrozenAdmin):
     list_display = ("use_case", "number", "headline", "is_measured", "author", "created_at")
     list_filter = ("is_measured", "team")
     list_select_related = ("use_case", "author")
+
+
+@admin.register(RoiScenario)
+class RoiScenarioAdmin(admin.ModelAdmin):
+    list_display = ("use_case", "name", "latest", "created_by", "archived_at")
+    list_filter = ("team",)
+    list_select_related = ("use_case", "latest", "created_by")
+    readonly_fields = ("team", "use_case", "latest", "created_by", "created_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never: a scenario begins with its first return."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: its returns are saved answers."""
+        return False
+
+
+@admin.register(ActualMonth)
+class ActualMonthAdmin(FrozenAdmin):
+    date_hierarchy = "month"
+    list_display = ("use_case", "month", "n_requests", "serving_microusd", "n_judged", "told_at")
+    list_filter = ("team",)
+    list_select_related = ("use_case",)
 
 
 @admin.register(Evidence)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.db.models.functions import Lower
 
 from decisions.domain.facts import FACT_NAMES, Complexity, Facts, Level, Task, TaskKind, Timing
 from decisions.errors import Frozen
@@ -230,10 +231,45 @@ class Decision(FrozenRow):
         return f"Decision {self.number}: {self.headline}"
 
 
+class RoiScenario(TeamOwned):
+    """A named plan beside the one the decision rests on: "Cautious", "GPUs of our own". Its returns are versions of it."""
+
+    use_case = models.ForeignKey(UseCase, on_delete=models.CASCADE, related_name="roi_scenarios")
+    name = models.CharField(max_length=80)
+    # Kept by the services, so that comparing needs no query a scenario.
+    latest = models.ForeignKey(
+        "decisions.RoiAnalysis",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint("use_case", Lower("name"), name="one_roi_scenario_a_name"),
+            models.CheckConstraint(condition=~models.Q(name=""), name="roi_scenario_has_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class RoiAnalysis(FrozenRow):
     """What the switch would cost and return under stated assumptions. Never changed."""
 
     use_case = models.ForeignKey(UseCase, on_delete=models.CASCADE, related_name="roi_analyses")
+    # None is the plan the decision rests on.
+    scenario = models.ForeignKey(
+        RoiScenario, null=True, blank=True, on_delete=models.CASCADE, related_name="analyses"
+    )
     number = models.PositiveIntegerField()
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -260,6 +296,52 @@ class RoiAnalysis(FrozenRow):
 
     def __str__(self) -> str:
         return f"ROI {self.number}: {self.headline}"
+
+    @property
+    def months(self) -> int:
+        """The months looked at: those chosen, or fewer when the base model retires first."""
+        return self.result.get("horizon_months") or self.inputs["horizon_months"]
+
+
+class ActualMonth(TeamOwned):
+    """What really happened in one calendar month (UTC), as the floors above counted it. Told again, it is replaced."""
+
+    use_case = models.ForeignKey(UseCase, on_delete=models.CASCADE, related_name="actual_months")
+    month = models.DateField(help_text="its first day")
+    # From the first answered request, or the 1st, to the end of the month or now.
+    n_days = models.PositiveSmallIntegerField(default=0)
+    # Requests the fine-tuned model answered, what they cost, and how many of them have no known price.
+    n_requests = models.PositiveBigIntegerField(default=0)
+    n_unpriced = models.PositiveBigIntegerField(default=0)
+    serving_microusd = models.BigIntegerField(default=0)
+    # The same of everything else that answered: the prompt it is compared with.
+    n_requests_prompt = models.PositiveBigIntegerField(default=0)
+    n_unpriced_prompt = models.PositiveBigIntegerField(default=0)
+    serving_prompt_microusd = models.BigIntegerField(default=0)
+    # Answers somebody judged in that month, and how many were right.
+    n_judged = models.PositiveBigIntegerField(default=0)
+    n_right = models.PositiveBigIntegerField(default=0)
+    n_judged_prompt = models.PositiveBigIntegerField(default=0)
+    n_right_prompt = models.PositiveBigIntegerField(default=0)
+    training_microusd = models.BigIntegerField(default=0)
+    # What judging, checking and evaluating cost, from the ledger.
+    ledger_microusd = models.BigIntegerField(default=0)
+    source = models.CharField(max_length=300, blank=True)
+    told_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["month"]
+        constraints = [
+            models.UniqueConstraint(fields=["use_case", "month"], name="one_actual_month"),
+            models.CheckConstraint(
+                condition=models.Q(n_right__lte=models.F("n_judged"))
+                & models.Q(n_right_prompt__lte=models.F("n_judged_prompt")),
+                name="no_more_right_than_judged",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.use_case} in {self.month:%b %Y}"
 
 
 class Evidence(FrozenRow):

@@ -236,7 +236,7 @@ def roi_chart(analysis: RoiAnalysis, *, csv_url: str = "") -> SafeString:
 
     return cumulative(
         Cumulative(
-            title=_title(quality, cost, last),
+            title=break_even_title(quality, cost, last),
             lines=(
                 Running(
                     "With quality",
@@ -258,7 +258,8 @@ def roi_chart(analysis: RoiAnalysis, *, csv_url: str = "") -> SafeString:
     )
 
 
-def _title(quality: Mapping[str, Any], cost: Mapping[str, Any], last: int) -> str:
+def break_even_title(quality: Mapping[str, Any], cost: Mapping[str, Any], last: int) -> str:
+    """When it pays back, with quality counted and on cost alone, as the title of a chart over `last` months."""
     first = {"never": "Never pays back, even with quality counted", "at_once": "Nothing to pay back"}.get(
         quality["kind"]
     ) or f"Pays back {_after(quality['months'], last)} with quality counted"

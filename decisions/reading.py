@@ -284,6 +284,7 @@ def standard_assumptions(use_case: UseCase) -> dict[str, Any]:
         "quality_improvement": str(gain),
         "value_per_improved_microusd": use_case.value_per_improved_microusd,
         "horizon_months": roi.STANDARD_HORIZON_MONTHS,
+        "retires_on": measured(EvidenceKind.BASE_MODEL_RETIRES, None),
     }
 
 

@@ -12,14 +12,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from decisions import policies, reading
-from decisions.domain import roi
 from decisions.domain.approaches import Approach
 from decisions.domain.costs import RATE_FIELDS, STANDARD
-from decisions.domain.digest import digest_of
-from decisions.domain.roi import Assumptions
 from decisions.domain.standing import standing_of
 from decisions.errors import EditedMeanwhile
-from decisions.models import Decision, Evidence, RoiAnalysis, UseCase
+from decisions.models import Decision, Evidence, UseCase
+from decisions.services_returns import analyse_roi as analyse_roi
 from foundation.teams import audit
 from foundation.teams.errors import BadInput
 from foundation.teams.models import Team, User
@@ -160,64 +158,6 @@ def decide(*, actor: User | None, use_case: UseCase, note: str = "") -> Decision
         )
     use_case.latest_decision = decision
     return decision
-
-
-def analyse_roi(
-    *,
-    actor: User | None,
-    use_case: UseCase,
-    is_measured: bool | None = None,
-    source: str | None = None,
-    note: str = "",
-    **assumptions: Any,
-) -> RoiAnalysis:
-    """A new ROI analysis; the latest one when neither its figures nor their source changed.
-
-    What `assumptions` leaves out comes from the use case: its volume, rates, and what was measured. Without
-    `is_measured` the gain counts as measured when it is the newest measured one.
-    Raises: BadInput naming the assumption, Archived.
-    """
-    policies.check_can_change(use_case)
-    with transaction.atomic():
-        row = _locked(use_case)
-        standard = reading.standard_assumptions(row)
-        values = {**standard, **{name: value for name, value in assumptions.items() if value is not None}}
-        if unknown := set(values) - set(standard):
-            raise BadInput(f"There is no assumption named {sorted(unknown)[0]!r}.", field=sorted(unknown)[0])
-        try:
-            given = Assumptions.from_mapping(values)
-        except (ValueError, TypeError, ZeroDivisionError, ArithmeticError) as error:
-            raise BadInput(str(error), field=str(error).split(" ")[0]) from None
-        if is_measured is None:
-            measured = reading.gain_source(row)
-            is_measured = bool(measured) and values["quality_improvement"] == standard["quality_improvement"]
-            source = measured if is_measured and source is None else source
-        inputs = given.as_mapping()
-        digest = digest_of({**inputs, "is_measured": is_measured, "source": source or ""})
-        latest = row.latest_roi
-        if latest is not None and latest.inputs_sha256 == digest:
-            return latest
-        result = roi.as_json(roi.analyse(given))
-        analysis = RoiAnalysis.objects.create(
-            team=row.team,
-            use_case=row,
-            number=latest.number + 1 if latest else 1,
-            author=actor,
-            note=note.strip(),
-            inputs=inputs,
-            inputs_sha256=digest,
-            result=result,
-            is_measured=is_measured,
-            source=(source or "")[:300],
-            is_positive=result["total_value_microusd"] > 0,
-            headline=result["headline"][:300],
-        )
-        UseCase.objects.filter(pk=row.pk).update(latest_roi=analysis)
-        audit.record(
-            actor=actor, team=row.team, verb="roi.saved", target=analysis, digests={"inputs": digest}
-        )
-    use_case.latest_roi = analysis
-    return analysis
 
 
 def record_evidence(

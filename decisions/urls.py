@@ -1,8 +1,9 @@
 from django.urls import URLPattern, URLResolver
 
-from decisions.models import UseCase, UseCaseQuerySet
+from decisions.models import RoiScenario, UseCase, UseCaseQuerySet
 from decisions.views import decisions, returns, use_cases, what_if
 from foundation.teams.domain.roles import Role
+from foundation.teams.models import TeamQuerySet
 from foundation.teams.routes import object_path, self_path, team_path
 
 app_name = "decisions"
@@ -11,6 +12,10 @@ app_name = "decisions"
 def _whole() -> UseCaseQuerySet:
     # The hub needs the whole latest answers; they come with the row.
     return UseCase.objects.select_related("team", "owner", "latest_decision__author", "latest_roi__author")
+
+
+def _scenarios() -> TeamQuerySet:
+    return RoiScenario.objects.select_related("team", "use_case__team")
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -61,8 +66,27 @@ urlpatterns: list[URLPattern | URLResolver] = [
         UseCase,
         name="decision-export",
     ),
+    object_path("use-cases/<int:pk>/returns/", returns.roi_list, UseCase, name="roi-list", queryset=_whole),
     object_path(
         "use-cases/<int:pk>/returns/new/", returns.roi_create, UseCase, name="roi-create", read=Role.EDITOR
+    ),
+    object_path("use-cases/<int:pk>/returns/what-if/", returns.roi_what_if, UseCase, name="roi-what-if"),
+    object_path(
+        "use-cases/<int:pk>/returns/compare.csv", returns.roi_compare_csv, UseCase, name="roi-compare-csv"
+    ),
+    object_path(
+        "use-cases/<int:pk>/returns/actual/",
+        returns.roi_actual,
+        UseCase,
+        name="roi-actual",
+        queryset=_whole,
+    ),
+    object_path(
+        "use-cases/<int:pk>/returns/actual.csv",
+        returns.roi_actual_csv,
+        UseCase,
+        name="roi-actual-csv",
+        queryset=_whole,
     ),
     object_path(
         "use-cases/<int:pk>/returns/<int:number>/",
@@ -76,6 +100,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
         returns.roi_cash_flow,
         UseCase,
         name="roi-cash-flow",
+    ),
+    object_path(
+        "scenarios/<int:pk>/archive/",
+        returns.scenario_archive,
+        RoiScenario,
+        name="scenario-archive",
+        queryset=_scenarios,
     ),
     self_path("help/stuck/", use_cases.stuck, name="stuck"),
 ]

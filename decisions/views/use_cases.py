@@ -128,7 +128,7 @@ def use_case_detail(request: TeamRequest, use_case: UseCase) -> HttpResponse:
         "waterfalls": presenting.waterfalls(latest.result) if latest else [],
         "now": now,
         "roi": analysis,
-        "return_title": f"Return over {analysis.inputs['horizon_months']} months" if analysis else "",
+        "return_title": f"Return over {analysis.months} months" if analysis else "",
         "roi_chart": presenting.roi_chart(analysis) if analysis else "",
         "newer_gain": reading.newer_gain(use_case, analysis) if analysis else "",
         "measured": reading.measured_facts(use_case),
