@@ -11,10 +11,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+
+# A process that ends by itself is started again so often within so long; after that something is wrong for good.
+RESTARTS = 3
+WITHIN_S = 600.0
 
 
 class CannotStart(Exception):
@@ -84,6 +88,8 @@ class Processes:
     logs: Path
     running: list[tuple[str, subprocess.Popen]] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
+    lines: dict[str, list[str]] = field(default_factory=dict)
+    restarts: dict[str, list[float]] = field(default_factory=dict)
 
     def listen(self) -> None:
         """From now on a signal asks for a stop; a second one for a hurried stop."""
@@ -104,19 +110,44 @@ class Processes:
                 preexec_fn=_die_with_parent,
             )
         self.running.append((name, child))
+        self.lines[name] = list(argv)
         return child
 
     def ended(self) -> str:
         """The name of a child that ended by itself, or an empty text."""
         return next((name for name, child in self.running if child.poll() is not None), "")
 
-    def watch(self) -> str:
-        """Block until somebody asks for a stop (empty text) or a child ends (its name)."""
+    def watch(self, say: Callable[[str], None]) -> str:
+        """Block until somebody asks for a stop (empty text) or a child ends too often by itself (its name).
+
+        A worker whose queue vanished may end, and so may whatever the system kills for its memory: one process must
+        not end the portal for everybody.
+        """
         while not self.stops:
-            if name := self.ended():
+            if (name := self.ended()) and not self.revive(name, say):
                 return name
             time.sleep(0.2)
         return ""
+
+    def revive(self, name: str, say: Callable[[str], None]) -> bool:
+        """Start a child that ended once more; False when it ended too often lately."""
+        now = time.monotonic()
+        lately = [at for at in self.restarts.get(name, []) if now - at < WITHIN_S]
+        if len(lately) >= RESTARTS:
+            return False
+        self.restarts[name] = [*lately, now]
+        child = next(one for known, one in self.running if known == name)
+        # Its own children, which nobody leads any more; what they had begun is taken over by its lease.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        self.running = [(known, one) for known, one in self.running if known != name]
+        self.start(name, self.lines[name])
+        say(
+            f"The {name} process ended by itself (status {child.returncode}) and was started again, "
+            f"{len(lately) + 1} of {RESTARTS} times in {WITHIN_S / 60:.0f} minutes; its words stand in "
+            f"{self.logs / (name + '.log')}."
+        )
+        return True
 
     def stop(self, order: Sequence[Sequence[str]], grace_s: float = 10) -> None:
         """Ask group after group to end, so that last acknowledgements still find the queue; then insist."""

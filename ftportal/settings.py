@@ -235,6 +235,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = _number("WORKER_SOFT_SHUTDOWN_S", 30, 0, 600)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# Celery's own default gives up after 100 tries, and a worker that gave up ends: the queue may be away for a weekend.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # socket_timeout stands above the blocking pop's own poll, or every quiet second would look like a fault.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 10,

@@ -117,17 +117,49 @@ def test_a_killed_launcher_takes_its_children_along(portal):
     assert gone(children, 15)
 
 
-def test_a_killed_worker_is_noticed_and_said(portal):
+def pid_of(portal, words):
+    """The child of the launcher with these words in its command line; None while there is none."""
+    found = subprocess.run(
+        ["pgrep", "-P", str(portal.process.pid), "-f", words], capture_output=True, text=True
+    )
+    pids = found.stdout.split()
+    return int(pids[0]) if pids else None
+
+
+def another(portal, words, old, patience_s=60):
+    """The pid of the one that took the place of `old`."""
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end:
+        if (pid := pid_of(portal, words)) not in (None, old):
+            return pid
+        time.sleep(0.05)
+    raise AssertionError(f"nobody took the place of {words}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_process_that_ends_by_itself_is_started_again_and_not_for_ever(portal):
+    """T22: a worker whose queue vanished must not end the portal; one that cannot live must not be tried for ever."""
     one = portal()
     one.ready()
-    pids = subprocess.run(
-        ["pgrep", "-P", str(one.process.pid), "-f", "celery -A ftportal --quiet worker"],
-        capture_output=True,
-        text=True,
-    )
-    os.kill(int(pids.stdout.split()[0]), signal.SIGKILL)
-    assert one.process.wait(30) == 1
-    assert "The worker process ended by itself" in one.process.stderr.read()
+    words = "celery -A ftportal --quiet worker .*portal@"
+    queue = pid_of(one, "unixsocket")
+    os.kill(queue, signal.SIGKILL)
+    assert another(one, "unixsocket", queue)
+    worker = pid_of(one, words)
+    for _ in range(3):
+        os.kill(worker, signal.SIGKILL)
+        worker = another(one, words, worker)
+    assert one.process.poll() is None
+    with urllib.request.urlopen(f"http://127.0.0.1:{one.port}/livez", timeout=30) as answer:
+        assert answer.status == 200
+    children = one.children()
+    os.kill(worker, signal.SIGKILL)
+    assert one.process.wait(60) == 1
+    said = one.process.stderr.read()
+    assert "The queue process ended by itself (status -9) and was started again, 1 of 3 times" in said
+    assert "The worker process ended by itself (status -9) and was started again, 3 of 3 times" in said
+    assert "The worker process ended by itself again and again" in said
+    assert gone(children)
 
 
 @pytest.mark.parametrize(

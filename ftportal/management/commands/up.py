@@ -80,10 +80,10 @@ class Command(BaseCommand):
                 f"READY http://localhost:{port}  gateway http://localhost:{gateway_port}  {signed_in}"
             )
             self.stdout.flush()
-            ended = processes.watch()
+            ended = processes.watch(self.stderr.write)
             if ended:
                 raise CannotStart(
-                    f"The {ended} process ended by itself, so everything was stopped; see {processes.logs / (ended + '.log')}.",
+                    f"The {ended} process ended by itself again and again, so everything was stopped; see {processes.logs / (ended + '.log')}.",
                     1,
                 )
         finally:
