@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -127,6 +128,25 @@ def path(blob: Blob) -> Path:
 def open(blob: Blob) -> BinaryIO:
     """The bytes, opened for reading. Raises FileMissing."""
     return path(blob).open("rb")
+
+
+def kept(sha256: str) -> Path | None:
+    """Where the bytes of a digest are, for a backup; None when they are gone."""
+    place = _place(sha256)
+    return place if place.exists() else None
+
+
+def adopt(sha256: str, file: Path) -> bool:
+    """Move a file whose digest was checked to its place; False when it was there already. Raises StoreUnwritable."""
+    place = _place(sha256)
+    if place.exists():
+        return False
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.move(file, place)
+    except OSError as error:
+        raise StoreUnwritable(f"A file could not be put back: {error.strerror}.") from None
+    return True
 
 
 def download_response(blob: Blob, filename: str | None = None) -> FileResponse:
