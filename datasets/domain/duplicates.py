@@ -6,22 +6,35 @@ Works on texts and row positions; knows no table. Deterministic: hashes come fro
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from datasets.domain.hashing import (
+    CHAR_SHINGLE,
+    MIX,
+    WORD_SHINGLE,
+    Flat,
+    Words,
+    char_shingles,
+    word_hashes,
+    word_shingles,
+    words_of,
+)
+
 THRESHOLD = 0.8
 PERM, BANDS, SEED = 128, 32, 42
-WORD_SHINGLE, CHAR_SHINGLE = 3, 4
 # One changed word kills three of a short text's few word shingles, so short texts are compared by characters.
 # Texts between the two bounds stand in both indexes, so that no pair falls between them.
 SHORT_BELOW, LONG_FROM = 20, 14
 # Buckets up to this size are compared pair by pair; larger ones against one row of each cluster found so far.
 ALL_PAIRS_UP_TO = 48
 MOST_HEADS = 64
+# Pairs verified at once, and the bits of a shingle's hash that stay beside a pair's number in 64 bits.
+PAIRS_AT_ONCE, PAIR_BITS = 4096, 12
+# Texts fetched at once to verify pairs.
+FETCH_AT_ONCE = 2048
 
 
 class Clusters:
@@ -65,9 +78,14 @@ def groups_of(keys: Iterable[Hashable]) -> list[list[int]]:
     return [members for members in seen.values() if len(members) > 1]
 
 
-def words_of(text: str) -> list[str]:
-    """Words as they count for likeness: case folded, split at white space."""
-    return text.casefold().split()
+def groups_of_numbers(keys: np.ndarray) -> list[list[int]]:
+    """The same for an array of numbers, a million of them at once."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))) if len(keys) else order
+    ends = np.concatenate((starts[1:], [len(order)])).astype(np.int64)
+    found = [order[a:b].tolist() for a, b in zip(starts, ends, strict=True) if b - a > 1] if len(keys) else []
+    return sorted(found)
 
 
 def shingles(text: str, *, by_chars: bool) -> set[str]:
@@ -86,230 +104,260 @@ def jaccard(a: str, b: str) -> float:
     return len(first & second) / len(first | second)
 
 
-def _hash64(token: str) -> int:
-    return int.from_bytes(
-        hashlib.blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
-    )
-
-
-class _Vocabulary(dict[str, int]):
-    """Word → 64-bit hash, computed once a word; the same on every machine."""
-
-    def __missing__(self, word: str) -> int:
-        value = self[word] = _hash64(word)
-        return value
-
-
-_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9))
-
-
-@dataclass(slots=True)
-class Flat:
-    """Shingle hashes of several texts, end to end; text i owns tokens[offsets[i]:offsets[i + 1]]."""
-
-    tokens: np.ndarray
-    offsets: np.ndarray
-
-    def of(self, i: int) -> np.ndarray:
-        """Distinct shingle hashes of one text, sorted."""
-        return np.unique(self.tokens[int(self.offsets[i]) : int(self.offsets[i + 1])])
-
-
-def _word_shingles(texts: Sequence[list[str]], vocabulary: _Vocabulary) -> Flat:
-    lengths = np.fromiter((len(words) for words in texts), np.int64, len(texts))
-    hashes = np.fromiter(
-        map(vocabulary.__getitem__, chain.from_iterable(texts)), np.uint64, int(lengths.sum())
-    )
-    with np.errstate(over="ignore"):
-        grams = hashes[:-2] * _MIX[0] + hashes[1:-1] * _MIX[1]
-        grams ^= hashes[2:] * _MIX[2]
-    ends = np.cumsum(lengths)
-    keep = np.ones(len(grams), bool)
-    for back in (0, 1):  # a shingle may not cross a row's end
-        at = ends[:-1] - 1 - back
-        keep[at[(at >= 0) & (at < len(grams))]] = False
-    counts = np.maximum(lengths - 2, 0)
-    return Flat(grams[keep], np.concatenate(([0], np.cumsum(counts))).astype(np.uint64))
-
-
-def _char_shingles(texts: Sequence[list[str]]) -> Flat:
-    lengths = np.empty(len(texts), np.int64)
-    parts = []
-    for i, words in enumerate(texts):
-        # utf-32: one number a character, so that a window of four is plain arithmetic
-        codes = np.frombuffer(" ".join(words).encode("utf-32-le", "surrogatepass"), np.uint32)
-        if len(codes) < CHAR_SHINGLE:
-            codes = np.concatenate((codes, np.zeros(CHAR_SHINGLE - len(codes), np.uint32)))
-        parts.append(codes)
-        lengths[i] = len(codes)
-    codes = np.concatenate(parts).astype(np.uint64) if parts else np.empty(0, np.uint64)
-    with np.errstate(over="ignore"):
-        grams = (codes[:-3] << np.uint64(21)) + codes[1:-2]
-        grams = grams * _MIX[0] ^ ((codes[2:-1] << np.uint64(21)) + codes[3:]) * _MIX[1]
-    ends = np.cumsum(lengths)
-    keep = np.ones(len(grams), bool)
-    for back in range(CHAR_SHINGLE - 1):
-        at = ends[:-1] - 1 - back
-        keep[at[(at >= 0) & (at < len(grams))]] = False
-    counts = np.maximum(lengths - CHAR_SHINGLE + 1, 0)
-    return Flat(grams[keep], np.concatenate(([0], np.cumsum(counts))).astype(np.uint64))
-
-
 def _band_keys(flat: Flat) -> np.ndarray:
-    """One 64-bit key a row and band: rows that agree in a band are candidates."""
+    """One 32-bit key a row and band: rows that agree in a band are candidates.
+
+    32 bits are enough: a chance meeting of two keys costs one comparison and joins nobody.
+    """
     from rensa import RMinHash  # lazy: a compiled wheel only workers need
 
     n = len(flat.offsets) - 1
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(flat.tokens, flat.offsets, PERM, SEED)
-    digests = np.array(matrix.to_rows(), dtype=np.uint64).reshape(n, BANDS, PERM // BANDS)
+    digests = np.array(matrix.to_rows(), dtype=np.uint32).reshape(n, BANDS, PERM // BANDS)
     keys = np.zeros((n, BANDS), np.uint64)
     with np.errstate(over="ignore"):
         for step in range(PERM // BANDS):
-            keys = keys * _MIX[0] + digests[:, :, step]
+            keys = keys * MIX[0] + digests[:, :, step]
             keys ^= keys >> np.uint64(29)
-    return keys
+        keys *= MIX[1]
+    return (keys >> np.uint64(32)).astype(np.uint32)
 
 
 @dataclass(slots=True)
-class _Index:
-    """Rows of one kind of shingle with their band keys, filled block by block."""
+class Signed:
+    """What is kept of a block of texts: the band keys of those compared by characters and of those by words.
 
-    by_chars: bool
-    rows: list[np.ndarray] = field(default_factory=list)
-    keys: list[np.ndarray] = field(default_factory=list)
+    Shapes: `at` holds positions in the block, `keys` one row of BANDS numbers for each.
+    """
 
-    def add(self, rows: np.ndarray, texts: Sequence[list[str]], vocabulary: _Vocabulary) -> None:
-        if len(rows):
-            flat = _char_shingles(texts) if self.by_chars else _word_shingles(texts, vocabulary)
-            self.rows.append(rows)
-            self.keys.append(_band_keys(flat))
+    n: int
+    char_at: np.ndarray
+    char_keys: np.ndarray
+    word_at: np.ndarray
+    word_keys: np.ndarray
+
+
+def sign(texts: Sequence[str]) -> Signed:
+    """The signatures of a block of texts: pure work for a processor, of any block in any process."""
+    words = word_hashes(texts)
+    counts = words.counts
+    char_at, word_at = np.flatnonzero(counts < SHORT_BELOW), np.flatnonzero(counts >= LONG_FROM)
+    none = np.empty((0, BANDS), np.uint32)
+    char_keys = _band_keys(char_shingles([texts[i] for i in char_at.tolist()])) if len(char_at) else none
+    word_keys = _band_keys(word_shingles(_only(words, word_at))) if len(word_at) else none
+    return Signed(len(texts), char_at, char_keys, word_at, word_keys)
+
+
+def _only(words: Words, at: np.ndarray) -> Words:
+    """The words of some of the texts."""
+    counts = words.counts
+    if len(at) == len(counts):
+        return words
+    chosen = np.zeros(len(counts), bool)
+    chosen[at] = True
+    return Words(words.hashes[np.repeat(chosen, counts)], np.concatenate(([0], np.cumsum(counts[at]))))
+
+
+Fetch = Callable[[list[int]], list[str]]
 
 
 class NearDuplicates:
-    """Collects texts block by block, then says which rows are nearly the same.
+    """Collects signatures block by block, then says which rows are nearly the same.
 
-    Keeps 256 bytes a row, not the texts: those of candidates are asked for again through `fetch`.
+    Keeps 128 bytes a row, not the texts: those of candidates are asked for again through `fetch`.
     """
 
     def __init__(self, threshold: float = THRESHOLD) -> None:
         self.threshold = threshold
         self.size = 0
-        self._vocabulary = _Vocabulary()
-        self._indexes = (_Index(by_chars=True), _Index(by_chars=False))
+        # The largest bucket seen: up to ALL_PAIRS_UP_TO every pair of every bucket was compared.
+        self.largest_bucket = 0
+        self._char: list[tuple[np.ndarray, np.ndarray]] = []
+        self._word: list[tuple[np.ndarray, np.ndarray]] = []
 
     def add(self, texts: Sequence[str]) -> None:
         """Take the next rows in order."""
-        split = [words_of(text) for text in texts]
-        lengths = np.fromiter((len(words) for words in split), np.int64, len(split))
-        for index, mask in zip(self._indexes, (lengths < SHORT_BELOW, lengths >= LONG_FROM), strict=True):
-            at = np.flatnonzero(mask)
-            index.add(at + self.size, [split[i] for i in at], self._vocabulary)
-        self.size += len(split)
-        if len(self._vocabulary) > 2_000_000:
-            self._vocabulary.clear()
+        self.take(sign(texts))
+
+    def take(self, block: Signed) -> None:
+        """Take the signatures of the next rows in order."""
+        self._char.append((block.char_at + self.size, block.char_keys))
+        self._word.append((block.word_at + self.size, block.word_keys))
+        self.size += block.n
 
     def clusters(
-        self, fetch: Callable[[list[int]], list[str]], *, beat: Callable[[], None] = lambda: None
+        self, fetch: Fetch, *, beat: Callable[[], None] = lambda: None, leave_out: Iterable[int] = ()
     ) -> Clusters:
-        """Rows joined when their verified Jaccard reaches the threshold. `fetch` gives texts by position."""
+        """Rows joined when their verified Jaccard reaches the threshold. `fetch` gives texts by position.
+
+        Rows in `leave_out` are compared with nobody: copies of rows that are.
+        """
         found = Clusters(self.size)
-        for index in self._indexes:
-            if index.rows:
-                self._join(index, found, fetch, beat)
+        present = np.ones(self.size, bool)
+        present[np.fromiter(leave_out, np.int64)] = False
+        for by_chars, blocks in ((True, self._char), (False, self._word)):
+            rows = np.concatenate([at for at, _ in blocks]) if blocks else np.empty(0, np.int64)
+            if len(rows):
+                keep = present[rows]
+                keys = np.concatenate([keys for _, keys in blocks])[keep]
+                self._join(rows[keep], keys, by_chars, found, fetch, beat)
+            blocks.clear()
         return found
 
     def _join(
         self,
-        index: _Index,
+        rows: np.ndarray,
+        keys: np.ndarray,
+        by_chars: bool,
         found: Clusters,
-        fetch: Callable[[list[int]], list[str]],
+        fetch: Fetch,
         beat: Callable[[], None],
     ) -> None:
-        rows, keys = np.concatenate(index.rows), np.concatenate(index.keys)
-        runs: list[np.ndarray] = []
+        pairs = np.empty(0, np.uint64)
+        crowds: list[np.ndarray] = []
         for band in range(BANDS):
-            column = keys[:, band]
-            order = np.argsort(column, kind="stable")
-            ordered = column[order]
-            starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-            lengths = np.diff(np.concatenate((starts, [len(ordered)])))
-            for start, length in zip(starts[lengths > 1], lengths[lengths > 1], strict=True):
-                runs.append(rows[order[start : start + length]])
-        index.keys.clear()
-        sets = _ShingleSets(index.by_chars, fetch, self._vocabulary)
-        sets.want(runs)
-        tried: set[tuple[int, int]] = set()
-        for number, run in enumerate(runs):
-            if number % 2000 == 0:
+            beat()
+            close, crowded = _meetings(keys[:, band])
+            if crowded:
+                self.largest_bucket = max(self.largest_bucket, *map(len, crowded))
+                crowds += crowded
+            pairs = _distinct(np.concatenate((pairs, close)))
+        del keys
+        wanted = _distinct(
+            np.concatenate((pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF), *crowds)).astype(np.int64)
+        )
+        if not len(wanted):
+            return
+        sets = _ShingleSets(rows, wanted, by_chars, fetch, beat)
+        for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            beat()
+            some = pairs[start : start + PAIRS_AT_ONCE]
+            a, b = (some >> np.uint64(32)).astype(np.int64), (some & np.uint64(0xFFFFFFFF)).astype(np.int64)
+            # What one cluster holds already need not be compared again.
+            roots = found.roots()
+            apart = roots[rows[a]] != roots[rows[b]]
+            a, b = a[apart], b[apart]
+            for i in np.flatnonzero(sets.likeness(a, b) >= self.threshold).tolist():
+                found.join(int(rows[a[i]]), int(rows[b[i]]))
+        for number, crowd in enumerate(crowds):
+            if number % 100 == 0:
                 beat()
-            self._join_run(run.tolist(), found, sets, tried)
+            self._join_crowd(crowd, rows, found, sets)
 
-    def _join_run(
-        self, run: list[int], found: Clusters, sets: _ShingleSets, tried: set[tuple[int, int]]
-    ) -> None:
+    def _join_crowd(self, crowd: np.ndarray, rows: np.ndarray, found: Clusters, sets: _ShingleSets) -> None:
+        """A bucket too large for all its pairs: each row against one of each cluster met before it."""
         heads: list[int] = []
-        all_pairs = len(run) <= ALL_PAIRS_UP_TO
-        for row in run:
-            matched = False
-            for head in heads:
-                pair = (head, row) if head < row else (row, head)
-                if pair in tried:
-                    continue
-                if found.find(head) == found.find(row):
-                    matched = True
-                    continue
-                tried.add(pair)
-                if sets.jaccard(head, row) >= self.threshold:
-                    found.join(head, row)
-                    matched = True
-            if all_pairs or (not matched and len(heads) < MOST_HEADS):
-                heads.append(row)
+        for i in crowd.tolist():
+            known = [h for h in heads if found.find(int(rows[h])) == found.find(int(rows[i]))]
+            if known:
+                continue
+            here = np.full(len(heads), i)
+            for at in np.flatnonzero(
+                sets.likeness(np.array(heads, np.int64), here) >= self.threshold
+            ).tolist():
+                known.append(heads[at])
+                found.join(int(rows[heads[at]]), int(rows[i]))
+            if not known and len(heads) < MOST_HEADS:
+                heads.append(i)
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """Each value once, sorted. A plain sort is faster here than the hash table of np.unique."""
+    values.sort()
+    return values[np.concatenate(([True], values[1:] != values[:-1]))] if len(values) else values
+
+
+def _meetings(column: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Who meets in one band: pairs of small buckets as smaller << 32 | larger, and the members of large ones."""
+    order = (column.astype(np.uint64) << np.uint64(32)) | np.arange(len(column), dtype=np.uint64)
+    order.sort()
+    key, at = order >> np.uint64(32), order & np.uint64(0xFFFFFFFF)
+    starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+    lengths = np.diff(np.concatenate((starts, [len(key)])))
+    crowded = [at[s : s + n].astype(np.int64) for s, n in zip(*_where(starts, lengths), strict=True)]
+    small = (lengths > 1) & (lengths <= ALL_PAIRS_UP_TO)
+    starts, lengths = starts[small], lengths[small]
+    found = []
+    for first in range(int(lengths.max(initial=1)) - 1):
+        for second in range(first + 1, int(lengths.max())):
+            s = starts[lengths > second]
+            found.append((at[s + first] << np.uint64(32)) | at[s + second])
+    return np.concatenate(found) if found else np.empty(0, np.uint64), crowded
+
+
+def _where(starts: np.ndarray, lengths: np.ndarray) -> tuple[list[int], list[int]]:
+    large = lengths > ALL_PAIRS_UP_TO
+    return starts[large].tolist(), lengths[large].tolist()
 
 
 class _ShingleSets:
-    """Shingle hashes of candidate rows, fetched in blocks and kept while the bands are compared."""
+    """Distinct shingle hashes of candidate rows, fetched in blocks, end to end and sorted within each row."""
 
     def __init__(
-        self, by_chars: bool, fetch: Callable[[list[int]], list[str]], vocabulary: _Vocabulary
+        self, rows: np.ndarray, wanted: np.ndarray, by_chars: bool, fetch: Fetch, beat: Callable[[], None]
     ) -> None:
-        self.by_chars, self.fetch, self.vocabulary = by_chars, fetch, vocabulary
-        self.sets: dict[int, np.ndarray] = {}
+        parts, sizes = [], []
+        for start in range(0, len(wanted), FETCH_AT_ONCE):
+            beat()
+            texts = fetch(rows[wanted[start : start + FETCH_AT_ONCE]].tolist())
+            flat = char_shingles(texts) if by_chars else word_shingles(word_hashes(texts))
+            owner = np.repeat(np.arange(len(texts), dtype=np.uint64), np.diff(flat.offsets.astype(np.int64)))
+            held = _distinct((owner << np.uint64(64 - PAIR_BITS)) | (flat.tokens >> np.uint64(PAIR_BITS)))
+            sizes.append(
+                np.bincount((held >> np.uint64(64 - PAIR_BITS)).astype(np.int64), minlength=len(texts))
+            )
+            parts.append(held & np.uint64((1 << (64 - PAIR_BITS)) - 1))
+        self.tokens = np.concatenate(parts)
+        self.sizes = np.concatenate(sizes)
+        self.starts = np.cumsum(self.sizes) - self.sizes
+        self.place = np.full(len(rows), -1, np.int64)
+        self.place[wanted] = np.arange(len(wanted))
 
-    def want(self, runs: list[np.ndarray]) -> None:
-        if not runs:
-            return
-        wanted = np.unique(np.concatenate(runs)).tolist()
-        for start in range(0, len(wanted), 5000):
-            block = wanted[start : start + 5000]
-            texts = [words_of(text) for text in self.fetch(block)]
-            flat = _char_shingles(texts) if self.by_chars else _word_shingles(texts, self.vocabulary)
-            for i, row in enumerate(block):
-                self.sets[row] = flat.of(i)
+    def likeness(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Jaccard of each pair (a[i], b[i]); positions as they were `wanted`."""
+        if not len(a):
+            return np.empty(0)
+        return np.concatenate(
+            [
+                self._some(self.place[a[s : s + PAIRS_AT_ONCE]], self.place[b[s : s + PAIRS_AT_ONCE]])
+                for s in range(0, len(a), PAIRS_AT_ONCE)
+            ]
+        )
 
-    def jaccard(self, a: int, b: int) -> float:
-        first, second = self.sets[a], self.sets[b]
-        small, large = sorted((len(first), len(second)))
-        if not large or small / large < 0.5:
-            return 0.0
-        same = len(np.intersect1d(first, second, assume_unique=True))
-        return same / (len(first) + len(second) - same)
+    def _some(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        both = np.concatenate([self._tagged(a), self._tagged(b)])
+        both.sort()
+        # Each set holds a shingle once, so a tagged shingle that stands twice is in both.
+        twice = both[1:][both[1:] == both[:-1]] >> np.uint64(64 - PAIR_BITS)
+        same = np.bincount(twice.astype(np.int64), minlength=len(a))
+        whole = self.sizes[a] + self.sizes[b] - same
+        return np.divide(same, whole, out=np.zeros(len(a)), where=whole > 0)
+
+    def _tagged(self, places: np.ndarray) -> np.ndarray:
+        """The shingles of these rows, each with the number of its pair in the top bits."""
+        sizes = self.sizes[places]
+        first = np.repeat(self.starts[places] - (np.cumsum(sizes) - sizes), sizes)
+        tokens = self.tokens[first + np.arange(len(first))]
+        return tokens | (
+            np.repeat(np.arange(len(places), dtype=np.uint64), sizes) << np.uint64(64 - PAIR_BITS)
+        )
 
 
 def near_clusters(texts: Sequence[str], *, threshold: float = THRESHOLD) -> list[list[int]]:
     """Groups of positions whose texts are nearly the same, each sorted, only groups of two or more."""
     finder = NearDuplicates(threshold)
-    for start in range(0, len(texts), 20_000):
-        finder.add(texts[start : start + 20_000])
+    for part in blocks_of(texts, 20_000):
+        finder.add(part)
     roots = finder.clusters(lambda positions: [texts[i] for i in positions]).roots()
     return groups_from(roots)
 
 
+def blocks_of(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Slices of at most `size`."""
+    for start in range(0, len(texts), size):
+        yield texts[start : start + size]
+
+
 def groups_from(roots: np.ndarray) -> list[list[int]]:
     """Groups of two or more positions from the root of each position."""
-    order = np.argsort(roots, kind="stable")
-    ordered = roots[order]
-    if not len(order):
-        return []
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    ends = np.concatenate((starts[1:], [len(order)])).astype(int)
-    return [order[a:b].tolist() for a, b in zip(starts, ends, strict=True) if b - a > 1]
+    return groups_of_numbers(roots)
