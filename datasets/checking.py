@@ -1,31 +1,35 @@
 """All checks over the active rows of a dataset: reads them once, hands back findings. Writes nothing.
 
-Texts pass by in blocks; what stays in memory are digests, keys and lengths.
+Rows are looked at part by part, by as many workers as there are; one of them joins the parts and compares. Texts pass
+by in blocks; what stays of them are keys, lengths and signatures.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 
 from datasets.domain import quality
-from datasets.domain.cleaning import length_words, limits_for, loose
+from datasets.domain.cleaning import length_words, limits_for
 from datasets.domain.conflicts import find_conflicts
-from datasets.domain.duplicates import NearDuplicates, groups_from, groups_of
+from datasets.domain.duplicates import NearDuplicates, Signed, groups_from, groups_of_numbers, sign
 from datasets.domain.encoding import has_debris, is_lost, repair
+from datasets.domain.hashing import joined_keys, loose_keys
+from datasets.domain.packing import pack, unpack
 from datasets.domain.pii import KINDS, find_pii
 from datasets.domain.rules import OUT_OF_BALANCE, RULES, THIN
 from datasets.domain.stats import imbalance, stats
 from datasets.models import Content, Dataset, Example
 from datasets.text_checks import TextChecks
 
-BLOCK = 4000
+# Rows read at once, and the stretch one worker looks at: under a second of work, so cancel and progress are quick.
+BLOCK = 8000
 
 
 class Loaded(NamedTuple):
@@ -44,10 +48,12 @@ class Loaded(NamedTuple):
     completion: str
 
 
-def active_rows(dataset: Dataset) -> Iterator[list[Loaded]]:
-    """Active rows in blocks, oldest first. No cursor stays open between blocks."""
-    last = 0
+def active_rows(dataset: Dataset, *, after: int = 0, upto: int | None = None) -> Iterator[list[Loaded]]:
+    """Active rows in blocks, oldest first, with ids above `after` up to `upto`. No cursor stays open between blocks."""
+    last = after
     rows = Example.objects.filter(dataset=dataset).active().order_by("id")
+    if upto is not None:
+        rows = rows.filter(id__lte=upto)
     while True:
         block = [
             Loaded(*row[:6], bytes(row[6]), *row[7:])  # type: ignore[call-arg]
@@ -88,9 +94,15 @@ def texts_of(content_ids: list[int], task_kind: str) -> list[str]:
     return [found.get(key, "") for key in content_ids]
 
 
-def key_of(*texts: str) -> bytes:
-    """A short key of texts compared loosely: 8 bytes."""
-    return hashlib.blake2b("\0".join(loose(text) for text in texts).encode(), digest_size=8).digest()
+def row_keys(block: Sequence[Loaded]) -> tuple[np.ndarray, np.ndarray]:
+    """Keys of what is asked and of what is answered, equal where rows differ in formatting only. 64 bits each."""
+    if any(row.system or row.turns for row in block):
+        before = loose_keys([f"{row.system}\n{row.turns}" for row in block])
+    else:
+        before = np.repeat(loose_keys([""]), len(block))
+    return joined_keys(before, loose_keys([row.prompt for row in block])), loose_keys(
+        [row.completion for row in block]
+    )
 
 
 @dataclass(slots=True)
@@ -127,98 +139,201 @@ def _plural(n: int, one: str, many: str) -> str:
     return f"1 {one}" if n == 1 else f"{n:,} {many}"
 
 
-class Checker:
-    """Goes over the rows once and then says what it found."""
+@dataclass(slots=True)
+class Part:
+    """What was seen of some rows: a worker looks at a part, whoever draws the report joins the parts.
 
-    def __init__(self, task_kind: str, labels: tuple[str, ...], n_expected: int) -> None:
-        self.task_kind, self.known_labels, self.n_expected = task_kind, frozenset(labels), n_expected
-        self.limits = limits_for(task_kind)
-        self.ids: list[int] = []
-        self.content_ids: list[int] = []
-        self.digests: list[bytes] = []
-        self.whole_keys: list[bytes] = []
-        self.prompt_keys: list[bytes] = []
-        self.answer_keys: list[bytes] = []
-        self.labels: list[str] = []
-        self.reviewed: list[bool] = []
-        self.n_prompt: list[int] = []
-        self.n_completion: list[int] = []
+    Columns are as long as `ids`. `exact` is the beginning of the digest: 64 bits of sha256 keep a million rows apart.
+    """
+
+    ids: np.ndarray
+    content_ids: np.ndarray
+    exact: np.ndarray
+    prompt_keys: np.ndarray
+    answer_keys: np.ndarray
+    label_codes: np.ndarray
+    reviewed: np.ndarray
+    n_prompt: np.ndarray
+    n_completion: np.ndarray
+    signed: Signed
+    label_names: list[str]
+    flagged: dict[str, list[Row]]
+    pii_kinds: dict[str, int]
+    # What the checks of single texts saw (text_checks.py).
+    texts: dict[str, Any]
+
+    def as_bytes(self) -> bytes:
+        """Packed, for the way to another worker."""
+        facts = {
+            "label_names": self.label_names,
+            "flagged": {
+                rule: [[row.example_id, row.note] for row in rows] for rule, rows in self.flagged.items()
+            },
+            "pii_kinds": self.pii_kinds,
+            "texts": self.texts,
+        }
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        columns |= {name: getattr(self.signed, name) for name in _SIGNED}
+        return pack(facts, columns)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> Part:
+        """The part that `as_bytes` packed."""
+        facts, columns = unpack(data)
+        signed = Signed(len(columns["ids"]), *(columns[name] for name in _SIGNED))
+        flagged = {
+            rule: [Row(key, note=note) for key, note in rows] for rule, rows in facts["flagged"].items()
+        }
+        own: dict[str, Any] = {name: columns[name] for name in _COLUMNS}
+        return cls(
+            **own,
+            signed=signed,
+            flagged=flagged,
+            **{name: facts[name] for name in ("label_names", "pii_kinds", "texts")},
+        )
+
+
+_COLUMNS = (
+    "ids",
+    "content_ids",
+    "exact",
+    "prompt_keys",
+    "answer_keys",
+    "label_codes",
+    "reviewed",
+    "n_prompt",
+    "n_completion",
+)
+_SIGNED = ("char_at", "char_keys", "word_at", "word_keys")
+
+
+def look(block: list[Loaded], *, task_kind: str, labels: frozenset[str]) -> Part:
+    """Everything that can be said about rows one by one, and what comparing them needs. Asks no other row."""
+    limits = limits_for(task_kind)
+    is_labelled = task_kind == "classify"
+    flagged: dict[str, list[Row]] = {}
+    pii_kinds: Counter[str] = Counter()
+    texts = TextChecks(task_kind)
+
+    def flag(rule: str, row: Loaded, note: str = "") -> None:
+        flagged.setdefault(rule, []).append(Row(row.id, note=note))
+
+    for row in block:
+        prompt, completion = row.prompt, row.completion
+        if problem := length_words(len(prompt), len(completion), limits):
+            rule = "too_short" if problem.startswith("too short") else "too_long"
+            flag(rule, row, problem.split(": ", 1)[1])
+        whole = (
+            f"{row.system}\n{row.turns}\n{prompt}\n{completion}"
+            if row.system or row.turns
+            else f"{prompt}\n{completion}"
+        )
+        if kinds := Counter(match.kind for match in find_pii(whole)):
+            pii_kinds.update(kinds.keys())
+            flag("pii", row, ", ".join(f"{n} × {KINDS[kind]}" for kind, n in kinds.most_common()))
+        if not whole.isascii() and has_debris(whole):
+            if is_lost(whole):
+                flag("lost_characters", row)
+            elif repair(whole) != whole:
+                flag("encoding", row)
+        if not is_labelled and quality.is_degenerate(completion):
+            flag("empty_answer", row)
+        texts.look(row.id, row.system, row.turns, prompt, completion)
+        if quality.is_suspicious(prompt, completion):
+            flag("speaks_to_judge", row)
+        if task_kind == "extract":
+            try:
+                orjson.loads(completion)
+            except orjson.JSONDecodeError as error:
+                flag("not_json", row, str(error)[:200])
+        if is_labelled and labels and row.label not in labels:
+            flag("unknown_label", row, f"label “{row.label[:80]}”")
+    codes: dict[str, int] = {}
+    prompt_keys, answer_keys = row_keys(block)
+    return Part(
+        ids=np.array([row.id for row in block], np.int64),
+        content_ids=np.array([row.content_id for row in block], np.int64),
+        exact=np.array([int.from_bytes(row.digest[:8], "little") for row in block], np.uint64),
+        prompt_keys=prompt_keys,
+        answer_keys=answer_keys,
+        label_codes=np.array([codes.setdefault(row.label, len(codes)) for row in block], np.int32),
+        reviewed=np.array([bool(row.review) for row in block], bool),
+        n_prompt=np.array([len(row.prompt) for row in block], np.int32),
+        n_completion=np.array([len(row.completion) for row in block], np.int32),
+        signed=sign([near_text(task_kind, row.prompt, row.completion) for row in block]),
+        label_names=list(codes),
+        flagged=flagged,
+        pii_kinds=dict(pii_kinds),
+        texts=texts.as_json(),
+    )
+
+
+class Checker:
+    """Joins the parts of a dataset and says what all its rows together show."""
+
+    def __init__(self, task_kind: str) -> None:
+        self.task_kind = task_kind
         self.near = NearDuplicates()
         self.flagged: dict[str, list[Row]] = {key: [] for key in RULES}
         self.pii_kinds: Counter[str] = Counter()
         self.texts = TextChecks(task_kind)
+        self.label_names: dict[str, int] = {}
+        self._columns: dict[str, list[np.ndarray]] = {name: [] for name in _COLUMNS}
 
-    def add(self, block: list[Loaded]) -> None:
-        """Look at the next rows."""
-        flagged, limits, look = self.flagged, self.limits, self.texts.look
-        is_labelled = self.task_kind == "classify"
-        for row in block:
-            prompt, completion = row.prompt, row.completion
-            self.ids.append(row.id)
-            self.content_ids.append(row.content_id)
-            self.digests.append(row.digest)
-            prompt_key = key_of(row.system, row.turns, prompt)
-            answer_key = key_of(completion)
-            self.prompt_keys.append(prompt_key)
-            self.answer_keys.append(answer_key)
-            self.whole_keys.append(prompt_key + answer_key)
-            self.labels.append(row.label)
-            self.reviewed.append(bool(row.review))
-            self.n_prompt.append(len(prompt))
-            self.n_completion.append(len(completion))
-            if problem := length_words(len(prompt), len(completion), limits):
-                flagged["too_short" if problem.startswith("too short") else "too_long"].append(
-                    Row(row.id, note=problem.split(": ", 1)[1])
-                )
-            whole = (
-                f"{row.system}\n{row.turns}\n{prompt}\n{completion}"
-                if row.system or row.turns
-                else f"{prompt}\n{completion}"
-            )
-            if kinds := Counter(match.kind for match in find_pii(whole)):
-                self.pii_kinds.update(kinds.keys())
-                words = ", ".join(f"{n} × {KINDS[kind]}" for kind, n in kinds.most_common())
-                flagged["pii"].append(Row(row.id, note=words))
-            if not whole.isascii() and has_debris(whole):
-                if is_lost(whole):
-                    flagged["lost_characters"].append(Row(row.id))
-                elif repair(whole) != whole:
-                    flagged["encoding"].append(Row(row.id))
-            if not is_labelled and quality.is_degenerate(completion):
-                flagged["empty_answer"].append(Row(row.id))
-            look(row.id, row.system, row.turns, prompt, completion)
-            if quality.is_suspicious(prompt, completion):
-                flagged["speaks_to_judge"].append(Row(row.id))
-            if self.task_kind == "extract":
-                try:
-                    orjson.loads(completion)
-                except orjson.JSONDecodeError as error:
-                    flagged["not_json"].append(Row(row.id, note=str(error)[:200]))
-            if is_labelled and self.known_labels and row.label not in self.known_labels:
-                flagged["unknown_label"].append(Row(row.id, note=f"label “{row.label[:80]}”"))
-        self.near.add([near_text(self.task_kind, row.prompt, row.completion) for row in block])
+    def take(self, part: Part) -> None:
+        """Join the next part; parts come in the order of their rows."""
+        for name in _COLUMNS:
+            self._columns[name].append(getattr(part, name))
+        # Each part numbers its labels by itself.
+        codes = [self.label_names.setdefault(name, len(self.label_names)) for name in part.label_names]
+        self._columns["label_codes"][-1] = np.array(codes or [0], np.int32)[part.label_codes]
+        self.near.take(part.signed)
+        for rule, rows in part.flagged.items():
+            self.flagged[rule] += rows
+        self.pii_kinds.update(part.pii_kinds)
+        self.texts.join(part.texts)
+
+    def _close(self) -> None:
+        """One array a column."""
+        joined = {
+            name: np.concatenate(parts) if parts else np.empty(0, np.int64)
+            for name, parts in self._columns.items()
+        }
+        self._columns.clear()
+        self.ids, self.content_ids, self.exact = joined["ids"], joined["content_ids"], joined["exact"]
+        self.prompt_keys, self.answer_keys = joined["prompt_keys"], joined["answer_keys"]
+        self.reviewed, self.label_codes = joined["reviewed"], joined["label_codes"]
+        self.n_prompt, self.n_completion = joined["n_prompt"], joined["n_completion"]
+        names = list(self.label_names)
+        self.labels = [names[code] for code in self.label_codes.tolist()]
 
     def _keeper(self, members: list[int]) -> int:
         return min(
             members,
-            key=lambda i: (not self.reviewed[i], -self.n_prompt[i] - self.n_completion[i], self.ids[i]),
+            key=lambda i: (
+                not self.reviewed[i],
+                -int(self.n_prompt[i]) - int(self.n_completion[i]),
+                self.ids[i],
+            ),
         )
 
     def report(self, *, beat: Callable[[], None] = lambda: None) -> Report:
         """The findings, in the order of the rules."""
+        self._close()
         found: dict[str, Found] = {}
-        exact = groups_of(self.digests)
+        exact = groups_of_numbers(self.exact)
         found["exact_duplicate"] = self._duplicates("exact_duplicate", exact)
-        spare = {i for group in exact for i in group if i != self._keeper(group)}
+        copies = {i for group in exact for i in group if i != self._keeper(group)}
+        whole_keys = joined_keys(self.prompt_keys, self.answer_keys)
         loosely = [
             kept
-            for group in groups_of(self.whole_keys)
-            if len(kept := [i for i in group if i not in spare]) > 1
+            for group in groups_of_numbers(whole_keys)
+            if len(kept := [i for i in group if i not in copies]) > 1
         ]
         found["loose_duplicate"] = self._duplicates("loose_duplicate", loosely)
-        spare |= {i for group in loosely for i in group if i != self._keeper(group)}
+        spare = copies | {i for group in loosely for i in group if i != self._keeper(group)}
         roots = self.near.clusters(
-            lambda at: texts_of([self.content_ids[i] for i in at], self.task_kind), beat=beat
+            lambda at: texts_of(self.content_ids[at].tolist(), self.task_kind), beat=beat, leave_out=copies
         )
         near = [
             kept
@@ -236,7 +351,7 @@ class Checker:
                 found[key] = Found(key, self._headline(key, len(rows)), rows, len(rows), facts)
         if "pii" in found:
             found["pii"].facts = {"kinds": dict(self.pii_kinds.most_common())}
-        counts = stats(self.n_prompt, self.n_completion, self.labels)
+        counts = stats(self.n_prompt.tolist(), self.n_completion.tolist(), self.labels)
         self._spread(found, counts.labels)
         ordered = [found[key] for key in RULES if key in found and (found[key].rows or found[key].facts)]
         return Report(len(self.ids), ordered, {**counts.as_json(), "languages": self.texts.spread()})
@@ -277,7 +392,7 @@ class Checker:
         for number, group in enumerate(groups, 1):
             kept = self._keeper(group)
             extra += len(group) - 1
-            rows += [Row(self.ids[i], number, i == kept) for i in group]
+            rows += [Row(int(self.ids[i]), number, i == kept) for i in group]
         how = "exactly" if rule == "exact_duplicate" else "but for formatting"
         headline = f"{_plural(extra, 'row repeats', 'rows repeat')} another {how}"
         return Found(rule, headline, rows, extra, {"groups": len(groups)} if groups else {})
@@ -292,7 +407,7 @@ class Checker:
                 differing += differs
                 extra += i != kept and not differs
                 note = f"another label than the kept row: “{self.labels[i][:80]}”" if differs else ""
-                rows.append(Row(self.ids[i], number, i == kept or differs, note))
+                rows.append(Row(int(self.ids[i]), number, i == kept or differs, note))
         headline = f"{_plural(extra, 'row nearly repeats', 'rows nearly repeat')} another"
         if differing and not extra:
             headline = (
@@ -308,14 +423,21 @@ class Checker:
         return Found("near_duplicate", headline, rows, extra, facts)
 
     def _conflicts(self) -> Found:
-        found = find_conflicts(self.prompt_keys, self.answer_keys)
+        # Only prompts that stand more than once can have two answers.
+        asked = sorted(i for group in groups_of_numbers(self.prompt_keys) for i in group)
+        found = find_conflicts(self.prompt_keys[asked].tolist(), self.answer_keys[asked].tolist())
         rows, minority = [], 0
         for number, conflict in enumerate(found, 1):
-            dropped = set(conflict.minority)
+            dropped = {asked[i] for i in conflict.minority}
             minority += len(dropped)
             rows += [
-                Row(self.ids[i], number, bool(conflict.majority) and i not in dropped, self.labels[i][:80])
-                for i in conflict.members
+                Row(
+                    int(self.ids[i]),
+                    number,
+                    bool(conflict.majority) and i not in dropped,
+                    self.labels[i][:80],
+                )
+                for i in (asked[member] for member in conflict.members)
             ]
         headline = f"{_plural(len(found), 'prompt has', 'prompts have')} more than one answer"
         facts = {"groups": len(found), "minority": minority} if found else {}
@@ -335,7 +457,7 @@ class Checker:
         if thin and len(counts) > 1:
             rows = [
                 Row(i, note=f"label “{label[:80]}”")
-                for i, label in zip(self.ids, self.labels, strict=True)
+                for i, label in zip(self.ids.tolist(), self.labels, strict=True)
                 if label in thin
             ]
             found["thin_label"] = Found(

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from datasets.checking import active_rows, key_of, texts_of
+from datasets.checking import active_rows, row_keys, texts_of
 from datasets.domain.duplicates import NearDuplicates
+from datasets.domain.hashing import joined_keys
 from datasets.domain.leakage import leakage, to_leave_out
 from datasets.domain.power import mcnemar_power, power_sentence, rows_needed
 from datasets.domain.recipe import Recipe, checksum
@@ -44,10 +45,11 @@ class Frozen:
 def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]) -> Frozen:
     """The split of the rows as they are now, by the recipe alone. Same rows and recipe: same checksum anywhere."""
     progress("Reading rows")
-    loaded: list[tuple[bytes, str, str, Any, int, int, int, int, bytes, bytes]] = []
+    loaded: list[tuple[bytes, str, str, Any, int, int, int, int, int, int]] = []
     for block in active_rows(dataset):
-        for row in block:
-            prompt_key = key_of(row.system, row.turns, row.prompt)
+        asked_of, answered = row_keys(block)
+        wholes = joined_keys(asked_of, answered).tolist()
+        for row, prompt_key, whole_key in zip(block, asked_of.tolist(), wholes, strict=True):
             loaded.append(
                 (
                     row.digest,
@@ -59,7 +61,7 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
                     len(row.prompt),
                     len(row.completion),
                     prompt_key,
-                    prompt_key + key_of(row.completion),
+                    whole_key,
                 )
             )
         progress("Reading rows")
@@ -88,7 +90,7 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
     # A prompt that a whole dataset shares ("Write a product text") names the task and binds nobody.
     common = max(MOST_ASKED, len(unique) // 100)
     asked = Counter(prompt_keys)
-    prompts = [key if asked[key] <= common else b"" for key in prompt_keys]
+    prompts = [key if asked[key] <= common else 0 for key in prompt_keys]
     for keys in (whole_keys, prompts, groups if recipe.keep_groups else []):
         first: dict[Any, int] = {}
         for i, key in enumerate(keys):
@@ -113,7 +115,8 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
     )
     dropped: set[int] = set()
     for kind in recipe.drop_leaks:
-        by: list[Any] = {"prompt": prompt_keys, "group": groups}.get(kind, [])
+        shared: dict[str, list[Any]] = {"prompt": prompt_keys, "group": groups}
+        by = shared.get(kind, [])
         gone = to_leave_out(kind, by, splits, times) - dropped
         left_out_leaks[kind] = len(gone)
         dropped |= gone

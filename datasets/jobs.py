@@ -14,6 +14,7 @@ from datasets.domain.parsing import Bad, giant
 from datasets.domain.statuses import ImportState
 from datasets.models import (
     BadRow,
+    CheckPart,
     CheckRun,
     Content,
     Dataset,
@@ -28,8 +29,8 @@ from datasets.services import checks, imports, judging, versions
 from foundation.files import store
 from foundation.jobs import services as jobs
 from foundation.jobs.concurrent import answers
-from foundation.jobs.domain.states import JobState
-from foundation.jobs.kinds import Kind, Outcome, Plan, Work
+from foundation.jobs.domain.states import ItemState, JobState
+from foundation.jobs.kinds import Kind, Outcome, Plan, Wait, Work
 from foundation.jobs.models import Job, Shard
 from foundation.llm.budget import Ledger, open_budget
 from foundation.llm.domain.messages import Message, Request
@@ -41,6 +42,7 @@ from foundation.teams.errors import PortalError
 # A shard is about this many bytes of JSONL: some tenths of a second of work, so cancel and progress are quick.
 SHARD_BYTES = 2 * 1024 * 1024
 SHARDS_A_PLAN = 64
+STRETCHES_A_PLAN = 64
 
 
 def _import_of(job: Job) -> Import:
@@ -193,32 +195,77 @@ class ImportRows(Kind):
 
 
 class CheckRows(Kind):
-    """Goes over all active rows of a dataset and shows a new report when it is whole."""
+    """Goes over all active rows of a dataset and shows a new report when it is whole.
+
+    Stretches of rows are looked at by as many workers as there are; the last item waits for them, compares the rows
+    of all stretches and writes the report.
+    """
 
     name = "datasets.checks"
     title = "Checks"
-    parallel = 1
+    batch_size = 1
+    all_or_nothing = True
 
-    def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
-        """One item: read, compare, write, flip."""
+    def plan(self, job: Job, cursor: int) -> Plan:
+        """One item a stretch of rows, and one that joins them. The cursor is the last id that is planned."""
+        dataset = Dataset.objects.get(pk=job.recipe["dataset"])
+        stretches, is_last = checks.check_stretches(dataset=dataset, after=cursor, most=STRETCHES_A_PLAN)
+        place = Shard.objects.filter(job=job, payload__upto__lte=cursor).count() if cursor else 0
+        items = [
+            Shard(
+                job=job,
+                position=place + i,
+                key=f"rows from {after + 1}",
+                # The rows as they are when the first is looked at: what changes later makes the report out of date.
+                payload={"after": after, "upto": upto, "revision": dataset.revision},
+            )
+            for i, (after, upto) in enumerate(stretches)
+        ]
+        if is_last:
+            items.append(Shard(job=job, position=place + len(items), key="compare", payload={"join": True}))
+        return Plan(items, None if is_last else stretches[-1][1])
+
+    def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome | Wait]:
+        """Look at stretches; join them once every one is done."""
         dataset = Dataset.objects.select_related("team", "use_case").get(pk=job.recipe["dataset"])
         for item in items:
-            report, revision = checks.run_checks(dataset=dataset, progress=work.progress)
+            if not item.payload.get("join"):
+                part = checks.look_at(dataset=dataset, after=item.payload["after"], upto=item.payload["upto"])
+                yield Outcome(item, result={"rows": len(part.ids)}, data=part.as_bytes())
+                continue
+            if Shard.objects.filter(job=job).exclude(pk=item.pk).exclude(state=ItemState.DONE).exists():
+                yield Wait(0.3, "Waiting for the last rows to be looked at", item)
+                return
+            report = checks.join_parts(job=job, dataset=dataset, progress=work.progress)
             if work.cancelled:
                 return
+            first = Shard.objects.filter(job=job).order_by("position").first()
             run = checks.write_report(
-                job=job, dataset=dataset, report=report, revision=revision, beat=work.heartbeat
+                job=job,
+                dataset=dataset,
+                report=report,
+                revision=first.payload.get("revision", job.recipe["revision"]) if first else 0,
+                beat=work.heartbeat,
             )
             yield Outcome(item, result={"run": run.pk})
 
+    def store(self, job: Job, outcomes: Sequence[Outcome]) -> None:
+        """Keep what was seen of each stretch."""
+        for outcome in outcomes:
+            if outcome.data is not None:
+                CheckPart.objects.filter(job=job, position=outcome.item.position).delete()
+                CheckPart.objects.create(job=job, position=outcome.item.position, data=outcome.data)
+
     def finish(self, job: Job) -> dict[str, Any]:
         """How many rows each rule found."""
+        checks.clear_parts(job)
         run = CheckRun.objects.filter(job=job).exclude(finished_at=None).first()
         found = Finding.objects.filter(run=run).values_list("rule", "n_rows") if run else []
         return {"rows": run.n_rows if run else 0, "findings": dict(found)}
 
     def abandoned(self, job: Job) -> None:
-        """Take away a report that was not finished."""
+        """Take away a report that was not finished, and the parts of it."""
+        checks.clear_parts(job)
         for run in CheckRun.objects.filter(job=job, finished_at=None):
             checks.remove_run(run)
 

@@ -93,6 +93,30 @@ class TextChecks:
                 (example_id, f"at most {bound:,} tokens (upper bound), likely {likely:,} (estimate)")
             )
 
+    def as_json(self) -> dict[str, Any]:
+        """What was seen so far, as plain values for the way to whoever joins the parts."""
+        return {
+            "languages": dict(self.languages),
+            "by_language": {name: ids.tolist() for name, ids in self._by_language.items()},
+            "n_whole": self._n_whole,
+            "open": self._open,
+            "found": {rule: noted.rows for rule, noted in self._found.items() if noted.rows},
+            "over_bound": dict(self._over_bound),
+            "over_estimate": dict(self._over_estimate),
+        }
+
+    def join(self, seen: dict[str, Any]) -> None:
+        """Add what `as_json` of another part said."""
+        self.languages.update(seen["languages"])
+        for name, ids in seen["by_language"].items():
+            self._by_language.setdefault(name, array("q")).extend(ids)
+        self._n_whole += seen["n_whole"]
+        self._open += seen["open"]
+        for rule, rows in seen["found"].items():
+            self._found[rule].rows += [(key, note) for key, note in rows]
+        self._over_bound.update(seen["over_bound"])
+        self._over_estimate.update(seen["over_estimate"])
+
     def noted(self) -> dict[str, Noted]:
         """What was found, by rule; rules without rows are left out."""
         found = self._found

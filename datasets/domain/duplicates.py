@@ -301,7 +301,7 @@ class _ShingleSets:
             beat()
             texts = fetch(rows[wanted[start : start + FETCH_AT_ONCE]].tolist())
             flat = char_shingles(texts) if by_chars else word_shingles(word_hashes(texts))
-            owner = np.repeat(np.arange(len(texts), dtype=np.uint64), np.diff(flat.offsets.astype(np.int64)))
+            owner = np.repeat(np.arange(len(texts), dtype=np.uint64), flat.counts)
             held = _distinct((owner << np.uint64(64 - PAIR_BITS)) | (flat.tokens >> np.uint64(PAIR_BITS)))
             sizes.append(
                 np.bincount((held >> np.uint64(64 - PAIR_BITS)).astype(np.int64), minlength=len(texts))

@@ -127,6 +127,12 @@ class Flat:
     tokens: np.ndarray
     offsets: np.ndarray
 
+    @property
+    def counts(self) -> np.ndarray:
+        """Shingles of each text."""
+        offsets = self.offsets.astype(np.int64)
+        return offsets[1:] - offsets[:-1]
+
 
 def _flat(grams: np.ndarray, lengths: np.ndarray, width: int) -> Flat:
     """Without the windows that cross a text's end. A window belongs to the text of its first token."""
@@ -145,7 +151,7 @@ def word_shingles(words: Words) -> Flat:
     hashes = words.hashes
     with np.errstate(over="ignore"):
         grams = hashes[:-2] * MIX[0] + hashes[1:-1] * MIX[1]
-        grams ^= hashes[2:] * MIX[2]
+        grams = np.bitwise_xor(grams, hashes[2:] * MIX[2])
     return _flat(grams, words.counts, WORD_SHINGLE)
 
 
@@ -157,7 +163,7 @@ def char_shingles(texts: Sequence[str]) -> Flat:
     codes = np.frombuffer("".join(parts).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     with np.errstate(over="ignore"):
         grams = (codes[:-3] << np.uint64(21)) + codes[1:-2]
-        grams = grams * MIX[0] ^ ((codes[2:-1] << np.uint64(21)) + codes[3:]) * MIX[1]
+        grams = np.bitwise_xor(grams * MIX[0], ((codes[2:-1] << np.uint64(21)) + codes[3:]) * MIX[1])
     return _flat(grams, lengths, CHAR_SHINGLE)
 
 

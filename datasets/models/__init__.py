@@ -14,12 +14,13 @@ from datasets.models.examples import (
     ReviewItem,
     messages_of,
 )
-from datasets.models.imports import BadRow, CheckRun, Dataset, Import
+from datasets.models.imports import BadRow, CheckPart, CheckRun, Dataset, Import
 from datasets.models.training import TrainingRun
 from datasets.models.versions import DatasetVersion, Look, VersionRow
 
 __all__ = [
     "BadRow",
+    "CheckPart",
     "CheckRun",
     "Content",
     "Dataset",

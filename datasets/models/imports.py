@@ -145,3 +145,17 @@ class CheckRun(TeamOwned):
 
     def __str__(self) -> str:
         return f"checks of {self.dataset_id} at revision {self.revision}"
+
+
+class CheckPart(models.Model):
+    """What one worker saw of one stretch of rows, packed, until the report is drawn from all of them."""
+
+    job = models.ForeignKey("jobs.Job", on_delete=models.CASCADE, related_name="+", db_index=False)
+    position = models.PositiveIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["job", "position"], name="one_check_part_a_place")]
+
+    def __str__(self) -> str:
+        return f"part {self.position} of job {self.job_id}"

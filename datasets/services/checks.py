@@ -13,14 +13,25 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datasets import bulk
-from datasets.checking import Checker, Report, active_rows
+from datasets.checking import BLOCK, Checker, Part, Report, active_rows, look
 from datasets.domain.cleaning import digest, normalise
 from datasets.domain.encoding import repair
 from datasets.domain.pii import mask_pii, replace_pii
 from datasets.domain.rules import RULES, Action
 from datasets.domain.statuses import ExampleState
 from datasets.errors import NothingToDo
-from datasets.models import CheckRun, Content, Dataset, Edit, Example, Finding, FindingRow, Fix, FixedRow
+from datasets.models import (
+    CheckPart,
+    CheckRun,
+    Content,
+    Dataset,
+    Edit,
+    Example,
+    Finding,
+    FindingRow,
+    Fix,
+    FixedRow,
+)
 from datasets.policies import check_can_change
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
@@ -51,16 +62,50 @@ def start_checks(*, actor: User | None, dataset: Dataset) -> Job:
     )
 
 
-def run_checks(*, dataset: Dataset, progress: Callable[[int, int, str], None]) -> tuple[Report, int]:
-    """Go over all active rows. Returns the report and the revision it speaks about."""
-    dataset.refresh_from_db()
-    revision, total = dataset.revision, max(2, dataset.n_active)
-    checker = Checker(dataset.use_case.task_kind, dataset.use_case.task.label_names, total)
-    for block in active_rows(dataset):
-        checker.add(block)
-        progress(min(len(checker.ids), total - 1), total, "Looking at every row")
-    # Comparing is the last part: one row short of done, so that progress is not written at every step.
-    return checker.report(beat=lambda: progress(total - 1, total, "Comparing rows")), revision
+def check_stretches(*, dataset: Dataset, after: int, most: int) -> tuple[list[tuple[int, int]], bool]:
+    """The next stretches (after, up to and with) of example ids, BLOCK rows each, and whether these are the last.
+
+    At most `most`. Rows that come later are not in them: the report speaks about a revision that they have changed.
+    """
+    rows = Example.objects.filter(dataset=dataset, state=ExampleState.ACTIVE).order_by("id")
+    found: list[tuple[int, int]] = []
+    while len(found) < most:
+        here = rows.filter(id__gt=after).values_list("id", flat=True)
+        # The last of a block, found in the index alone.
+        upto = here[BLOCK - 1 : BLOCK].first() or here.last()
+        if upto is None:
+            return found, True
+        found.append((after, upto))
+        after = upto
+    return found, False
+
+
+def look_at(*, dataset: Dataset, after: int, upto: int) -> Part:
+    """What is to be said about one stretch of rows, each by itself."""
+    block = [row for part in active_rows(dataset, after=after, upto=upto) for row in part]
+    use_case = dataset.use_case
+    return look(block, task_kind=use_case.task_kind, labels=frozenset(use_case.task.label_names))
+
+
+def join_parts(*, job: Job, dataset: Dataset, progress: Callable[[int, int, str], None]) -> Report:
+    """The report over all parts of a job. Raises NothingToDo when parts are missing."""
+    positions = list(
+        CheckPart.objects.filter(job=job).order_by("position").values_list("position", flat=True)
+    )
+    if positions != list(range(len(positions))):
+        raise NothingToDo("A part of this check is gone. Check again.")
+    checker = Checker(dataset.use_case.task_kind)
+    for position in positions:
+        data = CheckPart.objects.filter(job=job, position=position).values_list("data", flat=True).get()
+        checker.take(Part.from_bytes(data))
+        progress(position, len(positions) + 1, "Comparing rows")
+    return checker.report(beat=lambda: progress(len(positions), len(positions) + 1, "Comparing rows"))
+
+
+def clear_parts(job: Job) -> None:
+    """Remove the parts of a job, some at a time."""
+    while keys := list(CheckPart.objects.filter(job=job).values_list("id", flat=True)[:8]):
+        CheckPart.objects.filter(pk__in=keys).delete()
 
 
 def write_report(
