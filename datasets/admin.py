@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from datasets.models import (
     BadRow,
+    CheckPart,
     CheckRun,
     Content,
     Dataset,
@@ -169,6 +170,12 @@ class ReviewAdmin(EvidenceAdmin):
 
 
 admin.site.register([BadRow, CheckRun, Edit, FindingRow, FixedRow, QualityRun, ReviewItem], EvidenceAdmin)
+
+
+@admin.register(CheckPart)
+class CheckPartAdmin(EvidenceAdmin):
+    list_display = ("job", "position")
+    exclude = ("data",)
 
 
 @admin.register(TrainingRun)
