@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from evaluations.domain.comparison import Decided, Difference, LabelChange, Line
+from evaluations.domain.comparison import Decided, LabelChange, Line
+from evaluations.domain.paired import Difference
 from evaluations.domain.statuses import CandidateKind, Verdict
 from foundation.ui.formats import grouped, ms, percent, points, signed, usd
 

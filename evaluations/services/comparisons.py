@@ -17,9 +17,9 @@ from datasets.models import DatasetVersion
 from decisions.domain.facts import EvidenceKind
 from decisions.services import analyse_roi, record_evidence
 from evaluations import policies
-from evaluations.domain import comparison as paired
 from evaluations.domain import findings, scoring
-from evaluations.domain.comparison import Arm, Decided, Difference, Margins
+from evaluations.domain.comparison import Decided, Margins, compare
+from evaluations.domain.paired import Arm, Difference, Measure, paired_difference
 from evaluations.domain.statuses import CandidateKind, ComparisonState, EvaluationState, LookKind
 from evaluations.models import Candidate, Comparison, Evaluation, TestLook
 from evaluations.services.evaluations import Judge, new_seed, start_evaluation
@@ -333,7 +333,7 @@ def decide(
         has_cost=has_cost,
         has_latency=has_latency,
     )
-    decided = paired.compare(
+    decided = compare(
         arms,
         baseline_key=comparison.baseline_id,
         measures=measures,
@@ -398,7 +398,7 @@ def _arms(evaluations: Sequence[Evaluation], baseline_id: int) -> tuple[list[Arm
 def _training_against_prompt(
     evaluations: Sequence[Evaluation],
     arms: Sequence[Arm],
-    measure: paired.Measure,
+    measure: Measure,
     expected: Sequence[str],
     margins: Margins,
     seed: int,
@@ -416,7 +416,7 @@ def _training_against_prompt(
     trained, prompt = best(CandidateKind.TRAINED), best(CandidateKind.PROMPT)
     if trained is None or prompt is None:
         return None, []
-    found = paired.paired_difference(measure, prompt, trained, expected, alpha=margins.alpha, seed=seed)
+    found = paired_difference(measure, prompt, trained, expected, alpha=margins.alpha, seed=seed)
     return found, [prompt.key, trained.key]
 
 

@@ -14,17 +14,18 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from evaluations.domain import comparison as c
+from evaluations.domain import paired
 from evaluations.domain.statuses import Verdict
 
-CORRECT = c.Measure("correct", "Correct", "binary")
-SCORE = c.Measure("score", "Score", "mean")
-MACRO = c.Measure("macro_f1", "Macro F1", "macro_f1")
-LATENCY = c.Measure("latency", "Latency p95", "p95", "ms", False)
-COST = c.Measure("cost", "Cost", "mean", "microusd", False)
+CORRECT = paired.Measure("correct", "Correct", "binary")
+SCORE = paired.Measure("score", "Score", "mean")
+MACRO = paired.Measure("macro_f1", "Macro F1", "macro_f1")
+LATENCY = paired.Measure("latency", "Latency p95", "p95", "ms", False)
+COST = paired.Measure("cost", "Cost", "mean", "microusd", False)
 
 
 def arm(key, name="x", kind="prompt", predicted=(), **columns):
-    return c.Arm(key, name, kind, columns, predicted)
+    return paired.Arm(key, name, kind, columns, predicted)
 
 
 def right_wrong(both, better, worse, neither):
@@ -37,12 +38,12 @@ def right_wrong(both, better, worse, neither):
 @pytest.mark.parametrize(("better", "worse"), [(0, 0), (5, 0), (10, 3), (37, 16), (100, 101), (600, 500)])
 def test_mcnemar_equals_statsmodels(better, worse):
     expected = mcnemar([[10, better], [worse, 10]], exact=True).pvalue if better + worse else 1.0
-    assert c.mcnemar_exact(better, worse) == pytest.approx(min(1.0, expected), rel=1e-9)
+    assert paired.mcnemar_exact(better, worse) == pytest.approx(min(1.0, expected), rel=1e-9)
 
 
 def test_mcnemar_matches_a_hand_calculation():
     # 5 better, 0 worse: 2 * (1/2)^5 = 1/16
-    assert c.mcnemar_exact(5, 0) == pytest.approx(0.0625)
+    assert paired.mcnemar_exact(5, 0) == pytest.approx(0.0625)
 
 
 def _score_statistic_by_likelihood(better, worse, n, d):
@@ -61,14 +62,14 @@ def _score_statistic_by_likelihood(better, worse, n, d):
 
 @pytest.mark.parametrize(("better", "worse", "n"), [(37, 16, 218), (5, 0, 30), (150, 86, 1600), (3, 9, 40)])
 def test_tango_is_where_the_score_test_begins_to_refuse(better, worse, n):
-    low, high = c.tango(better, worse, n)
+    low, high = paired.tango(better, worse, n)
     assert _score_statistic_by_likelihood(better, worse, n, low) == pytest.approx(1.959964, abs=2e-3)
     assert _score_statistic_by_likelihood(better, worse, n, high) == pytest.approx(-1.959964, abs=2e-3)
 
 
 def test_tango_without_disagreement_matches_a_hand_calculation():
     # T(d) = -n d / sqrt(n d (1 - d)) = -z  =>  n d = z^2 (1 - d)  =>  d = z^2 / (n + z^2) = 3.8415 / 103.8415
-    low, high = c.tango(0, 0, 100)
+    low, high = paired.tango(0, 0, 100)
     assert (low, high) == (pytest.approx(-0.036994, abs=1e-5), pytest.approx(0.036994, abs=1e-5))
 
 
@@ -78,9 +79,9 @@ def test_tango_holds_the_estimate_and_mirrors(better, worse, rest):
     n = better + worse + rest
     if n == 0:
         return
-    low, high = c.tango(better, worse, n)
+    low, high = paired.tango(better, worse, n)
     assert -1 <= low <= (better - worse) / n <= high <= 1
-    back = c.tango(worse, better, n)
+    back = paired.tango(worse, better, n)
     assert back == (pytest.approx(-high, abs=1e-9), pytest.approx(-low, abs=1e-9))
 
 
@@ -94,7 +95,7 @@ def test_bootstrap_of_a_mean_agrees_with_scipy():
     rng = np.random.default_rng(3)
     was = rng.random(200)
     now = np.clip(was + rng.normal(0.05, 0.2, 200), 0, 1)
-    found = c.paired_difference(SCORE, arm(1, score=was), arm(2, score=now), (), seed=5)
+    found = paired.paired_difference(SCORE, arm(1, score=was), arm(2, score=now), (), seed=5)
     truth = stats.bootstrap(((now - was),), np.mean, n_resamples=20_000, method="percentile", rng=rng)
     assert found.difference == pytest.approx(float((now - was).mean()))
     assert found.low == pytest.approx(truth.confidence_interval.low, abs=0.003)
@@ -105,15 +106,19 @@ def test_bootstrap_of_a_mean_agrees_with_scipy():
 def test_the_same_seed_gives_the_same_interval():
     rng = np.random.default_rng(1)
     a, b = arm(1, score=rng.random(80)), arm(2, score=rng.random(80))
-    assert c.paired_difference(SCORE, a, b, (), seed=9) == c.paired_difference(SCORE, a, b, (), seed=9)
-    assert c.paired_difference(SCORE, a, b, (), seed=9) != c.paired_difference(SCORE, a, b, (), seed=10)
+    assert paired.paired_difference(SCORE, a, b, (), seed=9) == paired.paired_difference(
+        SCORE, a, b, (), seed=9
+    )
+    assert paired.paired_difference(SCORE, a, b, (), seed=9) != paired.paired_difference(
+        SCORE, a, b, (), seed=10
+    )
 
 
 def test_macro_f1_equals_scikit_learn():
     rng = np.random.default_rng(2)
     expected = rng.choice(["a", "b", "c"], 120).tolist()
     said = [e if rng.random() < 0.6 else str(rng.choice(["a", "b", "c", "other"])) for e in expected]
-    found = c.paired_difference(MACRO, arm(1, predicted=expected), arm(2, predicted=said), expected)
+    found = paired.paired_difference(MACRO, arm(1, predicted=expected), arm(2, predicted=said), expected)
     truth = f1_score(expected, said, labels=["a", "b", "c"], average="macro")
     assert found.baseline == pytest.approx(1.0)
     assert found.candidate == pytest.approx(truth)
@@ -122,23 +127,23 @@ def test_macro_f1_equals_scikit_learn():
 
 def test_the_95th_percentile_of_latency_is_interpolated():
     was, now = list(range(101)), [v * 2 for v in range(101)]
-    found = c.paired_difference(LATENCY, arm(1, latency=was), arm(2, latency=now), ())
+    found = paired.paired_difference(LATENCY, arm(1, latency=was), arm(2, latency=now), ())
     assert (found.baseline, found.candidate) == (pytest.approx(95), pytest.approx(190))
     assert found.low > 0
 
 
 def test_rows_unscored_on_either_side_are_left_out_of_both():
-    found = c.paired_difference(
+    found = paired.paired_difference(
         CORRECT, arm(1, correct=[1.0, None, 0.0, 1.0]), arm(2, correct=[1.0, 0.0, None, 0.0]), ()
     )
     assert (found.n, found.baseline, found.candidate) == (2, 1.0, 0.5)
-    none = c.paired_difference(CORRECT, arm(1, correct=[None]), arm(2, correct=[1.0]), ())
+    none = paired.paired_difference(CORRECT, arm(1, correct=[None]), arm(2, correct=[1.0]), ())
     assert (none.n, none.difference, none.p) == (0, None, None)
 
 
 def test_other_rows_are_not_compared():
     with pytest.raises(ValueError, match="different rows"):
-        c.paired_difference(CORRECT, arm(1, correct=[1.0]), arm(2, correct=[1.0, 0.0]), ())
+        paired.paired_difference(CORRECT, arm(1, correct=[1.0]), arm(2, correct=[1.0, 0.0]), ())
 
 
 @pytest.mark.parametrize(
@@ -158,7 +163,7 @@ def test_other_rows_are_not_compared():
 )
 def test_verdicts(low, high, p, n, exact, verdict):
     middle = None if low is None else (low + high) / 2
-    found = c.Difference(n, 0.8, 0.9, middle, low, high, p, 0.03, "")
+    found = paired.Difference(n, 0.8, 0.9, middle, low, high, p, 0.03, "")
     assert (
         c.decide(found, higher_is_better=True, margin=0.02, p_holm=p, alpha=0.05, exact=exact)[0] is verdict
     )
@@ -189,7 +194,7 @@ def test_each_measure_has_its_own_p():
         baseline_key=1,
         measures=[CORRECT, LATENCY],
     )
-    assert decided.lines[0].p == pytest.approx(c.mcnemar_exact(37, 16))
+    assert decided.lines[0].p == pytest.approx(paired.mcnemar_exact(37, 16))
     assert decided.lines[1].p == 1.0
     assert decided.family == 2
     assert decided.lines[0].p_holm == pytest.approx(2 * decided.lines[0].p)
@@ -244,9 +249,9 @@ def test_rows_and_labels_are_counted_worst_first():
 def test_more_rows_matches_a_hand_calculation():
     # difference 0.05, standard error 0.03 over 100 rows: spread 0.3; ((1.95996 + 0.84162) * 0.3 / 0.05)^2 = 282.6
     # 282.6 - 100 = 182.6, rounded up to two digits: 190
-    found = c.Difference(100, 0.8, 0.85, 0.05, -0.01, 0.11, 0.1, 0.03, "")
+    found = paired.Difference(100, 0.8, 0.85, 0.05, -0.01, 0.11, 0.1, 0.03, "")
     assert c.more_rows(found, margin=0.02, alpha=0.05) == 190
-    none = c.Difference(100, 0.8, 0.8, 0.0, -0.01, 0.01, 1.0, 0.0, "")
+    none = paired.Difference(100, 0.8, 0.8, 0.0, -0.01, 0.01, 1.0, 0.0, "")
     assert c.more_rows(none, margin=None, alpha=0.05) is None
 
 

@@ -6,12 +6,13 @@ import pytest
 
 from evaluations.domain import comparison as c
 from evaluations.domain import findings as f
+from evaluations.domain import paired
 from evaluations.domain.statuses import CandidateKind, Verdict
 from evaluations.tests.test_domain_comparison import right_wrong
 
-CORRECT = c.Measure("correct", "Correct", "binary")
-LATENCY = c.Measure("latency", "Latency p95", "p95", "ms", False)
-COST = c.Measure("cost", "Cost per 1,000 rows", "mean", "microusd", False)
+CORRECT = paired.Measure("correct", "Correct", "binary")
+LATENCY = paired.Measure("latency", "Latency p95", "p95", "ms", False)
+COST = paired.Measure("cost", "Cost per 1,000 rows", "mean", "microusd", False)
 PEOPLE = [f.Who(1, "best prompt", CandidateKind.PROMPT), f.Who(2, "triage-3", CandidateKind.TRAINED)]
 
 
@@ -25,7 +26,7 @@ def decided(better, worse, *, both=160, neither=5, latency=(900.0, 900.0), cost=
         if cost:
             columns["cost"] = [cost[at] + i % 3 for i in range(n)]
         said = [e if right else "other" for e, right in zip(expected, column, strict=True)]
-        arms.append(c.Arm(key, PEOPLE[at].name, PEOPLE[at].kind, columns, said))
+        arms.append(paired.Arm(key, PEOPLE[at].name, PEOPLE[at].kind, columns, said))
     measures = [CORRECT, LATENCY] + ([COST] if cost else [])
     return c.compare(
         arms, baseline_key=1, measures=measures, expected=expected, margins=margins or c.Margins()
@@ -75,7 +76,10 @@ def test_labels_that_lost_ground_are_named():
 
 
 def test_nothing_in_common_is_said():
-    arms = [c.Arm(1, "a", "prompt", {"correct": [None]}), c.Arm(2, "b", "trained", {"correct": [1.0]})]
+    arms = [
+        paired.Arm(1, "a", "prompt", {"correct": [None]}),
+        paired.Arm(2, "b", "trained", {"correct": [1.0]}),
+    ]
     found = f.tell(c.compare(arms, baseline_key=1, measures=[CORRECT]), PEOPLE, on="rows")
     assert "share no scored row" in found.headline
     assert found.advice is f.Advice.UNDECIDED
@@ -91,7 +95,7 @@ def test_nothing_in_common_is_said():
 )
 def test_tuning_or_just_the_prompt(low, high, said):
     line = decided(37, 16).lines[0]
-    found = c.Difference(200, 0.8, 0.85, (low + high) / 2, low, high, 0.04, 0.02, "")
+    found = paired.Difference(200, 0.8, 0.85, (low + high) / 2, low, high, 0.04, 0.02, "")
     assert said in f.prompt_or_tuning(PEOPLE, found, line)
 
 
