@@ -18,7 +18,8 @@ from decisions.domain.facts import EvidenceKind
 from decisions.services import analyse_roi, record_evidence
 from evaluations import policies
 from evaluations.domain import findings, scoring
-from evaluations.domain.comparison import Decided, Margins, compare
+from evaluations.domain.comparison import Decided, Margins
+from evaluations.domain.comparison import compare as verdicts_of
 from evaluations.domain.paired import Arm, Difference, Measure, paired_difference
 from evaluations.domain.statuses import CandidateKind, ComparisonState, EvaluationState, LookKind
 from evaluations.models import Candidate, Comparison, Evaluation, TestLook
@@ -333,7 +334,7 @@ def decide(
         has_cost=has_cost,
         has_latency=has_latency,
     )
-    decided = compare(
+    decided = verdicts_of(
         arms,
         baseline_key=comparison.baseline_id,
         measures=measures,
