@@ -9,7 +9,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from foundation.jobs import chores, claiming, doorbell, presence, running, schedules, services
+from foundation.jobs import carrying, chores, claiming, doorbell, presence, schedules, services
 from foundation.jobs.claiming import rows
 from foundation.jobs.domain.states import ItemState, JobState
 from foundation.jobs.errors import UnknownKind
@@ -57,7 +57,7 @@ def _ring(now: datetime) -> None:
         job = Job.objects.filter(pk=job_id).first()
         if job is None:
             continue
-        if job.status is JobState.CANCELLING and running.try_to_cancel(job, now=now):
+        if job.status is JobState.CANCELLING and carrying.try_to_cancel(job, now=now):
             # Its own queue may be busy for long, and a cancel takes effect within 10 s.
             job.refresh_from_db()
         doorbell.ring(job, rings_wanted(job, now=now))

@@ -14,7 +14,7 @@ from django.db.models import F, Min
 from django.urls import reverse
 from django.utils import timezone
 
-from foundation.jobs import claiming, doorbell, running
+from foundation.jobs import carrying, claiming, doorbell
 from foundation.jobs.claiming import rows
 from foundation.jobs.domain.states import ItemState, JobState, states_before
 from foundation.jobs.errors import UnknownKind
@@ -93,7 +93,7 @@ def cancel_job(*, actor: User | None, job: Job) -> Job:
             audit.record(actor=actor, team=job.team, verb="job.cancelled", target=job)
             _announce(job)
     job.refresh_from_db()
-    if moved and running.try_to_cancel(job):
+    if moved and carrying.try_to_cancel(job):
         job.refresh_from_db()
     return job
 
@@ -208,13 +208,13 @@ def _more_hands(job: Job) -> None:
     doorbell.ring(job, min(kind.parallel, math.ceil(job.total / kind.batch_size)) - 1)
 
 
-HOOKS = running.Hooks(tell_people=_tell_people, planned=_more_hands)
+HOOKS = carrying.Hooks(tell_people=_tell_people, planned=_more_hands)
 
 
 def work_on(job_id: int, *, turn_s: float) -> None:
     """Carry one job on for about `turn_s` seconds, then ring for whoever goes on with it."""
     steps: list[int] = []
-    more = running.advance(job_id, budget_s=turn_s, hooks=HOOKS, on_step=steps.append)
+    more = carrying.advance(job_id, budget_s=turn_s, hooks=HOOKS, on_step=steps.append)
     if not steps:
         # Whoever did nothing rings for nobody: else every ring would found a line of rings of its own.
         return
@@ -264,7 +264,7 @@ def run_until_idle(max_seconds: float = 60.0) -> bool:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            running.advance(job_id, budget_s=left, hooks=HOOKS, on_step=steps.append)
+            carrying.advance(job_id, budget_s=left, hooks=HOOKS, on_step=steps.append)
         if not steps:
             if time.monotonic() >= deadline:
                 return False

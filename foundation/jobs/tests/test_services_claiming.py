@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from foundation.jobs import claiming, clock, outcomes, owners, running, services
+from foundation.jobs import carrying, claiming, clock, outcomes, owners, running, services
 from foundation.jobs.errors import LeaseLost
 from foundation.jobs.kinds import Kind, Outcome, Plan, get_kind, register_kinds
 from foundation.jobs.models import Job, Shard, WorkItem
@@ -200,11 +200,11 @@ def test_only_one_worker_at_a_time_plans_or_finishes(planned):
     planned.refresh_from_db()
     from foundation.jobs.domain.states import JobState
 
-    first = running.take_control(planned, JobState.PLANNING)
+    first = carrying.take_control(planned, JobState.PLANNING)
     assert first is not None
-    assert running.take_control(planned, JobState.PLANNING) is None
+    assert carrying.take_control(planned, JobState.PLANNING) is None
     first.give_back()
-    assert running.take_control(planned, JobState.PLANNING) is not None
+    assert carrying.take_control(planned, JobState.PLANNING) is not None
 
 
 def test_as_many_doorbells_ring_as_workers_could_help(planned):

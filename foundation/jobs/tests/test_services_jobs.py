@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from foundation.jobs import claiming, running, services
+from foundation.jobs import carrying, claiming, services
 from foundation.jobs.domain.states import ItemState, JobState
 from foundation.jobs.errors import UnknownKind
 from foundation.jobs.kinds import get_kind
@@ -176,9 +176,9 @@ def test_cancelling_what_somebody_works_on_waits_for_them_but_not_for_long(start
     held = claiming.claim(Job.objects.get(pk=job.pk), get_kind(job.kind))
     job = services.cancel_job(actor=editor, job=job)
     assert job.state == "cancelling"
-    assert not running.try_to_cancel(job)
-    later = job.cancel_asked_at + running.CANCEL_GRACE
-    assert running.try_to_cancel(job, now=later)
+    assert not carrying.try_to_cancel(job)
+    later = job.cancel_asked_at + carrying.CANCEL_GRACE
+    assert carrying.try_to_cancel(job, now=later)
     # What the slow worker writes now changes nothing.
     assert held.rows().count() == 0
 
@@ -221,5 +221,5 @@ def test_a_worker_that_looked_before_another_settled_the_job_tells_nobody_again(
     # What the slower worker still holds in its hand: the row from before.
     stale = Job.objects.get(pk=job.pk)
     stale.settled_at = None
-    running.step(stale, threaded=False, hooks=services.HOOKS)
+    carrying.step(stale, threaded=False, hooks=services.HOOKS)
     assert Notice.objects.filter(user=editor, title="Once: done").count() == 1
