@@ -24,6 +24,7 @@ from datasets.models import (
     Judgement,
     Look,
     QualityRun,
+    Reading,
     Review,
     ReviewItem,
     TrainingRun,
@@ -169,7 +170,9 @@ class ReviewAdmin(EvidenceAdmin):
     list_select_related = ("dataset",)
 
 
-admin.site.register([BadRow, CheckRun, Edit, FindingRow, FixedRow, QualityRun, ReviewItem], EvidenceAdmin)
+admin.site.register(
+    [BadRow, CheckRun, Edit, FindingRow, FixedRow, QualityRun, Reading, ReviewItem], EvidenceAdmin
+)
 
 
 @admin.register(CheckPart)

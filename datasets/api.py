@@ -15,7 +15,7 @@ from ninja.files import UploadedFile
 from datasets.domain.rules import RULES
 from datasets.domain.statuses import Split
 from datasets.models import Dataset, DatasetVersion, Finding, Import
-from datasets.services import checks, imports, reviewing, versions
+from datasets.services import checks, imports, queueing, versions
 from decisions.models import UseCase
 from foundation.files import store
 from foundation.jobs.models import Job
@@ -162,7 +162,7 @@ def fix(request: TeamRequest, pk: int, action: str = "") -> dict[str, Any]:
 def plan_review(request: TeamRequest, pk: int) -> tuple[int, dict[str, Any]]:
     """The queue; people judge its rows in the portal."""
     row = get_object_or_404(Dataset.objects.of(request.team), pk=pk)
-    review = reviewing.plan_review(actor=request.user, dataset=row)
+    review = queueing.plan_review(actor=request.user, dataset=row)
     return 201, {"id": review.pk, "total": review.n_total, "done": review.n_done}
 
 

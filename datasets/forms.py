@@ -166,6 +166,52 @@ class ExampleForm(forms.Form):
         return out
 
 
+class ReviewForm(PressForm):
+    """Which rows people look at, and who."""
+
+    share = forms.TypedChoiceField(
+        label="Share of the rows",
+        coerce=float,
+        choices=[("0.1", "10%, the least"), ("0.2", "20%"), ("0.5", "50%"), ("1", "Every row")],
+        initial="0.1",
+        help_text="Drawn by the seed, every label in proportion: what it shows holds for the whole.",
+    )
+    most_needed = forms.IntegerField(
+        min_value=0,
+        max_value=10_000,
+        initial=100,
+        label="Rows that need a look, at most",
+        help_text="Contradictions first, then weak scores, then other findings. They come before the sample.",
+    )
+    double_share = forms.TypedChoiceField(
+        label="Read twice, of the sample",
+        coerce=float,
+        choices=[("0", "None"), ("0.1", "10%"), ("0.25", "25%"), ("1", "All of it")],
+        initial="0",
+        help_text="Two people read such a row apart; how far they agree is measured, and a third settles the rest.",
+    )
+    readers = forms.MultipleChoiceField(
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="They take turns. Without a tick anybody takes the next row.",
+    )
+
+    def __init__(self, *args: Any, people: Iterable[Any] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.people = {str(person.pk): person for person in people}
+        self.fields["readers"].choices = [(key, str(p)) for key, p in self.people.items()]  # type: ignore[attr-defined]
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the service."""
+        given = self.cleaned_data
+        return {
+            "share": given["share"],
+            "most_needed": given["most_needed"],
+            "double_share": given["double_share"],
+            "readers": [self.people[key] for key in given["readers"]],
+        }
+
+
 def _percent(value: Decimal) -> Fraction:
     return Fraction(str(value)) / 100
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from datasets.domain.statuses import IMPORT_MOVES, ExampleState, ImportState
-from datasets.models import Dataset, DatasetVersion, Example, Import
+from datasets.models import Dataset, DatasetVersion, Example, Import, Reading, ReviewItem
+from foundation.teams.domain.roles import Role
 from foundation.teams.errors import BadInput, Conflict
+from foundation.teams.models import User
 
 
 def check_can_change(dataset: Dataset) -> None:
@@ -41,3 +45,20 @@ def check_can_use(version: DatasetVersion) -> None:
     """Raises Conflict when the version is not frozen."""
     if not version.is_frozen:
         raise Conflict(f"Version {version.number} is not frozen, so nothing can rest on it yet.")
+
+
+def check_can_settle(item: ReviewItem, readings: Sequence[Reading], user: User, role: Role) -> None:
+    """Raises Conflict unless two readings of an open row wait and the person is a third one, or an approver."""
+    if item.verdict or len(readings) < 2:
+        raise Conflict("There is nothing to settle: two people must have read this row and disagreed.")
+    if role < Role.APPROVER and any(reading.reader_id == user.pk for reading in readings):
+        raise Conflict("You were one of the two readers. A third person or an approver settles this row.")
+
+
+def can_settle(item: ReviewItem, readings: Sequence[Reading], user: User, role: Role) -> bool:
+    """Whether this person may decide between the two readings."""
+    try:
+        check_can_settle(item, readings, user, role)
+    except Conflict:
+        return False
+    return role >= Role.EDITOR

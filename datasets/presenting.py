@@ -14,8 +14,7 @@ from datasets.domain.power import mcnemar_power, rows_needed
 from datasets.domain.splitting import Strategy
 from datasets.domain.stats import EDGES
 from datasets.domain.statuses import Split
-from datasets.models import Dataset, DatasetVersion, Finding, Look, Review, VersionRow
-from foundation.teams.models import User
+from datasets.models import Dataset, DatasetVersion, Finding, Review
 from foundation.ui import charts
 from foundation.ui.formats import grouped
 
@@ -288,12 +287,3 @@ def label_rows(report: dict[str, Any]) -> list[LabelRow]:
         )
         for label, n in sorted(whole.items(), key=lambda item: (-item[1], item[0]))
     ]
-
-
-def sealed_contents(dataset: Dataset, content_ids: Iterable[int], user: User) -> frozenset[int]:
-    """Which of these contents are test rows of the newest version, and closed to this person. Three queries."""
-    version = DatasetVersion.objects.frozen().filter(dataset=dataset).order_by("-number").only("id").first()
-    if version is None or Look.objects.filter(version=version, by=user).exists():
-        return frozenset()
-    rows = VersionRow.objects.filter(content_id__in=list(content_ids), version=version, split=Split.TEST)
-    return frozenset(rows.values_list("content_id", flat=True))

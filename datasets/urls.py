@@ -126,7 +126,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     object_path("fixes/<int:pk>/undo/", examples.fix_undo, Fix, name="fix-undo"),
     object_path(
-        "datasets/<int:pk>/review/", reviews.review_create, Dataset, name="review-create", queryset=_dataset
+        "datasets/<int:pk>/review/",
+        reviews.review_create,
+        Dataset,
+        name="review-create",
+        read=Role.EDITOR,
+        queryset=_dataset,
+    ),
+    object_path(
+        "reviews/<int:pk>/summary/", reviews.review_summary, Review, name="review-summary", queryset=_review
     ),
     object_path("reviews/<int:pk>/", reviews.review_detail, Review, name="review-detail", queryset=_review),
     object_path(

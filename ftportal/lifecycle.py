@@ -14,7 +14,7 @@ from datasets import importing
 from datasets.domain.formats import guess_mapping
 from datasets.domain.rules import RULES
 from datasets.models import CheckRun, Dataset, DatasetVersion, Import, QualityRun, Review, TrainingRun
-from datasets.services import checks, imports, judging, reviewing, versions
+from datasets.services import checks, imports, judging, queueing, reviewing, versions
 from datasets.training import services as training
 from decisions import services as decisions
 from decisions.models import UseCase
@@ -229,7 +229,7 @@ def judge(course: Course) -> Found | Waiting:
 def review(course: Course) -> Found | Waiting:
     """The 10 % sample people look at; in the demo accepted by a reviewer who is named so."""
     dataset = course.row(Dataset, "dataset")
-    queue = reviewing.plan_review(actor=course.actor, dataset=dataset)
+    queue = queueing.plan_review(actor=course.actor, dataset=dataset)
     reviewer = course.recipe.get("reviewer", "")
     if reviewer and not queue.is_finished:
         reviewing.accept_all(actor=course.actor, review=queue, reviewer=reviewer)

@@ -15,6 +15,7 @@ from datasets.models.examples import (
     messages_of,
 )
 from datasets.models.imports import BadRow, CheckPart, CheckRun, Dataset, Import
+from datasets.models.reviews import Reading
 from datasets.models.training import TrainingRun
 from datasets.models.versions import DatasetVersion, Look, VersionRow
 
@@ -35,6 +36,7 @@ __all__ = [
     "Judgement",
     "Look",
     "QualityRun",
+    "Reading",
     "Review",
     "ReviewItem",
     "TrainingRun",

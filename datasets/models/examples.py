@@ -224,6 +224,10 @@ class Review(TeamOwned):
     n_accepted = models.PositiveIntegerField(default=0)
     n_edited = models.PositiveIntegerField(default=0)
     n_rejected = models.PositiveIntegerField(default=0)
+    # Rows of the seeded share; the others of the queue are there by need.
+    n_sample = models.PositiveIntegerField(default=0)
+    # Rows that two people read apart.
+    n_double = models.PositiveIntegerField(default=0)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -259,6 +263,18 @@ class ReviewItem(models.Model):
     review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="items", db_index=False)
     example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="review_items")
     position = models.PositiveIntegerField()
+    # Why it is in the queue beside the sample (domain/review.py: Need); empty for a row of the sample alone.
+    need = models.CharField(max_length=20, blank=True)
+    in_sample = models.BooleanField(default=True)
+    # Two people read it apart; a third, or an approver, settles what they disagree on.
+    is_double = models.BooleanField(default=False)
+    is_adjudicated = models.BooleanField(default=False)
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    second = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     verdict = models.CharField(max_length=10, choices=choices(Verdict), blank=True)
     reason = models.CharField(max_length=300, blank=True)
     edit = models.ForeignKey(Edit, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")

@@ -12,12 +12,14 @@ from datasets.services.imports import (
     start_import,
 )
 from datasets.services.judging import quote, start_quality
+from datasets.services.queueing import editors_of, plan_review
 from datasets.services.reviewing import (
     accept_all,
+    contents_of,
     edit_example,
-    plan_review,
     review_example,
     set_state,
+    settle,
     undo_example_edit,
     undo_review,
 )
@@ -41,9 +43,11 @@ __all__ = [
     "archive_dataset",
     "bad_rows_csv",
     "blockers",
+    "contents_of",
     "create_dataset",
     "discard_import",
     "edit_example",
+    "editors_of",
     "export",
     "export_lines",
     "has_looked",
@@ -58,6 +62,7 @@ __all__ = [
     "review_example",
     "set_mapping",
     "set_state",
+    "settle",
     "stage_upload",
     "start_checks",
     "start_freeze",

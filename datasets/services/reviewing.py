@@ -6,63 +6,19 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from datasets import bulk
 from datasets.domain.cleaning import digest, normalise
 from datasets.domain.formats import MAX_TAG
-from datasets.domain.review import SHARE, sample_size, stratified_sample
 from datasets.domain.statuses import ExampleState, Verdict
 from datasets.errors import EditedMeanwhile, NothingToDo
-from datasets.models import Content, Dataset, Edit, Example, Review, ReviewItem
-from datasets.policies import check_can_change, check_can_edit
+from datasets.models import Content, Dataset, Edit, Example, Reading, Review, ReviewItem
+from datasets.policies import check_can_change, check_can_edit, check_can_settle
 from datasets.services.checks import move_counts, replace_contents, undo_edit
 from foundation.teams import audit
+from foundation.teams.domain.roles import Role
 from foundation.teams.errors import BadInput
 from foundation.teams.models import User
 
-_ITEM = ("review_id", "example_id", "position", "verdict", "reason", "reviewer_name")
 MAX_TEXT = 1_000_000
-
-
-def plan_review(*, actor: User | None, dataset: Dataset, share: float = SHARE, seed: str = "") -> Review:
-    """A queue of a seeded, stratified share of the active rows. An unfinished queue is returned as it is.
-
-    Raises: BadInput for a share outside (0, 1], NothingToDo without rows.
-    """
-    check_can_change(dataset)
-    standing = Review.objects.filter(dataset=dataset).order_by("-id").first()
-    if standing is not None and not standing.is_finished and standing.n_total:
-        return standing
-    keys: list[int] = []
-    digests: list[bytes] = []
-    labels: list[str] = []
-    rows = Example.objects.filter(dataset=dataset).active().order_by("id")
-    for key, hashed, label in rows.values_list("id", "content__digest", "label").iterator(chunk_size=5000):
-        keys.append(key)
-        digests.append(bytes(hashed))
-        labels.append(label)
-    try:
-        size = sample_size(len(keys), share)
-    except ValueError as error:
-        raise BadInput(str(error), field="share") from None
-    if not size:
-        raise NothingToDo("There are no rows to review yet. Import a file first.")
-    seed = seed or f"review-{dataset.pk}-{dataset.revision}"
-    chosen = [keys[i] for i in stratified_sample(digests, labels, size=size, seed=seed)]
-    with transaction.atomic():
-        review = Review.objects.create(
-            team=dataset.team, dataset=dataset, share=share, seed=seed, created_by=actor
-        )
-    bulk.insert_in_chunks(
-        ReviewItem, _ITEM, [(review.pk, key, position, "", "", "") for position, key in enumerate(chosen, 1)]
-    )
-    with transaction.atomic():
-        # Only now does anybody see a queue with rows in it.
-        Review.objects.filter(pk=review.pk).update(n_total=len(chosen))
-        audit.record(
-            actor=actor, team=dataset.team, verb="review.planned", target=review, note=f"{len(chosen)} rows"
-        )
-    review.refresh_from_db()
-    return review
 
 
 def edit_example(
@@ -175,8 +131,110 @@ def review_example(
 ) -> ReviewItem:
     """The judged row of the queue. An edit writes new content, a reject takes the row out.
 
-    Raises: EditedMeanwhile when the row changed under the reviewer, NothingToDo when it was judged already.
+    A row that two people read apart keeps both readings; the second one decides where it says the same, else the row
+    waits for `settle`. Raises: EditedMeanwhile when the row changed under the reviewer, NothingToDo when it was judged
+    already, or read by this person.
     """
+    verdict = Verdict(verdict)
+    given = {"prompt": prompt, "completion": completion, "label": label}
+    if not item.is_double or actor is None:
+        return _decide(
+            actor=actor,
+            item=item,
+            verdict=verdict,
+            reviewer=reviewer,
+            reason=reason,
+            edition=edition,
+            **given,
+        )
+    example = Example.objects.select_related("content").get(pk=item.example_id)
+    if edition is not None and example.edition != edition:
+        raise EditedMeanwhile(example)
+    proposal = {"prompt": "", "completion": "", "label": ""}
+    if verdict is Verdict.EDITED:
+        text, answer = _clean(prompt or example.content.prompt, "prompt"), example.content.completion
+        answer = _clean(completion, "completion") if completion is not None else answer
+        proposal = {"prompt": text, "completion": answer, "label": (label or "").strip()[:MAX_TAG]}
+        if (text, answer) == (example.content.prompt, example.content.completion) and label in (
+            None,
+            example.label,
+        ):
+            verdict, proposal = Verdict.ACCEPTED, dict.fromkeys(proposal, "")
+    with transaction.atomic():
+        held = ReviewItem.objects.select_for_update(of=("self",)).get(pk=item.pk)
+        if held.verdict:
+            raise NothingToDo("This row is settled already. Undo that first.")
+        readings = list(held.readings.all())
+        if any(reading.reader_id == actor.pk for reading in readings):
+            raise NothingToDo("You have read this row already.")
+        if len(readings) >= 2:
+            raise NothingToDo("Two people have read this row. It waits for somebody to settle it.")
+        own = Reading.objects.create(
+            team=example.team,
+            item=held,
+            reader=actor,
+            verdict=verdict,
+            reason=reason.strip()[:300],
+            **proposal,
+        )
+        audit.record(
+            actor=actor, team=example.team, verb="example.read", target=example, note="apart from the other"
+        )
+        if readings and readings[0].proposal == own.proposal:
+            names = f"{readings[0].reader} and {actor}"
+            return _take(held, own, actor=actor, reviewer=names)
+    held.refresh_from_db()
+    return held
+
+
+def settle(
+    *, actor: User, role: Role, item: ReviewItem, reading: Reading | None = None, **given: object
+) -> ReviewItem:
+    """The row two readers disagreed on, decided by a third person or an approver: one of the readings, or a verdict.
+
+    `given` are the arguments of `review_example`. Raises: Conflict when there is nothing to settle or the person was one
+    of the two readers and is no approver.
+    """
+    readings = list(item.readings.select_related("reader"))
+    check_can_settle(item, readings, actor, role)
+    with transaction.atomic():
+        if reading is not None:
+            done = _take(item, reading, actor=actor, reviewer=f"{actor} (settled)")
+        else:
+            done = _decide(actor=actor, item=item, reviewer=f"{actor} (settled)", **given)  # type: ignore[arg-type]
+        ReviewItem.objects.filter(pk=item.pk).update(is_adjudicated=True)
+        audit.record(actor=actor, team=readings[0].team, verb="example.review_settled", target=item.example)
+    done.refresh_from_db()
+    return done
+
+
+def _take(item: ReviewItem, reading: Reading, *, actor: User, reviewer: str) -> ReviewItem:
+    """Make a reading the verdict."""
+    edited = reading.verdict == Verdict.EDITED
+    return _decide(
+        actor=actor,
+        item=item,
+        verdict=Verdict(reading.verdict),
+        reviewer=reviewer,
+        reason=reading.reason,
+        prompt=reading.prompt if edited else None,
+        completion=reading.completion if edited else None,
+        label=(reading.label or None) if edited else None,
+    )
+
+
+def _decide(
+    *,
+    actor: User | None,
+    item: ReviewItem,
+    verdict: Verdict | str,
+    reviewer: str = "",
+    reason: str = "",
+    edition: int | None = None,
+    prompt: str | None = None,
+    completion: str | None = None,
+    label: str | None = None,
+) -> ReviewItem:
     verdict = Verdict(verdict)
     review = Review.objects.select_related("dataset__team").get(pk=item.review_id)
     dataset = review.dataset
@@ -224,8 +282,15 @@ def undo_review(*, actor: User | None, item: ReviewItem) -> ReviewItem:
     check_can_change(dataset)
     with transaction.atomic():
         item = ReviewItem.objects.select_for_update(of=("self",)).get(pk=item.pk)
-        if not item.verdict:
+        own = item.readings.filter(reader=actor) if item.is_double else Reading.objects.none()
+        if not item.verdict and not own.exists():
             raise NothingToDo("Nobody has judged this row yet.")
+        # A settled row keeps its readings and waits to be settled anew; else a person takes back their own.
+        if item.is_double and not item.is_adjudicated:
+            own.delete()
+        if not item.verdict:
+            audit.record(actor=actor, team=dataset.team, verb="example.reading_undone", target=item.example)
+            return item
         verdict = Verdict(item.verdict)
         if item.edit is not None:
             undo_edit(dataset, item.edit)
@@ -235,7 +300,13 @@ def undo_review(*, actor: User | None, item: ReviewItem) -> ReviewItem:
             move_counts(dataset, [example.pk], +1, "n_rejected")
         Example.objects.filter(pk=example.pk).update(review="")
         ReviewItem.objects.filter(pk=item.pk).update(
-            verdict="", reason="", reviewer=None, reviewer_name="", at=None, edit=None
+            verdict="",
+            reason="",
+            reviewer=None,
+            reviewer_name="",
+            at=None,
+            edit=None,
+            is_adjudicated=False,
         )
         Review.objects.filter(pk=review.pk).update(**{_COUNTER[verdict]: F(_COUNTER[verdict]) - 1})
         audit.record(actor=actor, team=dataset.team, verb="example.review_undone", target=example)

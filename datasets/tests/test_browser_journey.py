@@ -107,11 +107,14 @@ def test_from_pasted_rows_to_a_frozen_version(page_as, editor, use_case, team):
     page.get_by_role("button", name="Save and go on").click()
     page.locator("#review-row", has_text="1 edited").wait_for()
     page.keyboard.press("r")
+    page.get_by_role("dialog").get_by_label("Why").wait_for()
+    page.keyboard.type("not a ticket")
+    page.keyboard.press("Enter")
     page.locator("#review-row", has_text="1 rejected").wait_for()
     for done in range(4, total + 1):
         page.keyboard.press("a")
         page.locator("#review-row", has_text=f"{done} of {total} rows looked at").wait_for()
-    page.get_by_text("Every row of the sample was looked at").wait_for()
+    page.get_by_text("Every row of the queue was looked at").wait_for()
     assert_good_page(page)
     shoot(page, "review-done")
 

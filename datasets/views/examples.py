@@ -14,6 +14,7 @@ from datasets.domain.statuses import ExampleState
 from datasets.errors import EditedMeanwhile
 from datasets.forms import ExampleForm
 from datasets.models import Dataset, Edit, Example, Finding, Fix
+from datasets.vault import sealed_contents
 from foundation.teams.errors import BadInput
 from foundation.ui import htmx
 
@@ -61,7 +62,7 @@ def example_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         found = list(rows.order_by("pk")[: PAGE + 1])
         more_after, shown = len(found) > PAGE, found[:PAGE]
         more_before = after is not None
-    sealed = presenting.sealed_contents(dataset, [row.content_id for row in shown], request.user)
+    sealed = sealed_contents(dataset, [row.content_id for row in shown], user=request.user)
     for row in shown:
         row.is_sealed = row.content_id in sealed
     counts = {"active": dataset.n_active, "dropped": dataset.n_dropped, "rejected": dataset.n_rejected}
@@ -90,7 +91,7 @@ def _detail_context(
 ) -> dict[str, Any]:
     dataset = example.dataset
     is_labelled = dataset.use_case.task_kind == "classify"
-    sealed = example.content_id in presenting.sealed_contents(dataset, [example.content_id], request.user)
+    sealed = example.content_id in sealed_contents(dataset, [example.content_id], user=request.user)
     edits = list(example.edits.select_related("before", "after", "by")[:20])
     findings = list(
         example.finding_rows.filter(finding__run_id=dataset.checks_id)
@@ -190,7 +191,7 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
             rows = rows.filter(cluster__gt=start[0]) | rows.filter(cluster=start[0], id__gt=start[1])
     found = list(rows[: PAGE + 1])
     shown = found[:PAGE]
-    sealed = presenting.sealed_contents(dataset, [row.example.content_id for row in shown], request.user)
+    sealed = sealed_contents(dataset, [row.example.content_id for row in shown], user=request.user)
     for row in shown:
         row.is_sealed = row.example.content_id in sealed
     standing = list(finding.fixes.filter(undone_at=None).select_related("by"))

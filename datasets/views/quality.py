@@ -12,6 +12,7 @@ from datasets.domain import quality
 from datasets.forms import QualityForm
 from datasets.models import Dataset, QualityRun
 from datasets.services import judging
+from datasets.vault import sealed_contents
 from foundation.teams.errors import BadInput
 from foundation.teams.presses import once
 from foundation.ui import htmx
@@ -77,7 +78,7 @@ def quality_detail(request: HttpRequest, run: QualityRun) -> HttpResponse:
     )
     suspicious = list(run.judgements.filter(suspicious=True).select_related("example__content")[:SHOWN])
     shown = [j.example.content_id for j in (*weak, *suspicious)]
-    sealed = presenting.sealed_contents(run.dataset, shown, request.user)
+    sealed = sealed_contents(run.dataset, shown, user=request.user)
     for row in (*weak, *suspicious):
         row.is_sealed = row.example.content_id in sealed
     context = {

@@ -1,41 +1,89 @@
-"""Looking at rows one by one: the queue, a verdict by key, undo."""
+"""Looking at rows one by one: the queue, a verdict by key, undo; two readings apart, and who settles them."""
 
 from __future__ import annotations
 
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from datasets import policies, presenting, services
+from datasets.domain.review import Need
 from datasets.domain.rules import RULES
 from datasets.domain.statuses import Verdict
 from datasets.errors import EditedMeanwhile, NothingToDo
-from datasets.forms import ExampleForm
-from datasets.models import Dataset, Review, ReviewItem
-from foundation.teams.errors import BadInput
+from datasets.forms import ExampleForm, ReviewForm
+from datasets.models import Dataset, Reading, Review, ReviewItem
+from datasets.presenting_reviews import summary
+from datasets.services.queueing import MOST_NEEDED
+from datasets.vault import sealed_contents
+from foundation.teams.errors import BadInput, Conflict
+from foundation.teams.requests import TeamRequest
 from foundation.ui import htmx
 
-SHARES = {"0.1": 0.1, "0.2": 0.2, "0.5": 0.5, "1": 1.0}
+WHOSE = ("mine", "all", "open")
 
 
-@require_POST
 def review_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
-    """Plan a queue, or go on with the one that is unfinished."""
-    share = SHARES.get(request.POST.get("share", "0.1"), 0.1)
-    review = services.plan_review(actor=request.user, dataset=dataset, share=share)
-    return htmx.redirect(request, "datasets:review-detail", review.pk)
+    """The form of a queue; a press without one plans the usual: a tenth, and the rows that need a look."""
+    people = services.editors_of(dataset)
+    form = ReviewForm(request.POST if "share" in request.POST else None, people=people)
+    if request.method == "POST":
+        if not form.is_bound:
+            review = services.plan_review(actor=request.user, dataset=dataset, most_needed=MOST_NEEDED)
+            return htmx.redirect(request, "datasets:review-detail", review.pk)
+        if form.is_valid():
+            try:
+                review = services.plan_review(actor=request.user, dataset=dataset, **form.arguments())
+                return htmx.redirect(request, "datasets:review-detail", review.pk)
+            except BadInput as error:
+                form.refuse(error)
+    context = {
+        "dataset": dataset,
+        "form": form,
+        "lineage": presenting.lineage(dataset),
+        "can_change": policies.can_change(dataset),
+    }
+    status = 422 if form.is_bound and form.errors else 200
+    return htmx.render_page(request, "datasets/review_create.html", None, context, status=status)
 
 
-def _item_at(review: Review, at: str) -> ReviewItem | None:
-    """The item asked for, else the first that nobody has judged, else none."""
-    items = review.items.select_related("example__content", "example__source", "edit")
-    if at.isdecimal() and len(at) < 10:
-        return items.filter(position=int(at)).first()
-    return items.filter(verdict="").order_by("position").first()
+# --- whose turn --------------------------------------------------------------------------------------------------
 
 
-def _context(request: HttpRequest, review: Review, item: ReviewItem | None) -> dict[str, object]:
+def _items(review: Review) -> QuerySet[ReviewItem]:
+    return review.items.select_related("example__content", "example__source", "edit", "assignee", "second")
+
+
+def _waiting(review: Review, request: HttpRequest, whose: str) -> QuerySet[ReviewItem]:
+    """Rows this person can judge now: not their second reading, not one that waits to be settled."""
+    own = Reading.objects.filter(item=OuterRef("pk"), reader=request.user)
+    rows = _items(review).filter(verdict="")
+    if review.n_double:
+        rows = rows.annotate(n_read=Count("readings"), is_read=Exists(own))
+        if whose == "open":
+            return rows.filter(is_double=True, n_read__gte=2)
+        rows = rows.filter(Q(is_double=False) | Q(is_read=False, n_read__lt=2))
+    elif whose == "open":
+        return rows.none()
+    if whose == "mine":
+        rows = rows.filter(Q(assignee=None, second=None) | Q(assignee=request.user) | Q(second=request.user))
+    return rows
+
+
+def _next_item(review: Review, request: HttpRequest, whose: str, after: int = 0) -> ReviewItem | None:
+    """The next row after a position, else the first one that waits."""
+    rows = _waiting(review, request, whose).order_by("position")
+    return (rows.filter(position__gt=after).first() if after else None) or rows.first()
+
+
+def _whose(request: HttpRequest) -> str:
+    asked = request.POST.get("whose") or request.GET.get("whose", "")
+    return asked if asked in WHOSE else "mine"
+
+
+def _context(request: HttpRequest, review: Review, item: ReviewItem | None, whose: str) -> dict[str, object]:
     dataset = review.dataset
     is_labelled = dataset.use_case.task_kind == "classify"
     context: dict[str, object] = {
@@ -43,94 +91,171 @@ def _context(request: HttpRequest, review: Review, item: ReviewItem | None) -> d
         "dataset": dataset,
         "lineage": presenting.lineage(dataset),
         "item": item,
+        "whose": whose,
         "is_labelled": is_labelled,
         "can_change": policies.can_change(dataset),
-        "last": review.items.exclude(verdict="").exclude(at=None).order_by("-at").first(),
-        "names": sorted(
-            set(review.items.exclude(verdict="").values_list("reviewer_name", flat=True).distinct()[:10])
-        ),
+        "last": review.items.exclude(verdict="")
+        .filter(reviewer=request.user)
+        .exclude(at=None)
+        .order_by("-at")
+        .first(),
     }
-    if item is not None:
-        example = item.example
-        example.dataset = dataset
-        findings = list(
-            example.finding_rows.filter(finding__run_id=dataset.checks_id).select_related("finding")[:10]
-        )
+    if review.n_double and item is None:
+        context["n_to_settle"] = _waiting(review, request, "open").count()
+    if item is None:
+        if whose == "mine":
+            context["n_others"] = _waiting(review, request, "all").count()
+        return context
+    example = item.example
+    example.dataset = dataset
+    findings = list(
+        example.finding_rows.filter(finding__run_id=dataset.checks_id).select_related("finding")[:10]
+    )
+    if item.is_double:
+        readings = list(item.readings.select_related("reader"))
+        own = next((r for r in readings if r.reader_id == request.user.pk), None)
+        # Nobody sees the other reading before both are written.
         context |= {
-            "example": example,
-            "form": ExampleForm.of(example, is_labelled=is_labelled, known=list(dataset.label_counts)[:200]),
-            "notes": [(RULES[row.finding.rule].title, row.note) for row in findings],
-            "judgement": example.judgements.order_by("-id").first(),
-            "prev": item.position - 1 if item.position > 1 else None,
-            "next": item.position + 1 if item.position < review.n_total else None,
+            "own": own,
+            "readings": readings if item.verdict or len(readings) >= 2 else [],
+            "may_settle": policies.can_settle(item, readings, request.user, request.role),
+            "is_to_settle": not item.verdict and len(readings) >= 2,
         }
-    return context
+    return context | {
+        "example": example,
+        "is_sealed": example.content_id in sealed_contents(dataset, [example.content_id], user=request.user),
+        "need": Need(item.need).label if item.need else "",
+        "form": ExampleForm.of(example, is_labelled=is_labelled, known=list(dataset.label_counts)[:200]),
+        "notes": [(RULES[row.finding.rule].title, row.note) for row in findings],
+        "judgement": example.judgements.order_by("-id").first(),
+        "prev": item.position - 1 if item.position > 1 else None,
+        "next": item.position + 1 if item.position < review.n_total else None,
+    }
+
+
+def _page(
+    request: HttpRequest,
+    review: Review,
+    item: ReviewItem | None,
+    whose: str,
+    *,
+    status: int = 200,
+    **more: object,
+) -> HttpResponse:
+    context = _context(request, review, item, whose) | more
+    return htmx.render_page(
+        request, "datasets/review_detail.html", "datasets/_review_row.html", context, status=status
+    )
 
 
 def review_detail(request: HttpRequest, review: Review) -> HttpResponse:
     """The row to look at now (or the one asked for), and how far the queue is."""
-    item = _item_at(review, request.GET.get("at", ""))
-    return htmx.render_page(
-        request, "datasets/review_detail.html", "datasets/_review_row.html", _context(request, review, item)
-    )
+    whose, at = _whose(request), request.GET.get("at", "")
+    if at.isdecimal() and len(at) < 10:
+        item = _items(review).filter(position=int(at)).first()
+    else:
+        item = _next_item(review, request, whose)
+    return _page(request, review, item, whose)
+
+
+def review_summary(request: HttpRequest, review: Review) -> HttpResponse:
+    """What the review found: how far it is, trouble by reason with intervals, who read what, how far two agree."""
+    context = {
+        "review": review,
+        "dataset": review.dataset,
+        "lineage": presenting.lineage(review.dataset),
+        **summary(review),
+    }
+    return htmx.render_page(request, "datasets/review_summary.html", None, context)
+
+
+def _address(review: Review, item: ReviewItem | None, whose: str) -> str:
+    url = reverse("datasets:review-detail", args=[review.pk])
+    parts = [f"at={item.position}" if item else "", f"whose={whose}" if whose != "mine" else ""]
+    query = "&".join(part for part in parts if part)
+    return f"{url}?{query}" if query else url
 
 
 def _onwards(request: HttpRequest, review: Review, item: ReviewItem) -> HttpResponse:
-    """The next row that nobody has judged, after this one first."""
+    """The next row that waits for this person, after this one first."""
     review.refresh_from_db()
-    waiting = review.items.filter(verdict="").select_related("example__content", "example__source", "edit")
-    item = (
-        waiting.filter(position__gt=item.position).order_by("position").first()
-        or waiting.order_by("position").first()
-    )
-    url = reverse("datasets:review-detail", args=[review.pk])
+    whose = _whose(request)
+    following = _next_item(review, request, whose, after=item.position)
+    url = _address(review, following, whose)
     if not htmx.wants_fragment(request):
-        return htmx.redirect(request, f"{url}?at={item.position}" if item else url)
-    response = htmx.render_page(
-        request, "datasets/review_detail.html", "datasets/_review_row.html", _context(request, review, item)
-    )
-    response["HX-Push-Url"] = f"{url}?at={item.position}" if item else url
+        return htmx.redirect(request, url)
+    response = _page(request, review, following, whose)
+    response["HX-Push-Url"] = url
     return response
 
 
+# --- verdicts ----------------------------------------------------------------------------------------------------
+
+
 @require_POST
-def review_judge(request: HttpRequest, review: Review, item: int) -> HttpResponse:
-    """Accept, edit or reject one row, then show the next."""
-    found = get_object_or_404(review.items.select_related("example__content", "example__source"), pk=item)
-    try:
-        verdict = Verdict(request.POST.get("verdict", ""))
-    except ValueError:
-        raise BadInput("Accept, edit or reject the row.") from None
-    edition = request.POST.get("edition", "")
-    extra: dict[str, object] = {
-        "edition": int(edition) if edition.isdecimal() and len(edition) < 10 else None
-    }
-    is_labelled = review.dataset.use_case.task_kind == "classify"
+def review_judge(request: TeamRequest, review: Review, item: int) -> HttpResponse:
+    """Accept, edit or reject one row, or settle it; then show the next."""
+    found = get_object_or_404(_items(review), pk=item)
+    taken = request.POST.get("take", "")
     form = None
     try:
+        if taken:
+            reading = (
+                found.readings.filter(pk=int(taken)).first()
+                if taken.isdecimal() and len(taken) < 19
+                else None
+            )
+            if reading is None:
+                raise BadInput("Choose one of the two readings.")
+            services.settle(actor=request.user, role=request.role, item=found, reading=reading)
+            return _onwards(request, review, found)
+        try:
+            verdict = Verdict(request.POST.get("verdict", ""))
+        except ValueError:
+            raise BadInput("Accept, edit or reject the row.") from None
+        edition = request.POST.get("edition", "")
+        extra: dict[str, object] = {
+            "edition": int(edition) if edition.isdecimal() and len(edition) < 10 else None
+        }
         if verdict is Verdict.EDITED:
+            is_labelled = review.dataset.use_case.task_kind == "classify"
             form = ExampleForm.of(found.example, is_labelled=is_labelled, data=request.POST)
             if not form.is_valid():
                 raise BadInput("Both sides of the row need text.")
             extra = {k: v for k, v in form.changes().items() if k != "system"}
-        services.review_example(
-            actor=request.user, item=found, verdict=verdict, reason=request.POST.get("reason", ""), **extra
-        )
+        extra |= {"verdict": verdict, "reason": request.POST.get("reason", "")}
+        if found.is_double and found.readings.count() >= 2:
+            services.settle(actor=request.user, role=request.role, item=found, **extra)
+        else:
+            services.review_example(actor=request.user, item=found, **extra)
     except NothingToDo:
         # A second press, or a colleague was quicker: the verdict stands, go on.
         return _onwards(request, review, found)
-    except (EditedMeanwhile, BadInput) as error:
-        found = _item_at(review, str(found.position))
-        if found is None:
-            raise Http404 from None
-        context = _context(request, review, found)
-        context["trouble"] = str(error)
-        if form is not None and not isinstance(error, EditedMeanwhile):
-            context["form"] = form
-        return htmx.render_page(
-            request, "datasets/review_detail.html", "datasets/_review_row.html", context, status=422
-        )
+    except (EditedMeanwhile, BadInput, Conflict) as error:
+        return _refused(request, review, found, error, form)
     return _onwards(request, review, found)
+
+
+def _refused(
+    request: HttpRequest, review: Review, found: ReviewItem, error: Exception, form: ExampleForm | None
+) -> HttpResponse:
+    """The row as it is now, with what went wrong; what the person wrote stands beside it, so that nothing is lost."""
+    item = _items(review).filter(pk=found.pk).first()
+    if item is None:
+        raise Http404
+    more: dict[str, object] = {"trouble": str(error)}
+    if form is not None:
+        more["form"] = form
+        if isinstance(error, EditedMeanwhile):
+            content, given = item.example.content, form.cleaned_data
+            more["conflict"] = {
+                "mine": f"{given['prompt']}\n\n{given['completion']}",
+                "theirs": f"{content.prompt}\n\n{content.completion}",
+            }
+            # The next press is made on purpose: against the row as it is now.
+            form.data = {**form.data.dict(), "edition": str(item.example.edition)}
+    status = 409 if isinstance(error, EditedMeanwhile) else 422
+    return _page(request, review, item, _whose(request), status=status, **more)
 
 
 @require_POST
@@ -139,10 +264,11 @@ def review_undo(request: HttpRequest, review: Review, item: int) -> HttpResponse
     found = get_object_or_404(review.items, pk=item)
     services.undo_review(actor=request.user, item=found)
     review.refresh_from_db()
-    url = f"{reverse('datasets:review-detail', args=[review.pk])}?at={found.position}"
+    whose = _whose(request)
+    shown = _items(review).filter(pk=found.pk).first()
+    url = _address(review, shown, whose)
     if not htmx.wants_fragment(request):
         return htmx.redirect(request, url)
-    context = _context(request, review, _item_at(review, str(found.position)))
-    response = htmx.render_page(request, "datasets/review_detail.html", "datasets/_review_row.html", context)
+    response = _page(request, review, shown, whose)
     response["HX-Push-Url"] = url
     return response

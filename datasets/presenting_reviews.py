@@ -1,0 +1,122 @@
+"""What a review found, as figures and charts. Formats, decides nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from django.db.models import Count, Q
+
+from datasets.domain.agreement import Agreement, cohen_kappa, krippendorff_alpha
+from datasets.domain.power import wilson
+from datasets.domain.review import Need
+from datasets.domain.statuses import Verdict
+from datasets.models import Reading, Review
+from foundation.ui import charts
+from foundation.ui.formats import grouped
+
+# Pairs that agreement is computed from, the newest first; more would say nothing new.
+MOST_PAIRS = 20_000
+TROUBLE = (Verdict.EDITED, Verdict.REJECTED)
+
+
+def summary(review: Review) -> dict[str, Any]:
+    """Progress, trouble by reason with intervals, people, agreement."""
+    found = [_trouble(review, "the sample", Q(in_sample=True))]
+    found += [_trouble(review, need.label, Q(need=need)) for need in Need]
+    rows = [row for row in found if row["n_total"]]
+    people = list(
+        review.items.exclude(verdict="")
+        .values("reviewer_name")
+        .annotate(
+            n=Count("id"),
+            n_accepted=Count("id", filter=Q(verdict=Verdict.ACCEPTED)),
+            n_edited=Count("id", filter=Q(verdict=Verdict.EDITED)),
+            n_rejected=Count("id", filter=Q(verdict=Verdict.REJECTED)),
+        )
+        .order_by("-n")[:20]
+    )
+    return {"rows": rows, "chart": _chart(rows), "people": people, **_agreement(review)}
+
+
+def _trouble(review: Review, name: str, which: Q) -> dict[str, Any]:
+    counts = review.items.filter(which).aggregate(
+        n_total=Count("id"),
+        n_done=Count("id", filter=~Q(verdict="")),
+        n_trouble=Count("id", filter=Q(verdict__in=TROUBLE)),
+    )
+    low, high = wilson(counts["n_trouble"], counts["n_done"])
+    share = counts["n_trouble"] / counts["n_done"] if counts["n_done"] else None
+    return {"name": name, **counts, "share": share, "low": low, "high": high}
+
+
+def _chart(rows: list[dict[str, Any]]) -> Any:
+    judged = [row for row in rows if row["share"] is not None]
+    if not judged:
+        return ""
+    first = judged[0]
+    title = (
+        f"{100 * first['share']:.0f}% of {first['name']} had to be edited or rejected "
+        f"({100 * first['low']:.0f}–{100 * first['high']:.0f}%, {grouped(first['n_done'])} rows)"
+    )
+    return charts.bars_with_intervals(
+        charts.Bars(
+            title=title,
+            sub="Share of the rows looked at, with 95% intervals",
+            unit="percent",
+            bars=[
+                charts.Bar(
+                    row["name"].capitalize(),
+                    row["share"],
+                    row["low"],
+                    row["high"],
+                    note=f"{grouped(row['n_done'])} rows",
+                )
+                for row in judged
+            ],
+        )
+    )
+
+
+def _agreement(review: Review) -> dict[str, Any]:
+    """Alpha over all double readings; kappa where the same two people read every row."""
+    if not review.n_double:
+        return {}
+    readings = (
+        Reading.objects.filter(item__review=review)
+        .select_related("item__example", "item__edit", "reader")
+        .order_by("item_id", "id")[: 2 * MOST_PAIRS]
+    )
+    is_labelled = review.dataset.use_case.task_kind == "classify"
+    pairs: dict[int, list[Reading]] = defaultdict(list)
+    for reading in readings:
+        pairs[reading.item_id].append(reading)
+    both = [found for found in pairs.values() if len(found) == 2]
+    answers = []
+    for found in both:
+        # The label the two readers saw: what an edit of the settled row replaced.
+        item = found[0].item
+        seen = item.edit.label_before if item.edit_id and item.edit else item.example.label
+        answers.append([r.answer(label=seen if is_labelled else "") for r in found])
+    people = {reading.reader_id for found in both for reading in found}
+    kappa: Agreement | None = None
+    if len(people) == 2:
+        one = min(people)
+        ordered = [
+            pair if found[0].reader_id == one else pair[::-1]
+            for pair, found in zip(answers, both, strict=True)
+        ]
+        kappa = cohen_kappa([p[0] for p in ordered], [p[1] for p in ordered])
+    n_same = sum(pair[0] == pair[1] for pair in answers)
+    waiting = (
+        review.items.filter(is_double=True, verdict="").annotate(n=Count("readings")).filter(n=2).count()
+    )
+    return {
+        "alpha": krippendorff_alpha(answers, seed=review.pk),
+        "kappa": kappa,
+        "n_pairs": len(both),
+        "n_same": n_same,
+        "n_readers": len(people),
+        "n_to_settle": waiting,
+        "n_settled": review.items.filter(is_adjudicated=True).count(),
+    }

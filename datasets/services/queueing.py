@@ -1,0 +1,153 @@
+"""Planning a review: a seeded share of the rows, those that need it most, who reads them and which are read twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from datasets import bulk
+from datasets.domain.quality import GATE
+from datasets.domain.review import SHARE, Need, queue, sample_size, stratified_sample
+from datasets.errors import NothingToDo
+from datasets.models import Dataset, Example, FindingRow, Judgement, QualityRun, Review, ReviewItem
+from datasets.policies import check_can_change
+from datasets.vault import sealed_contents
+from foundation.teams import audit
+from foundation.teams.domain.roles import Role
+from foundation.teams.errors import BadInput
+from foundation.teams.models import Membership, User
+
+_ITEM = (
+    "review_id", "example_id", "position", "need", "in_sample", "is_double", "is_adjudicated", "assignee_id", "second_id",
+    "verdict", "reason", "reviewer_name",
+)  # fmt: skip
+MOST_NEEDED = 100
+# Findings that say two rows contradict each other, or that a label is likely wrong.
+DISAGREEING = ("conflict", "label_noise")
+# Findings about the dataset as a whole, or that a fix settles for every row at once.
+NOT_BY_ROW = ("imbalance", "thin_label", "exact_duplicate", "loose_duplicate", "near_duplicate")
+
+
+def plan_review(
+    *,
+    actor: User | None,
+    dataset: Dataset,
+    share: float = SHARE,
+    seed: str = "",
+    most_needed: int = 0,
+    double_share: float = 0.0,
+    readers: Sequence[User] = (),
+) -> Review:
+    """A queue of the rows that need a look and a seeded, stratified share of all. An unfinished one is returned as it is.
+
+    Sealed test rows are left out. Raises: BadInput for shares outside their bounds or readers who may not edit,
+    NothingToDo without rows.
+    """
+    check_can_change(dataset)
+    standing = Review.objects.filter(dataset=dataset).order_by("-id").first()
+    if standing is not None and not standing.is_finished and standing.n_total:
+        return standing
+    sealed = sealed_contents(dataset)
+    keys: list[int] = []
+    digests: list[bytes] = []
+    labels: list[str] = []
+    rows = Example.objects.filter(dataset=dataset).active().order_by("id")
+    columns = rows.values_list("id", "content__digest", "label", "content_id")
+    for key, hashed, label, content in columns.iterator(chunk_size=5000):
+        if content in sealed:
+            continue
+        keys.append(key)
+        digests.append(bytes(hashed))
+        labels.append(label)
+    if readers:
+        may = Membership.objects.filter(team=dataset.team, user__in=readers, role__gte=Role.EDITOR).count()
+        if may < len({reader.pk for reader in readers}):
+            raise BadInput("Readers must be editors of the team.", field="readers")
+    if double_share and not readers and _n_editors(dataset) < 2:
+        raise BadInput(
+            "Reading twice needs two editors in the team. Invite another one first.", field="double_share"
+        )
+    if most_needed < 0:
+        raise BadInput("The number of needy rows cannot be below 0.", field="most_needed")
+    seed = seed or f"review-{dataset.pk}-{dataset.revision}"
+    place = {key: i for i, key in enumerate(keys)}
+    try:
+        size = sample_size(len(keys), share)
+        places = queue(
+            stratified_sample(digests, labels, size=size, seed=seed),
+            [(place[key], need) for key, need in needed(dataset, most_needed) if key in place],
+            most_needed=most_needed,
+            double_share=double_share,
+            readers=[reader.pk for reader in readers],
+        )
+    except ValueError as error:
+        field = "double_share" if "twice" in str(error) else "share"
+        raise BadInput(str(error), field=field) from None
+    if not places:
+        raise NothingToDo("There are no rows to review yet. Import a file first.")
+    with transaction.atomic():
+        review = Review.objects.create(
+            team=dataset.team,
+            dataset=dataset,
+            share=share,
+            seed=seed,
+            created_by=actor,
+            n_sample=size,
+            n_double=sum(p.is_double for p in places),
+        )
+    bulk.insert_in_chunks(
+        ReviewItem,
+        _ITEM,
+        [
+            (
+                review.pk, keys[p.index], position, p.need, p.in_sample, p.is_double, False, p.assignee, p.second,
+                "", "", "",
+            )
+            for position, p in enumerate(places, 1)
+        ],
+    )  # fmt: skip
+    with transaction.atomic():
+        # Only now does anybody see a queue with rows in it.
+        Review.objects.filter(pk=review.pk).update(n_total=len(places))
+        audit.record(
+            actor=actor, team=dataset.team, verb="review.planned", target=review, note=f"{len(places)} rows"
+        )
+    review.refresh_from_db()
+    return review
+
+
+def needed(dataset: Dataset, most: int) -> list[tuple[int, str]]:
+    """Examples that need a look, the neediest first: contradictions, weak scores (lowest first), other findings."""
+    if not most:
+        return []
+    found: list[tuple[int, str]] = []
+    of_checks = FindingRow.objects.filter(finding__run=dataset.checks_id).exclude(
+        finding__fixes__undone_at=None, finding__fixes__isnull=False
+    )
+    clashing = of_checks.filter(finding__rule__in=DISAGREEING).order_by("finding_id", "cluster", "id")
+    found += [(key, Need.DISAGREEMENT.value) for key in clashing.values_list("example_id", flat=True)[:most]]
+    run = QualityRun.objects.filter(dataset=dataset).exclude(finished_at=None).order_by("-id").first()
+    if run is not None:
+        weak = Judgement.objects.filter(run=run, overall__lt=GATE).order_by("overall", "id")
+        found += [(key, Need.LOW_SCORE.value) for key in weak.values_list("example_id", flat=True)[:most]]
+    others = of_checks.exclude(finding__rule__in=[*DISAGREEING, *NOT_BY_ROW]).exclude(
+        finding__severity="note"
+    )
+    found += [
+        (key, Need.FINDING.value)
+        for key in others.order_by("finding__severity", "finding_id", "id").values_list(
+            "example_id", flat=True
+        )[:most]
+    ]
+    return found
+
+
+def editors_of(dataset: Dataset) -> list[User]:
+    """Who may review: the team's editors and above, by name."""
+    members = Membership.objects.filter(team=dataset.team, role__gte=Role.EDITOR).select_related("user")
+    return sorted((member.user for member in members), key=str)
+
+
+def _n_editors(dataset: Dataset) -> int:
+    return Membership.objects.filter(team=dataset.team, role__gte=Role.EDITOR).count()

@@ -1,0 +1,47 @@
+"""Which rows are sealed: the test of the newest frozen version, closed to people until opened with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from datasets.domain.statuses import Split
+from datasets.models import Content, Dataset, DatasetVersion, Example, Look, VersionRow
+from foundation.teams.models import User
+
+
+def sealing_version(dataset: Dataset) -> DatasetVersion | None:
+    """The version whose test is closed now: the newest frozen one."""
+    frozen = DatasetVersion.objects.frozen().filter(dataset=dataset)
+    return frozen.order_by("-number").only("id", "number").first()
+
+
+def sealed_contents(
+    dataset: Dataset, content_ids: Iterable[int] | None = None, *, user: User | None = None
+) -> frozenset[int]:
+    """Which of these contents (all, without them) are closed test rows. For a person who opened them: none."""
+    version = sealing_version(dataset)
+    if version is None or (user is not None and Look.objects.filter(version=version, by=user).exists()):
+        return frozenset()
+    test = VersionRow.objects.filter(version=version, split=Split.TEST)
+    if content_ids is None:
+        digests = {
+            bytes(d) for d in test.values_list("content__digest", flat=True).iterator(chunk_size=10_000)
+        }
+        rows = Example.objects.filter(dataset=dataset).values_list("content_id", "content__digest")
+        return frozenset(pk for pk, digest in rows.iterator(chunk_size=10_000) if bytes(digest) in digests)
+    wanted = set(content_ids)
+    held = dict(
+        VersionRow.objects.filter(version=version, content_id__in=wanted).values_list("content_id", "split")
+    )
+    sealed = {pk for pk, split in held.items() if split == Split.TEST}
+    # The same text under another number: an exact duplicate that was left out, or a row imported again since.
+    others = dict(Content.objects.filter(pk__in=wanted - held.keys()).values_list("pk", "digest"))
+    if others:
+        digests = {
+            bytes(d)
+            for d in test.filter(content__digest__in=list(others.values())).values_list(
+                "content__digest", flat=True
+            )
+        }
+        sealed |= {pk for pk, digest in others.items() if bytes(digest) in digests}
+    return frozenset(sealed)
