@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -298,3 +298,48 @@ def newer_gain(use_case: UseCase, analysis: RoiAnalysis) -> str:
     """Where a measured gain comes from that this return does not use yet; empty when there is none."""
     source = gain_source(use_case)
     return source if source and source != analysis.source else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnFigures:
+    """The latest return in the few figures a business case states; money in whole micro-dollars."""
+
+    number: int
+    months: int
+    total_microusd: int
+    pays_back: str
+    pays_back_on_cost: str
+    verdict: str
+    verdict_on_cost: str
+    is_measured: bool
+    source: str
+    result: Mapping[str, Any]
+
+
+def return_figures(use_case: UseCase) -> ReturnFigures | None:
+    """The latest return, None where nobody has worked one out."""
+    latest = use_case.latest_roi
+    if latest is None:
+        return None
+    result = latest.result
+    return ReturnFigures(
+        latest.number,
+        latest.inputs["horizon_months"],
+        result["total_value_microusd"],
+        result["break_even_quality"]["text"],
+        result["break_even_cost"]["text"],
+        result["verdict"]["label"],
+        result["verdict_cost"]["label"],
+        latest.is_measured,
+        latest.source,
+        result,
+    )
+
+
+def retires_on(use_case: UseCase) -> date | None:
+    """The day the base model ends, as far as it was recorded."""
+    entry = use_case.measured.get(EvidenceKind.BASE_MODEL_RETIRES.value)
+    try:
+        return date.fromisoformat(str(entry["value"])[:10]) if entry else None
+    except ValueError:
+        return None

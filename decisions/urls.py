@@ -1,7 +1,7 @@
 from django.urls import URLPattern, URLResolver
 
 from decisions.models import RoiScenario, UseCase, UseCaseQuerySet
-from decisions.views import decisions, returns, use_cases, what_if
+from decisions.views import business_case, decisions, returns, use_cases, what_if
 from foundation.teams.domain.roles import Role
 from foundation.teams.models import TeamQuerySet
 from foundation.teams.routes import object_path, self_path, team_path
@@ -50,6 +50,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
         decisions.decision_changes,
         UseCase,
         name="decision-changes",
+        queryset=_whole,
+    ),
+    object_path(
+        "use-cases/<int:pk>/decisions/<int:number>/business-case/",
+        business_case.business_case,
+        UseCase,
+        name="business-case",
         queryset=_whole,
     ),
     object_path(

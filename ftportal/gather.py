@@ -6,16 +6,19 @@ from typing import Any
 
 from datasets import jobs as datasets_jobs
 from datasets.lifecycle import PREPARE
+from datasets.pitfalls import signs as signs_of_data
 from datasets.training import jobs as training_jobs
 from datasets.training.lifecycle import STAGE as TRAIN
 from decisions.chores import CHORES as DECISIONS_CHORES
 from decisions.lifecycle import DECIDE, register_stages
+from decisions.pitfalls import register_pitfall_sources
 from decisions.search import SOURCE as USE_CASES
 from deployments import jobs as deployments_jobs
 from deployments.chores import CHORES as DEPLOYMENTS_CHORES
 from deployments.lifecycle import STAGES as SHIP_AND_WATCH
 from evaluations import jobs as evaluations_jobs
 from evaluations.lifecycle import STAGE as EVALUATE
+from evaluations.pitfalls import signs as signs_of_measuring
 from foundation.files import store
 from foundation.jobs import clock
 from foundation.jobs.chores import Chore, register_chores
@@ -97,6 +100,7 @@ def gather() -> None:
     declare_prefix("admin/", Scope.STAFF)
     declare_prefix("api/v1/", Scope.TOKEN)
     register_stages([DECIDE, PREPARE, TRAIN, EVALUATE, *SHIP_AND_WATCH])
+    register_pitfall_sources([("datasets", signs_of_data), ("evaluations", signs_of_measuring)])
     register_nav(NAVIGATION)
     register_search([USE_CASES])
     register_kinds(KINDS)

@@ -57,7 +57,7 @@ def decision_preview(request: TeamRequest, use_case: UseCase) -> HttpResponse:
 
 def decision_detail(request: TeamRequest, use_case: UseCase, number: int) -> HttpResponse:
     """One saved answer, whole, with what changed since the one before it, and who signed it."""
-    return _detail(request, use_case, _decision(use_case, number), SignOffForm())
+    return _detail(request, use_case, decision_of(use_case, number), SignOffForm())
 
 
 @require_POST
@@ -70,7 +70,7 @@ def decision_sign(request: TeamRequest, use_case: UseCase, number: int) -> HttpR
         except BadInput as error:
             form.add_error(error.field if error.field in form.fields else None, str(error))
     if not form.is_valid():
-        return _detail(request, use_case, _decision(use_case, number), form, status=422)
+        return _detail(request, use_case, decision_of(use_case, number), form, status=422)
     htmx.toast(request, f"Decision {number} has your signature.")
     return htmx.redirect(request, "decisions:decision-detail", use_case.pk, number)
 
@@ -100,13 +100,13 @@ def _detail(
 
 def decision_changes(request: TeamRequest, use_case: UseCase, number: int) -> HttpResponse:
     """What differs between a saved answer and an earlier one: facts, scores, answer. `?from=` chooses the other."""
-    after = _decision(use_case, number)
+    after = decision_of(use_case, number)
     others = list(
         use_case.decisions.exclude(number=number).values_list("number", "headline").order_by("-number")[:50]
     )
     wanted = request.GET.get("from", "")
     if wanted.isdecimal() and len(wanted) < 10:
-        before: Decision | None = _decision(use_case, int(wanted))
+        before: Decision | None = decision_of(use_case, int(wanted))
     else:
         before = use_case.decisions.select_related("author").filter(number__lt=number).first()
     context = {
@@ -124,13 +124,14 @@ def decision_changes(request: TeamRequest, use_case: UseCase, number: int) -> Ht
 
 def decision_export(request: TeamRequest, use_case: UseCase, number: int) -> HttpResponse:
     """The saved answer as JSON: inputs, sources, every factor, who and when."""
-    decision = _decision(use_case, number)
+    decision = decision_of(use_case, number)
     response = JsonResponse(decision_json(decision), json_dumps_params={"indent": 2, "ensure_ascii": False})
     response["Content-Disposition"] = f'attachment; filename="decision-{use_case.pk}-{decision.number}.json"'
     return response
 
 
-def _decision(use_case: UseCase, number: int) -> Decision:
+def decision_of(use_case: UseCase, number: int) -> Decision:
+    """The use case's decision of that number with its author. Raises Http404."""
     try:
         return use_case.decisions.select_related("author").get(number=number)
     except (Decision.DoesNotExist, OverflowError):

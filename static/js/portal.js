@@ -8,6 +8,7 @@ import { start as guard } from "./guard.js";
 import { start as live } from "./live.js";
 import { start as palette } from "./palette.js";
 import { start as picture } from "./picture.js";
+import { start as print } from "./print.js";
 import { start as rows } from "./rows.js";
 import { start as session } from "./session.js";
 import { start as shortcuts } from "./shortcuts.js";
@@ -15,7 +16,7 @@ import { start as theme } from "./theme.js";
 import { start as times } from "./times.js";
 import { start as toasts } from "./toasts.js";
 
-for (const start of [toasts, live, session, guard, dialogs, fragments, theme, copy, dropzone, rows, palette, shortcuts, times, charts, picture]) {
+for (const start of [toasts, live, session, guard, dialogs, fragments, theme, copy, dropzone, rows, palette, shortcuts, times, charts, picture, print]) {
   start();
 }
 document.documentElement.dataset.ready = "";
