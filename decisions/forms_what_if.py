@@ -44,6 +44,17 @@ class FactsForm(forms.Form):
         return Facts.from_mapping({"name": name, **{field: self.cleaned_data[field] for field in FACTS}})
 
 
+class BlindForm(FactsForm):
+    """One member's own reading: nothing is filled in, so that nothing leads."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in FACTS:
+            field = self.fields[name]
+            if isinstance(field, forms.ChoiceField):
+                field.choices = [("", "Choose …"), *field.choices]
+
+
 class WhatIfForm(FactsForm):
     """The facts and the tree's answers, each with the saved one beside it."""
 
@@ -55,7 +66,7 @@ class WhatIfForm(FactsForm):
         self.fields.update(_fields(ANSWERS))
         self.saved = saved
         for name in (*FACTS, *ANSWERS):
-            self.fields[name].help_text = f"Saved: {_in_words(self.fields[name], name, saved[name])}"
+            self.fields[name].help_text = f"Saved: {in_words(name, saved[name])}"
             if name in TYPED:
                 self.fields[name].widget.attrs.update({"inputmode": "decimal", "autocomplete": "off"})
 
@@ -93,11 +104,12 @@ class WhatIfForm(FactsForm):
             if name == "expected_gain":
                 was = None if was is None else Decimal(str(was)) * 100
             if now != was:
-                found[name] = _as_query(now)
+                found[name] = as_query(now)
         return found
 
 
-def _as_query(value: Any) -> str:
+def as_query(value: Any) -> str:
+    """A fact's value as a link carries it."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -116,7 +128,9 @@ def _as_sent(name: str, value: Any) -> Any:
     return "" if value is None else str(value)
 
 
-def _in_words(field: forms.Field, name: str, value: Any) -> str:
+def in_words(name: str, value: Any) -> str:
+    """A fact's value in the words of its field, as in "high", "yes", "5,000"."""
+    field = UseCaseForm.base_fields[name]
     if isinstance(field, forms.ChoiceField):
         sent = _as_sent(name, value)
         return str(dict(field.choices).get(sent, sent)).lower()

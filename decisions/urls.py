@@ -1,7 +1,7 @@
 from django.urls import URLPattern, URLResolver
 
 from decisions.models import RoiScenario, UseCase, UseCaseQuerySet
-from decisions.views import business_case, decisions, returns, use_cases, what_if
+from decisions.views import business_case, decisions, readings, returns, use_cases, what_if
 from foundation.teams.domain.roles import Role
 from foundation.teams.models import TeamQuerySet
 from foundation.teams.routes import object_path, self_path, team_path
@@ -30,6 +30,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "use-cases/<int:pk>/edit/", use_cases.use_case_edit, UseCase, name="use-case-edit", read=Role.EDITOR
     ),
     object_path("use-cases/<int:pk>/what-if/", what_if.what_if, UseCase, name="what-if", queryset=_whole),
+    object_path("use-cases/<int:pk>/readings/", readings.readings, UseCase, name="readings"),
+    object_path("use-cases/<int:pk>/readings/open/", readings.round_open, UseCase, name="round-open"),
+    object_path("use-cases/<int:pk>/readings/reveal/", readings.round_reveal, UseCase, name="round-reveal"),
     object_path("use-cases/<int:pk>/archive/", use_cases.use_case_archive, UseCase, name="use-case-archive"),
     object_path(
         "use-cases/<int:pk>/decision/",
