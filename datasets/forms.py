@@ -9,7 +9,8 @@ from typing import Any
 
 from django import forms
 
-from datasets.domain.formats import ColumnMapping, Layout
+from datasets.domain.layouts import Layout
+from datasets.domain.mapping import ColumnMapping
 from datasets.domain.splitting import Strategy
 from datasets.importing import ENCODINGS
 from datasets.models import Content, Example

@@ -11,15 +11,8 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from datasets.domain.formats import (
-    MAX_LINE_BYTES,
-    ColumnMapping,
-    Layout,
-    Parts,
-    Unreadable,
-    converter,
-    recognise,
-)
+from datasets.domain.layouts import MAX_LINE_BYTES, Layout, Unreadable, recognise
+from datasets.domain.mapping import ColumnMapping
 from datasets.domain.parsing import (
     Bad,
     Batch,
@@ -28,6 +21,7 @@ from datasets.domain.parsing import (
     parse_table,
     table_records,
 )
+from datasets.domain.records import Parts, converter
 from datasets.errors import UnusableFile
 from foundation.files import store
 from foundation.files.models import Blob

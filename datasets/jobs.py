@@ -9,8 +9,10 @@ from typing import Any
 
 from datasets import bulk, importing
 from datasets.domain import quality
-from datasets.domain.formats import ColumnMapping, Layout, Parts
+from datasets.domain.layouts import Layout
+from datasets.domain.mapping import ColumnMapping
 from datasets.domain.parsing import Bad, giant
+from datasets.domain.records import Parts
 from datasets.domain.statuses import ImportState
 from datasets.models import (
     BadRow,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datasets import importing
-from datasets.domain.formats import guess_mapping
+from datasets.domain.mapping import guess_mapping
 from datasets.domain.rules import RULES
 from datasets.models import CheckRun, Dataset, DatasetVersion, Import, QualityRun, Review, TrainingRun
 from datasets.services import checks, imports, judging, queueing, reviewing, versions

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from datasets.domain.formats import MAX_COLUMNS, MAX_LINE_BYTES, Layout, Parts, RowError, unique_names
+from datasets.domain.layouts import MAX_COLUMNS, MAX_LINE_BYTES, Layout, unique_names
+from datasets.domain.records import Parts, RowError
 
 # A table whose quotes are broken this often is not read further: the rest would be guesswork.
 MAX_BROKEN_RECORDS = 1000

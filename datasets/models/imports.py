@@ -74,7 +74,7 @@ class Import(TeamOwned):
     # upload, paste, or a source that the roof gathers (predictions, feedback)
     source = models.CharField(max_length=30, default="upload")
     state = models.CharField(max_length=12, choices=choices(ImportState), default=ImportState.DRAFT)
-    # What was recognised, in words, and how the file is read; see domain/formats.py: Layout and Mapping.
+    # What was recognised, in words, and how the file is read; see domain/layouts.py and domain/mapping.py.
     layout = models.JSONField(default=dict)
     mapping = models.JSONField(default=dict)
     skip_bad_rows = models.BooleanField(default=False)

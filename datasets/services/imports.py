@@ -12,8 +12,10 @@ from django.utils import timezone
 
 from datasets import bulk, importing
 from datasets.domain.cleaning import digest
-from datasets.domain.formats import ColumnMapping, Layout, Parts, guess_mapping
+from datasets.domain.layouts import Layout
+from datasets.domain.mapping import ColumnMapping, guess_mapping
 from datasets.domain.parsing import Bad
+from datasets.domain.records import Parts
 from datasets.domain.statuses import ExampleState, ImportState
 from datasets.errors import NothingToDo
 from datasets.models import BadRow, Content, Dataset, Example, Import

@@ -7,7 +7,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from datasets.domain.cleaning import digest, normalise
-from datasets.domain.formats import MAX_TAG
+from datasets.domain.records import MAX_TAG
 from datasets.domain.statuses import ExampleState, Verdict
 from datasets.errors import EditedMeanwhile, NothingToDo
 from datasets.models import Content, Dataset, Edit, Example, Reading, Review, ReviewItem

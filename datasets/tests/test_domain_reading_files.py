@@ -8,22 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.domain.formats import (
-    MAX_LINE_BYTES,
-    ColumnMapping,
-    Layout,
-    RowError,
-    Unreadable,
-    bedrock_line,
-    chat_line,
-    converter,
-    csv_safe,
-    guess_mapping,
-    pair_line,
-    parse_time,
-    recognise,
-)
+from datasets.domain.formats import bedrock_line, chat_line, csv_safe, pair_line
+from datasets.domain.layouts import MAX_LINE_BYTES, Layout, Unreadable, recognise
+from datasets.domain.mapping import ColumnMapping, guess_mapping
 from datasets.domain.parsing import Bad, json_record, parse_json_lines, parse_jsonl, parse_table
+from datasets.domain.records import RowError, converter, parse_time
 
 PAIR = ColumnMapping(prompt="prompt", completion="completion")
 

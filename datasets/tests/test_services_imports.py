@@ -6,7 +6,8 @@ import pytest
 from django.urls import reverse
 
 from datasets import importing, jobs, services
-from datasets.domain.formats import MAX_LINE_BYTES, ColumnMapping
+from datasets.domain.layouts import MAX_LINE_BYTES
+from datasets.domain.mapping import ColumnMapping
 from datasets.errors import UnusableFile
 from datasets.models import BadRow, Content, Example, Import
 from datasets.services import imports

@@ -6,7 +6,9 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.views.decorators.http import require_GET, require_POST
 
 from datasets import importing, policies, presenting, services
-from datasets.domain.formats import ColumnMapping, Layout, converter
+from datasets.domain.layouts import Layout
+from datasets.domain.mapping import ColumnMapping
+from datasets.domain.records import converter
 from datasets.domain.statuses import ImportState
 from datasets.errors import NothingToDo
 from datasets.forms import PARTS, MappingForm

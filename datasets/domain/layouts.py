@@ -1,0 +1,235 @@
+"""Recognising how a file is to be read: its format, encoding, separator and columns, from its first bytes.
+
+Knows no database and no file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as MappingType
+from dataclasses import asdict, dataclass, fields
+from statistics import fmean
+from typing import Any
+
+import orjson
+
+from datasets.domain.mapping import ALL_NAMES
+
+MAX_COLUMNS = 1000
+MAX_LINE_BYTES = 4 * 1024 * 1024
+
+
+class Unreadable(ValueError):
+    """The file as a whole cannot be used; the text is one sentence for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a file is read: its format, encoding and columns. `notes` say in words what was recognised."""
+
+    format: str  # jsonl, csv, tsv
+    encoding: str = "utf-8"
+    delimiter: str = ""
+    header: bool = True
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for a JSON column."""
+        return {**asdict(self), "columns": list(self.columns), "notes": list(self.notes)}
+
+    @classmethod
+    def from_json(cls, value: MappingType[str, Any]) -> Layout:
+        """The layout that `as_json` wrote."""
+        known = {f.name: value[f.name] for f in fields(cls) if f.name in value}
+        return cls(
+            **{**known, "columns": tuple(known.get("columns", ())), "notes": tuple(known.get("notes", ()))}
+        )
+
+
+_MAGIC = [
+    (
+        b"PK\x03\x04",
+        "This is a zip archive (or an Excel file). Unpack it, or save the sheet as CSV, and import that.",
+    ),
+    (b"\x1f\x8b", "This is a gzip file. Unpack it and import what is inside."),
+    (b"PAR1", "This is a Parquet file. Save it as JSONL or CSV and import that."),
+    (b"%PDF", "This is a PDF. Import a JSONL, CSV or TSV file."),
+    (b"SQLite format 3", "This is a database file. Export the table as CSV and import that."),
+    (b"\x80\x04\x95", "This is a Python pickle, which is never opened here. Save the data as JSONL."),
+    (b"\x93NUMPY", "This is a NumPy file. Save the data as JSONL or CSV."),
+    (b"\xd0\xcf\x11\xe0", "This is an old Office file. Save the sheet as CSV and import that."),
+    (b"<!DOCTYPE", "This is a web page, not data. Download the file itself."),
+    (b"<html", "This is a web page, not data. Download the file itself."),
+]
+
+
+def sniff_encoding(sample: bytes) -> tuple[str, str]:
+    """(encoding, note for a person); the note is empty for plain UTF-8."""
+    if sample.startswith(b"\xef\xbb\xbf"):
+        return "utf-8-sig", "UTF-8 with a byte order mark"
+    if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16", "UTF-16"
+    zeros_even, zeros_odd = sample[::2].count(0), sample[1::2].count(0)
+    if zeros_odd > len(sample) // 8 and zeros_odd > 4 * zeros_even:
+        return "utf-16-le", "UTF-16 without a byte order mark"
+    if zeros_even > len(sample) // 8 and zeros_even > 4 * zeros_odd:
+        return "utf-16-be", "UTF-16 without a byte order mark"
+    valid = invalid = 0
+    for line in sample.split(b"\n")[:-1] or [sample]:
+        if line.isascii():
+            continue
+        try:
+            line.decode("utf-8")
+            valid += 1
+        except UnicodeDecodeError:
+            invalid += 1
+    if invalid > valid:
+        return "cp1252", "not UTF-8; read as Windows-1252, change it if letters look wrong"
+    if invalid:
+        return "utf-8", f"mostly UTF-8, but {invalid} of the first lines are not"
+    return "utf-8", ""
+
+
+def _n_controls(sample: bytes) -> int:
+    """Bytes that no text holds."""
+    return len(sample) - len(sample.translate(None, bytes([*range(9), *range(14, 32), 127])))
+
+
+def recognise(sample: bytes, name: str, *, is_whole: bool) -> Layout:
+    """How to read a file from its first bytes (a megabyte is plenty) and its name.
+
+    Raises: Unreadable with a sentence when there is nothing to read.
+    """
+    if not sample:
+        raise Unreadable("The file is empty.")
+    for magic, sentence in _MAGIC:
+        if sample[: len(magic)].lower() == magic.lower():
+            raise Unreadable(sentence)
+    encoding, note = sniff_encoding(sample)
+    if not encoding.startswith("utf-16") and _n_controls(sample) > max(3, len(sample) // 20):
+        raise Unreadable("This is not a text file. Import a JSONL, CSV or TSV file.")
+    text = sample.decode(encoding if encoding != "utf-8-sig" else "utf-8", errors="replace").lstrip("\ufeff")
+    if not text.strip():
+        raise Unreadable("The file holds only blank lines.")
+    if not is_whole and "\n" in text:
+        text = text[: text.rindex("\n") + 1]  # the last line is cut
+    notes = (note,) if note else ()
+    start = text.lstrip()
+    lower = name.lower()
+    if start.startswith("["):
+        try:
+            whole = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            whole = None
+        if whole is not None and isinstance(whole, list) and whole and isinstance(whole[0], dict):
+            raise Unreadable(
+                "This is one JSON list. Write one object per line instead (JSONL), without the outer brackets and commas."
+            )
+        if not is_whole and re.match(r"\[\s*\{", start):
+            raise Unreadable(
+                "This looks like one JSON list. Write one object per line instead (JSONL), without the outer brackets."
+            )
+    if start.startswith("{") or lower.endswith((".jsonl", ".ndjson")):
+        if start.startswith(("{\n", "{\r")):
+            raise Unreadable(
+                "This looks like one JSON object over many lines. Write one whole object per line instead (JSONL)."
+            )
+        return Layout("jsonl", encoding, columns=_json_columns(text), notes=notes)
+    return _recognise_table(text, lower, encoding, notes)
+
+
+def _json_columns(text: str) -> tuple[str, ...]:
+    seen: dict[str, None] = {}
+    for line in text.split("\n")[:200]:
+        try:
+            record = orjson.loads(line)
+        except (orjson.JSONDecodeError, UnicodeEncodeError):
+            continue
+        if isinstance(record, dict):
+            for key in record:
+                if len(seen) < MAX_COLUMNS:
+                    seen.setdefault(key, None)
+    return tuple(seen)
+
+
+def _recognise_table(text: str, name: str, encoding: str, notes: tuple[str, ...]) -> Layout:
+    lines = text.split("\n", 60)[:60]
+    head = "\n".join(lines)
+    if name.endswith((".tsv", ".tab")):
+        delimiter = "\t"
+    else:
+        delimiter = max(",\t;|", key=lambda d: _column_score(head, d))
+        if _column_score(head, delimiter) == 0:
+            raise Unreadable(
+                "The format is not recognised: neither JSON lines nor a table with commas, tabs or semicolons. "
+                "Write one JSON object per line, or a CSV with a header."
+            )
+    try:
+        rows = _rows(head, delimiter)
+    except csv.Error:
+        rows = [lines[0].rstrip("\r").split(delimiter)]
+    if not rows:
+        raise Unreadable("The file holds only blank lines.")
+    first = [cell.strip().lstrip("\ufeff") for cell in rows[0]]
+    if len(first) > MAX_COLUMNS:
+        raise Unreadable(f"The first line has {len(first):,} columns; at most {MAX_COLUMNS:,} can be read.")
+    header = _is_header(first, rows[1:])
+    columns = tuple(unique_names(first)) if header else tuple(f"column {i + 1}" for i in range(len(first)))
+    if not header:
+        notes = (*notes, "no header line found, the columns are numbered")
+    return Layout("tsv" if delimiter == "\t" else "csv", encoding, delimiter, header, columns, notes)
+
+
+def _rows(head: str, delimiter: str) -> list[list[str]]:
+    csv.field_size_limit(MAX_LINE_BYTES)
+    rows = []
+    for row in csv.reader(io.StringIO(head, newline=""), delimiter=delimiter):
+        if row:
+            rows.append(row)
+        if len(rows) >= 40:
+            break
+    return rows
+
+
+def _column_score(head: str, delimiter: str) -> float:
+    """Columns of the first row, weighted by how many of the rows have as many; 0 when there is one column."""
+    try:
+        rows = _rows(head, delimiter)
+    except csv.Error:
+        rows = [line.split(delimiter) for line in head.split("\n") if line]
+    if not rows or len(rows[0]) < 2:
+        return 0
+    same = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
+    return same * (1 + min(len(rows[0]), 20) / 100)
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Column names with blanks named and repeats numbered, in order."""
+    out: list[str] = []
+    seen: set[str] = set()
+    for position, name in enumerate(names, 1):
+        candidate = base = name[:100] or f"column {position}"
+        count = 1
+        while candidate in seen:
+            count += 1
+            candidate = f"{base} ({count})"
+        seen.add(candidate)
+        out.append(candidate)
+    return out
+
+
+def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+    names = [cell.lower().replace(" ", "_") for cell in first]
+    if any(name in ALL_NAMES for name in names):
+        return True
+    if not rest:
+        return False
+    # Names are short and appear nowhere below; a first row of data is as long as the others.
+    longest = max(range(len(first)), key=lambda i: fmean(len(r[i]) if i < len(r) else 0 for r in rest))
+    below = {cell for row in rest for cell in row}
+    is_short = len(first[longest]) < 0.5 * fmean(len(r[longest]) if longest < len(r) else 0 for r in rest)
+    return is_short and all(len(cell) <= 40 and cell not in below for cell in first)
