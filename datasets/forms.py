@@ -66,7 +66,11 @@ PARTS = {
     "system": ("System prompt", ""),
     "group": ("Group", "A customer or thread: its rows never stand in two splits."),
     "at": ("Time", "When it happened, for splits by time."),
+    "tools": ("Tools", "Definitions of tools the model may call."),
+    "history": ("Earlier turns", "A list of [question, answer] before the prompt."),
 }
+# Parts that only JSON and Parquet can hold: lists and objects.
+NESTED_PARTS = frozenset({"messages", "tools", "history"})
 FIRST_PARTS = ("messages", "prompt", "completion", "label")
 
 
@@ -79,13 +83,18 @@ class MappingForm(forms.Form):
         label="Skip bad rows",
         help_text="Without this tick one bad row stops the whole import, and nothing is stored.",
     )
+    others = forms.ChoiceField(
+        choices=[("", "kept with the row, never exported"), ("drop", "left out")],
+        required=False,
+        label="All other columns",
+    )
     again = forms.BooleanField(required=False, label="Import it again")
 
     def __init__(self, *args: Any, layout: Layout, repeats: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         columns = [("", "—"), *((name, name) for name in layout.columns)]
         for name, (label, hint) in PARTS.items():
-            if name == "messages" and layout.format != "jsonl":
+            if name in NESTED_PARTS and layout.format not in ("jsonl", "parquet"):
                 continue
             self.fields[name] = forms.ChoiceField(
                 choices=columns, required=False, label=label, help_text=hint
@@ -101,7 +110,8 @@ class MappingForm(forms.Form):
     @property
     def other_parts(self) -> list[forms.BoundField]:
         """The columns some files have."""
-        return [self[name] for name in PARTS if name not in FIRST_PARTS and name in self.fields]
+        names = (*(name for name in PARTS if name not in FIRST_PARTS), "others")
+        return [self[name] for name in names if name in self.fields]
 
     @property
     def mapping(self) -> ColumnMapping:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import orjson
 
@@ -16,13 +17,16 @@ from datasets.domain.mapping import ColumnMapping
 from datasets.domain.parsing import (
     Bad,
     Batch,
+    Converter,
+    giant,
     parse_json_lines,
     parse_lines,
     parse_table,
     table_records,
 )
-from datasets.domain.records import Parts, converter
+from datasets.domain.records import converter
 from datasets.errors import UnusableFile
+from datasets.unpacking import BLOCK_BYTES, GZIP_MAGIC, PARQUET_MAGIC, Unzipped, parquet_lines
 from foundation.files import store
 from foundation.files.models import Blob
 
@@ -45,16 +49,59 @@ ENCODINGS = {
 def layout_of(blob: Blob) -> Layout:
     """What the file is. Raises UnusableFile with a sentence."""
     with store.open(blob) as stream:
-        sample = stream.read(SAMPLE_BYTES)
+        magic = stream.read(4)
+    if magic == PARQUET_MAGIC:
+        with parquet_lines(store.path(blob), rows=1) as (head, lines):
+            lines.read()
+        if not head["rows"]:
+            raise UnusableFile("The Parquet file holds no rows.", field="file")
+        return Layout("parquet", columns=tuple(head["columns"]))
+    compression = "gzip" if magic.startswith(GZIP_MAGIC) else ""
+    with opened(blob, Layout("", compression=compression)) as source:
+        sample = source.stream.read(SAMPLE_BYTES)
+        is_whole = len(sample) < SAMPLE_BYTES
+        if not is_whole and b"\n" not in sample:
+            # One line may be long; a line over the limit is the file's trouble and is said so.
+            sample += source.stream.read(MAX_LINE_BYTES - SAMPLE_BYTES)
+            is_whole = len(sample) < MAX_LINE_BYTES
+    name = blob.name.lower().removesuffix(".gz").removesuffix(".gzip") if compression else blob.name
     try:
-        return recognise(sample, blob.name, is_whole=blob.size <= SAMPLE_BYTES)
+        layout = recognise(sample, name, is_whole=is_whole)
     except Unreadable as error:
         raise UnusableFile(str(error), field="file") from None
+    if not is_whole and sample.count(b"\n") == 0:
+        too_long = giant(1, blob.size)
+        raise UnusableFile(f"Line 1 {too_long.reason}. {too_long.fix}", field="file")
+    return replace(layout, compression=compression)
+
+
+@dataclass(slots=True)
+class Source:
+    """A file being read: its bytes as text, and how much of it was consumed of how much."""
+
+    stream: BinaryIO
+    size: int
+    position: Callable[[], int]
+
+
+@contextmanager
+def opened(blob: Blob, layout: Layout, *, rows: int = 0, n_bytes: int = 0) -> Iterator[Source]:
+    """The text of a file, unpacked where it is packed. `rows` and `n_bytes` say that no more will be read."""
+    if layout.format == "parquet":
+        with parquet_lines(store.path(blob), rows=rows, n_bytes=n_bytes) as (head, stream):
+            yield Source(stream, max(1, head["rows"]), lambda: 0)
+        return
+    with store.open(blob) as packed:
+        if layout.compression == "gzip":
+            unzipped = cast(BinaryIO, io.BufferedReader(Unzipped(packed, blob.size), BLOCK_BYTES))
+            yield Source(unzipped, max(1, blob.size), packed.tell)
+        else:
+            yield Source(packed, max(1, blob.size), packed.tell)
 
 
 def is_sharded(layout: Layout) -> bool:
     """Whether the file can be cut at any line end and read by several workers at once."""
-    return layout.format == "jsonl" and layout.encoding in ("utf-8", "utf-8-sig")
+    return layout.format == "jsonl" and not layout.compression and layout.encoding in ("utf-8", "utf-8-sig")
 
 
 def numbered_lines(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, str]]:
@@ -66,24 +113,84 @@ def numbered_lines(stream: BinaryIO, encoding: str) -> Iterator[tuple[int, str]]
     codecs.lookup(encoding)
     text = io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="")
     number = 0
-    while line := text.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        if len(line) > MAX_LINE_BYTES and not line.endswith("\n"):
-            while (rest := text.readline(MAX_LINE_BYTES)) and not rest.endswith("\n"):
-                pass
-        yield number, line
+    try:
+        while line := text.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if len(line) > MAX_LINE_BYTES and not line.endswith("\n"):
+                while (rest := text.readline(MAX_LINE_BYTES)) and not rest.endswith("\n"):
+                    pass
+            yield number, line
+    finally:
+        # The stream belongs to whoever opened it, and is asked where it stands after the last line.
+        if not stream.closed:
+            text.detach()
 
 
-def stream_rows(
-    stream: BinaryIO, layout: Layout, mapping: ColumnMapping, *, task_kind: str
-) -> Iterator[tuple[int, Parts] | Bad | None]:
-    """Rows of a file that is read from its beginning: parts, named errors, None for blanks."""
+def byte_lines(stream: BinaryIO) -> Iterator[bytes | int]:
+    """Lines without their ends; a line over the limit is passed over and its length given instead."""
+    while line := stream.readline(MAX_LINE_BYTES + 2):
+        if len(line) <= MAX_LINE_BYTES + 1:
+            yield line.removesuffix(b"\n")
+            continue
+        n_bytes = len(line)
+        while not line.endswith(b"\n") and (line := stream.readline(MAX_LINE_BYTES)):
+            n_bytes += len(line)
+        yield n_bytes
+
+
+def stream_batches(
+    stream: BinaryIO,
+    layout: Layout,
+    mapping: ColumnMapping,
+    *,
+    task_kind: str,
+    n_lines: Callable[[], int] = lambda: 1000,
+) -> Iterator[Batch]:
+    """Rows of a file that is read from its beginning, about `n_lines()` at a time."""
     convert = converter(mapping, task_kind=task_kind)
+    if layout.format in ("jsonl", "parquet") and layout.encoding in ("utf-8", "utf-8-sig"):
+        yield from _json_batches(stream, layout, convert, n_lines)
+        return
     lines = numbered_lines(stream, layout.encoding)
-    if layout.format == "jsonl":
-        yield from parse_json_lines(lines, layout.encoding, convert)
-    else:
-        yield from parse_table(lines, layout, convert)
+    rows = (
+        parse_json_lines(lines, layout.encoding, convert)
+        if layout.format == "jsonl"
+        else parse_table(lines, layout, convert)
+    )
+    batch, most = Batch(), n_lines()
+    for n, row in enumerate(rows, 1):
+        if row is None:
+            batch.n_blank += 1
+        elif isinstance(row, Bad):
+            batch.bad.append(row)
+        else:
+            batch.good.append(row)
+        if n % most == 0:
+            yield batch
+            batch = Batch()
+    yield batch
+
+
+def _json_batches(
+    stream: BinaryIO, layout: Layout, convert: Converter, n_lines: Callable[[], int]
+) -> Iterator[Batch]:
+    waiting: list[bytes] = []
+    line, size = 1, 0
+    for raw in byte_lines(stream):
+        if line == 1 and not waiting and layout.encoding == "utf-8-sig" and isinstance(raw, bytes):
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        if isinstance(raw, int):
+            yield parse_lines(waiting, line, convert)
+            line += len(waiting)
+            yield Batch(bad=[giant(line, raw)])
+            line, waiting, size = line + 1, [], 0
+            continue
+        waiting.append(raw)
+        size += len(raw)
+        if len(waiting) >= n_lines() or size > MAX_LINE_BYTES:
+            yield parse_lines(waiting, line, convert)
+            line, waiting, size = line + len(waiting), [], 0
+    yield parse_lines(waiting, line, convert)
 
 
 def shard_rows(
@@ -128,10 +235,13 @@ class Preview:
         return self.n_good + self.n_bad
 
 
-def _head(blob: Blob, n_bytes: int) -> tuple[bytes, bool]:
-    with store.open(blob) as stream:
-        data = stream.read(n_bytes)
-    whole = blob.size <= len(data)
+def _head(blob: Blob, layout: Layout, n_bytes: int) -> tuple[bytes, bool]:
+    """(the first whole lines, whether that is all) of a file's text."""
+    with opened(blob, layout, rows=PREVIEW_ROWS, n_bytes=n_bytes) as source:
+        data = source.stream.read(n_bytes)
+        whole = not source.stream.read(1) and (layout.format != "parquet" or source.size < PREVIEW_ROWS)
+        while source.stream.read(SAMPLE_BYTES) and layout.format == "parquet":
+            pass  # so that the child ends by itself
     if not whole and (cut := data.rfind(b"\n")) > 0:
         data = data[: cut + 1]
     return data, whole
@@ -139,9 +249,9 @@ def _head(blob: Blob, n_bytes: int) -> tuple[bytes, bool]:
 
 def sample_records(blob: Blob, layout: Layout, n: int = 200) -> list[dict[str, Any]]:
     """The first records as they stand in the file, for guessing columns."""
-    data, _ = _head(blob, SAMPLE_BYTES)
+    data, _ = _head(blob, layout, SAMPLE_BYTES)
     lines = numbered_lines(io.BytesIO(data), layout.encoding)
-    if layout.format != "jsonl":
+    if layout.format not in ("jsonl", "parquet"):
         records = (
             found
             for found in table_records(lines, layout)
@@ -161,27 +271,24 @@ def sample_records(blob: Blob, layout: Layout, n: int = 200) -> list[dict[str, A
 
 def preview(blob: Blob, layout: Layout, mapping: ColumnMapping, *, task_kind: str) -> Preview:
     """The first rows as they would become examples, and a validity count over the beginning of the file."""
-    data, whole = _head(blob, PREVIEW_BYTES)
+    data, whole = _head(blob, layout, PREVIEW_BYTES)
     found = Preview(is_whole=whole)
-    for n, row in enumerate(stream_rows(io.BytesIO(data), layout, mapping, task_kind=task_kind)):
-        if n >= PREVIEW_ROWS:
-            found.is_whole = False
-            break
-        if row is None:
-            found.n_blank += 1
-        elif isinstance(row, Bad):
-            found.n_bad += 1
-            if len(found.errors) < 100:
-                found.errors.append(row)
-            if len(found.rows) < SHOWN_ROWS:
-                found.rows.append({"line": row.line, "error": row})
-        else:
-            line, parts = row
-            found.n_good += 1
+    shown: list[dict[str, Any]] = []
+    for batch in stream_batches(io.BytesIO(data), layout, mapping, task_kind=task_kind):
+        found.n_blank += batch.n_blank
+        found.n_bad += len(batch.bad)
+        found.n_good += len(batch.good)
+        found.errors.extend(batch.bad[: 100 - len(found.errors)])
+        if len(shown) < 2 * SHOWN_ROWS:
+            shown += [{"line": bad.line, "error": bad} for bad in batch.bad[:SHOWN_ROWS]]
+            shown += [{"line": line, "parts": parts} for line, parts in batch.good[:SHOWN_ROWS]]
+        for _, parts in batch.good:
             if parts.label:
                 found.labels[parts.label] = found.labels.get(parts.label, 0) + 1
-            if len(found.rows) < SHOWN_ROWS:
-                found.rows.append({"line": line, "parts": parts})
+        if found.n_checked >= PREVIEW_ROWS:
+            found.is_whole = False
+            break
+    found.rows = sorted(shown, key=lambda row: row["line"])[:SHOWN_ROWS]
     found.labels = dict(sorted(found.labels.items(), key=lambda item: (-item[1], item[0])))
     return found
 

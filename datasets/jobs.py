@@ -11,8 +11,7 @@ from datasets import bulk, importing
 from datasets.domain import quality
 from datasets.domain.layouts import Layout
 from datasets.domain.mapping import ColumnMapping
-from datasets.domain.parsing import Bad, giant
-from datasets.domain.records import Parts
+from datasets.domain.parsing import giant
 from datasets.domain.statuses import ImportState
 from datasets.models import (
     BadRow,
@@ -142,29 +141,23 @@ class ImportRows(Kind):
     def _stream(self, job: Job, import_: Import, mapping: ColumnMapping, work: Work) -> Counter[str] | None:
         layout = Layout.from_json(job.recipe["layout"])
         counts: Counter[str] = Counter()
-        good: list[tuple[int, Parts]] = []
-        bad: list[Bad] = []
-        size = max(1, import_.blob.size)
         pace = bulk.Pace()
-        with store.open(import_.blob) as stream:
-            for row in importing.stream_rows(stream, layout, mapping, task_kind=job.recipe["task_kind"]):
-                if row is None:
-                    counts["blank"] += 1
-                elif isinstance(row, Bad):
-                    bad.append(row)
-                else:
-                    good.append(row)
-                if len(good) >= pace.n_rows or len(bad) >= pace.n_rows:
-                    counts.update(good=len(good), bad=len(bad))
-                    imports.write_examples(import_=import_, rows=good, pace=pace)
-                    imports.write_bad_rows(import_=import_, rows=bad)
-                    good, bad = [], []
-                    work.progress(min(stream.tell(), size), size, "Reading rows")
-                    if work.cancelled:
-                        return None
-        counts.update(good=len(good), bad=len(bad))
-        imports.write_examples(import_=import_, rows=good)
-        imports.write_bad_rows(import_=import_, rows=bad)
+        with importing.opened(import_.blob, layout) as source:
+            for batch in importing.stream_batches(
+                source.stream,
+                layout,
+                mapping,
+                task_kind=job.recipe["task_kind"],
+                n_lines=lambda: pace.n_rows,
+            ):
+                imports.write_examples(import_=import_, rows=batch.good, pace=pace)
+                imports.write_bad_rows(import_=import_, rows=batch.bad)
+                counts.update(good=len(batch.good), bad=len(batch.bad), blank=batch.n_blank)
+                # A file knows where it stands by bytes, a Parquet file by its rows.
+                at = source.position() or sum(counts.values())
+                work.progress(min(at, source.size), source.size, "Reading rows")
+                if work.cancelled:
+                    return None
         return counts
 
     def finish(self, job: Job) -> dict[str, Any]:

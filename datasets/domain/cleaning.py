@@ -35,9 +35,13 @@ def normalise(text: str) -> str:
     return text.strip()
 
 
-def digest(system: str, turns: str, prompt: str, completion: str) -> bytes:
-    """sha256 of one normalised row, 32 bytes. NUL separates the parts, because no stored text may hold one."""
-    return hashlib.sha256(f"{system}\0{turns}\0{prompt}\0{completion}".encode()).digest()
+def digest(system: str, turns: str, prompt: str, completion: str, extra: str = "") -> bytes:
+    """sha256 of one normalised row, 32 bytes. NUL separates the parts, because no stored text may hold one.
+
+    `extra` counts only where there is some, so that rows of plain text keep the digest they always had.
+    """
+    tail = f"\0{extra}" if extra else ""
+    return hashlib.sha256(f"{system}\0{turns}\0{prompt}\0{completion}{tail}".encode()).digest()
 
 
 def loose(text: str) -> str:

@@ -30,12 +30,19 @@ class Unreadable(ValueError):
 class Layout:
     """How a file is read: its format, encoding and columns. `notes` say in words what was recognised."""
 
-    format: str  # jsonl, csv, tsv
+    format: str  # jsonl, csv, tsv, parquet
     encoding: str = "utf-8"
     delimiter: str = ""
     header: bool = True
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    compression: str = ""  # gzip
+
+    @property
+    def name(self) -> str:
+        """What the file is, for a person: "CSV in gzip"."""
+        name = "Parquet" if self.format == "parquet" else self.format.upper()
+        return f"{name} in {self.compression}" if self.compression else name
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a JSON column."""
@@ -55,8 +62,9 @@ _MAGIC = [
         b"PK\x03\x04",
         "This is a zip archive (or an Excel file). Unpack it, or save the sheet as CSV, and import that.",
     ),
-    (b"\x1f\x8b", "This is a gzip file. Unpack it and import what is inside."),
-    (b"PAR1", "This is a Parquet file. Save it as JSONL or CSV and import that."),
+    # Both are read elsewhere, where they are the file itself; here they stand inside something else.
+    (b"\x1f\x8b", "This is a gzip file inside another. Unpack it once and import what is inside."),
+    (b"PAR1", "This is a Parquet file inside a gzip file. Unpack it and import the Parquet file."),
     (b"%PDF", "This is a PDF. Import a JSONL, CSV or TSV file."),
     (b"SQLite format 3", "This is a database file. Export the table as CSV and import that."),
     (b"\x80\x04\x95", "This is a Python pickle, which is never opened here. Save the data as JSONL."),

@@ -23,6 +23,8 @@ _GROUP_NAMES = (
     "group customer customer_id user_id account account_id conversation_id session_id thread_id".split()
 )
 _AT_NAMES = "at timestamp created_at time date datetime created sent_at received_at".split()
+_TOOLS_NAMES = "tools functions".split()
+_HISTORY_NAMES = "history".split()
 _MESSAGES_NAMES = "messages conversations conversation dialogue dialog".split()
 _SYSTEM_NAMES = "system system_prompt".split()
 ALL_NAMES = frozenset(
@@ -49,10 +51,19 @@ class ColumnMapping:
     label: str = ""
     group: str = ""
     at: str = ""
+    tools: str = ""
+    history: str = ""
+    # What becomes of all other columns: kept as metadata of the row, or left out ("drop").
+    others: str = ""
 
     def as_json(self) -> dict[str, str]:
         """Plain values for a JSON column."""
         return asdict(self)
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Columns that play a part."""
+        return frozenset(c for name, c in asdict(self).items() if c and name != "others")
 
     @classmethod
     def from_json(cls, value: MappingType[str, Any]) -> ColumnMapping:
@@ -62,7 +73,7 @@ class ColumnMapping:
     def problem(self, columns: Sequence[str]) -> tuple[str, str]:
         """(field, sentence) of what is missing, or two empty strings when the mapping can be used."""
         for name, column in asdict(self).items():
-            if column and columns and column not in columns:
+            if name != "others" and column and columns and column not in columns:
                 return name, f"There is no column {column!r} in this file."
         if self.messages:
             return "", ""
@@ -93,6 +104,10 @@ def guess_mapping(records: Sequence[MappingType[str, Any]], columns: Sequence[st
             break
     system = named(_SYSTEM_NAMES)
     extras = {"group": named(_GROUP_NAMES), "at": named(_AT_NAMES)}
+    for part, names in (("tools", _TOOLS_NAMES), ("history", _HISTORY_NAMES)):
+        column = named(names)
+        if column and any(isinstance(r.get(column), list) for r in records):
+            extras[part] = column
     if messages:
         return ColumnMapping(messages=messages, system=system, label=named(_LABEL_NAMES), **extras)
     context = ""
@@ -116,6 +131,30 @@ def guess_mapping(records: Sequence[MappingType[str, Any]], columns: Sequence[st
     return ColumnMapping(
         system=system, prompt=prompt, context=context, completion=completion, label=label, **extras
     )
+
+
+def shape_of(records: Sequence[MappingType[str, Any]], mapping: ColumnMapping) -> str:
+    """What the field calls files like this one, for a person; empty when it has no name of its own."""
+    first = records[0] if records else {}
+    if mapping.messages:
+        messages = next((m for r in records if (m := r.get(mapping.messages)) and isinstance(m, list)), [])
+        head = next((m for m in messages if isinstance(m, dict)), {})
+        if "from" in head:
+            return "ShareGPT conversations"
+        if "schemaVersion" in first:
+            return "Bedrock Converse conversations"
+        if mapping.system and not any(m.get("role") == "system" for m in messages if isinstance(m, dict)):
+            return "Anthropic or Bedrock messages"
+        return "chat messages (OpenAI, TRL)"
+    if mapping.prompt and isinstance(first.get(mapping.prompt), list):
+        return "TRL prompt and completion, as messages"
+    if mapping.context and {"instruction", "output"} <= {c.lower() for c in mapping.columns}:
+        return "Alpaca instructions"
+    if {"prompt", "completion"} <= {c.lower() for c in mapping.columns}:
+        return "prompt and completion"
+    if mapping.label and not mapping.completion:
+        return "text and label"
+    return ""
 
 
 def _values(records: Sequence[MappingType[str, Any]], column: str) -> list[Any]:

@@ -10,24 +10,21 @@ from collections.abc import Mapping as MappingType
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import orjson
-
 from datasets.domain.cleaning import normalise
+from datasets.domain.conversations import KINDS, RowError, as_json, read_conversation
 from datasets.domain.mapping import ColumnMapping
 
 MAX_TAG = 200  # characters of a label or group, as the tables hold them
-
-
-class RowError(ValueError):
-    """One record cannot become an example: which column, why, and what to do."""
-
-    def __init__(self, reason: str, *, column: str = "", fix: str = "") -> None:
-        super().__init__(reason)
-        self.reason, self.column, self.fix = reason, column, fix
+MAX_META = 65_536  # characters of JSON in columns without a part
+# A constant that some formats write on every line.
+NAMELESS = frozenset({"schemaVersion"})
 
 
 class Parts(NamedTuple):
-    """What one example needs, normalised. `turns` is JSON of earlier [role, text] pairs, usually empty."""
+    """What one example needs, normalised. `turns` is JSON of earlier [role, text] pairs, usually empty.
+
+    `extra` is JSON of what the text cannot say (domain/conversations.py), `meta` of columns without a part.
+    """
 
     system: str
     turns: str
@@ -36,26 +33,8 @@ class Parts(NamedTuple):
     label: str
     group: str
     at: datetime | None
-
-
-_KINDS = {
-    type(None): "missing",
-    bool: "true or false",
-    int: "a number",
-    float: "a number",
-    list: "a list",
-    dict: "an object",
-}
-_ROLES = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-}
+    extra: str = ""
+    meta: str = ""
 
 
 def _text(record: MappingType[str, Any], column: str, part: str) -> str:
@@ -73,7 +52,7 @@ def _text(record: MappingType[str, Any], column: str, part: str) -> str:
             fix=f"Add it, or map {part} to another column.",
         )
     raise RowError(
-        f"{column!r} is {_KINDS.get(type(value), 'not text')}, text was expected",
+        f"{column!r} is {KINDS.get(type(value), 'not text')}, text was expected",
         column=column,
         fix="Write it as text in quotes.",
     )
@@ -94,7 +73,7 @@ def _tag(record: MappingType[str, Any], column: str) -> str:
         value = str(int(value))
     else:
         raise RowError(
-            f"{column!r} is {_KINDS.get(type(value), 'not text')}, a label was expected",
+            f"{column!r} is {KINDS.get(type(value), 'not text')}, a label was expected",
             column=column,
             fix="Write it as text in quotes.",
         )
@@ -127,11 +106,14 @@ def converter(mapping: ColumnMapping, *, task_kind: str = "") -> Callable[[Mappi
     """A function from one record to its parts. The function raises RowError with what is wrong."""
     if mapping.messages:
         return _chat_converter(mapping, task_kind)
+    chat = _chat_converter(mapping, task_kind)
+    used, keeps = mapping.columns | NAMELESS, mapping.others != "drop"
     prompt_column, context_column = mapping.prompt, mapping.context
     completion_column = mapping.completion or mapping.label
     label_column = mapping.label or (mapping.completion if task_kind == "classify" else "")
     system_column, group_column, at_column = mapping.system, mapping.group, mapping.at
     same = label_column == completion_column
+    has_turns = bool(mapping.history or mapping.tools)
     # Labels are few: each is looked at once. Bounded, because a wrong column may hold a million different ones.
     known: dict[str, str] = {}
 
@@ -145,9 +127,11 @@ def converter(mapping: ColumnMapping, *, task_kind: str = "") -> Callable[[Mappi
         return label
 
     def convert(record: MappingType[str, Any]) -> Parts:
+        if has_turns or _are_messages(record.get(prompt_column)):
+            return chat(record)
         prompt = _text(record, prompt_column, "the prompt")
         if context_column:
-            context = _text(record, context_column, "the context")
+            context = _text(record, context_column, "the context") if record.get(context_column) else ""
             prompt = f"{prompt}\n\n{context}" if context else prompt
         label = tag_of(record) if label_column else ""
         completion = label if same else _text(record, completion_column, "the answer")
@@ -166,97 +150,93 @@ def converter(mapping: ColumnMapping, *, task_kind: str = "") -> Callable[[Mappi
             label,
             _tag(record, group_column) if group_column else "",
             parse_time(record.get(at_column), at_column) if at_column else None,
+            "",
+            _meta(record, used) if keeps and not (record.keys() <= used) else "",
         )
 
     return convert
 
 
-def _content(value: Any, place: str) -> str:
-    if isinstance(value, str):
-        text = value
-    elif isinstance(value, list):
-        pieces = []
-        for piece in value:
-            if not isinstance(piece, dict) or not isinstance(piece.get("text"), str):
-                raise RowError(
-                    f"{place} holds something other than text",
-                    column="messages",
-                    fix="Only text parts can be used.",
-                )
-            pieces.append(piece["text"])
-        text = "\n".join(pieces)
-    else:
+def _are_messages(value: Any) -> bool:
+    return type(value) is list and bool(value) and type(value[0]) is dict
+
+
+def _meta(record: MappingType[str, Any], used: frozenset[str]) -> str:
+    """The filled columns that play no part, as JSON; empty when there are none."""
+    others = {k: v for k, v in record.items() if k not in used and v is not None and v != ""}
+    if not others:
+        return ""
+    text = as_json(others, "its further columns")
+    if len(text) > MAX_META:
+        largest = max(others, key=lambda k: len(str(others[k])))
         raise RowError(
-            f"{place} has no text ({_KINDS.get(type(value), 'unknown')})",
-            column="messages",
-            fix="Give every message a 'content' text. Tool calls cannot be used yet.",
+            f"carries {len(text):,} characters in columns without a part, at most {MAX_META:,} are kept",
+            column=largest[:100],
+            fix="Give the column a part, or leave the other columns out.",
         )
-    if "\0" in text:
-        raise RowError(
-            f"{place} holds a NUL character", column="messages", fix="Remove the character \\u0000."
-        )
-    return normalise(text)
+    return text
 
 
 def _chat_converter(mapping: ColumnMapping, task_kind: str) -> Callable[[MappingType[str, Any]], Parts]:
-    column = mapping.messages
+    used, keeps = mapping.columns | NAMELESS, mapping.others != "drop"
 
     def convert(record: MappingType[str, Any]) -> Parts:
-        messages = record.get(column)
-        if not isinstance(messages, list) or not messages:
-            raise RowError(
-                f"{column!r} must be a list of messages",
-                column=column,
-                fix='Write [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}].',
-            )
-        system = _text(record, mapping.system, "the system prompt") if record.get(mapping.system) else ""
-        turns: list[list[str]] = []
-        for number, message in enumerate(messages, 1):
-            place = f"message {number}"
-            if not isinstance(message, dict):
-                raise RowError(
-                    f"{place} is not an object", column=column, fix="Give it a role and a content."
-                )
-            raw_role = message.get("role", message.get("from"))
-            role = _ROLES.get(raw_role) if isinstance(raw_role, str) else None
-            if role is None:
-                shown = str(raw_role)[:30]
-                raise RowError(
-                    f"{place} has the role {shown!r}",
-                    column=column,
-                    fix="Use system, user or assistant. Tool messages cannot be used yet.",
-                )
-            text = _content(message.get("content", message.get("value")), place)
-            if role == "system":
-                if turns:
-                    raise RowError(
-                        f"{place} is a system message after the conversation began",
-                        column=column,
-                        fix="Put it first.",
-                    )
-                system = f"{system}\n\n{text}" if system and text != system else text
-                continue
-            if not text:
-                raise RowError(f"{place} is empty", column=column, fix="Fill it in, or skip bad rows.")
-            turns.append([role, text])
-        if len(turns) < 2 or turns[-1][0] != "assistant" or turns[-2][0] != "user":
-            raise RowError(
-                "the last two messages must be one of the user and its answer by the assistant",
-                column=column,
-                fix="End each conversation with the answer to learn.",
-            )
-        answer = turns[-1][1]
+        column = mapping.messages or mapping.prompt
+        messages = record.get(column) if mapping.messages else _pair_messages(record, mapping)
+        talk = read_conversation(
+            messages,
+            column=column,
+            system=record.get(mapping.system) if mapping.system else None,
+            tools=record.get(mapping.tools) if mapping.tools else None,
+        )
         label = _tag(record, mapping.label) if mapping.label else ""
-        if task_kind == "classify" and not mapping.label and len(answer) <= MAX_TAG:
-            label = answer
+        if task_kind == "classify" and not mapping.label and len(talk.completion) <= MAX_TAG:
+            label = talk.completion
         return Parts(
-            system,
-            orjson.dumps(turns[:-2]).decode() if len(turns) > 2 else "",
-            turns[-2][1],
-            answer,
+            talk.system,
+            talk.turns,
+            talk.prompt,
+            talk.completion,
             label,
             _tag(record, mapping.group) if mapping.group else "",
             parse_time(record.get(mapping.at), mapping.at) if mapping.at else None,
+            talk.extra,
+            _meta(record, used) if keeps and not (record.keys() <= used) else "",
         )
 
     return convert
+
+
+def _pair_messages(record: MappingType[str, Any], mapping: ColumnMapping) -> list[Any]:
+    """A pair as one conversation: earlier turns, the prompt (text or messages), the answer (text or messages)."""
+    out: list[Any] = []
+    history = record.get(mapping.history) if mapping.history else None
+    if history is not None and not isinstance(history, list):
+        raise RowError(
+            f"{mapping.history!r} must be a list of [question, answer]",
+            column=mapping.history,
+            fix="Map no history.",
+        )
+    for number, pair in enumerate(history or [], 1):
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
+            raise RowError(
+                f"turn {number} of {mapping.history!r} is not [question, answer]",
+                column=mapping.history,
+                fix='Write [["question", "answer"], …].',
+            )
+        out += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+    prompt: Any = record.get(mapping.prompt)
+    if _are_messages(prompt):
+        out += prompt
+    else:
+        text = _text(record, mapping.prompt, "the prompt")
+        context = _text(record, mapping.context, "the context") if record.get(mapping.context) else ""
+        out.append({"role": "user", "content": f"{text}\n\n{context}" if context else text})
+    column = mapping.completion or mapping.label
+    answer: Any = record.get(column)
+    if _are_messages(answer) and mapping.completion:
+        out += answer
+    else:
+        text = _text(record, column, "the answer") if mapping.completion else _tag(record, column)
+        out.append({"role": "assistant", "content": text})
+    return out

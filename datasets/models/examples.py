@@ -30,11 +30,19 @@ class Content(models.Model):
     turns = models.TextField(blank=True)
     prompt = models.TextField()
     completion = models.TextField()
+    # What text cannot say (tools, tool calls, weights) as JSON, usually empty: domain/conversations.py.
+    extra = models.TextField(blank=True, default="", db_default="")
     n_chars = models.PositiveIntegerField(default=0)
     erased_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.prompt[:60]
+
+    @property
+    def tools(self) -> list[dict[str, Any]]:
+        """Tools the model was offered, as the file had them."""
+        found = json.loads(self.extra).get("tools", []) if self.extra else []
+        return [tool for tool in found if isinstance(tool, dict)]
 
     @property
     def digest_hex(self) -> str:
@@ -85,6 +93,8 @@ class Example(TeamOwned):
     group = models.CharField(max_length=200, blank=True)
     at = models.DateTimeField(null=True, blank=True)
     state = models.CharField(max_length=10, choices=choices(ExampleState), default=ExampleState.ACTIVE)
+    # Columns of the file that play no part, as JSON, usually empty. Never part of the digest, never exported.
+    meta = models.TextField(blank=True, default="", db_default="")
     # The reviewer's last word, empty while nobody looked.
     review = models.CharField(max_length=10, choices=choices(Verdict), blank=True)
     # Grows with every edit: an edit made against an older number is a conflict, not an overwrite.
@@ -98,6 +108,12 @@ class Example(TeamOwned):
 
     def __str__(self) -> str:
         return f"example {self.pk}"
+
+    @property
+    def further_columns(self) -> list[tuple[str, str]]:
+        """(name, value as text) of the file's columns that play no part."""
+        found = json.loads(self.meta) if self.meta else {}
+        return [(k, v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)) for k, v in found.items()]
 
 
 class Edit(TeamOwned):

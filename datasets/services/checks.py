@@ -15,6 +15,7 @@ from django.utils import timezone
 from datasets import bulk
 from datasets.checking import BLOCK, Checker, Part, Report, active_rows, look
 from datasets.domain.cleaning import digest, normalise
+from datasets.domain.conversations import change_strings
 from datasets.domain.encoding import repair
 from datasets.domain.pii import mask_pii, replace_pii
 from datasets.domain.rules import RULES, Action
@@ -287,7 +288,7 @@ def _rewrite(
         if not changed:
             continue
         with transaction.atomic():
-            replace_contents(dataset, changed, actor=actor, fix=fix)
+            replace_contents(dataset, changed, actor=actor, fix=fix, change=change)
 
 
 def replace_contents(
@@ -296,18 +297,29 @@ def replace_contents(
     *,
     actor: User | None,
     fix: Fix | None = None,
+    change: Callable[[str], str] = str,
 ) -> list[Edit]:
     """Give examples new content (system, turns, prompt, completion) and label. Inside the caller's transaction.
+
+    `change` is what was done to every text, done again to what stands beside it (tools, tool calls).
 
     An example that changed since it was read is left alone; the edits written are returned.
     """
     ids = bulk.reserve_ids(Content, len(changed))
     bulk.insert(
         Content,
-        ("id", "team_id", "digest", "system", "turns", "prompt", "completion", "n_chars", "erased_at"),
+        ("id", "team_id", "digest", "system", "turns", "prompt", "completion", "extra", "n_chars"),
         [
-            (key, dataset.team_id, digest(*new), *new, len(new[2]) + len(new[3]), None)
-            for key, (_, new, _) in zip(ids, changed, strict=True)
+            # Tools and tool calls go along; a text that was edited stands against them when rows are written out.
+            (
+                key,
+                dataset.team_id,
+                digest(*new, extra := change_strings(example.content.extra, change)),
+                *new,
+                extra,
+                len(new[2]) + len(new[3]),
+            )
+            for key, (example, new, _) in zip(ids, changed, strict=True)
         ],
     )
     edits = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -13,7 +14,7 @@ from django.utils import timezone
 from datasets import bulk, importing
 from datasets.domain.cleaning import digest
 from datasets.domain.layouts import Layout
-from datasets.domain.mapping import ColumnMapping, guess_mapping
+from datasets.domain.mapping import ColumnMapping, guess_mapping, shape_of
 from datasets.domain.parsing import Bad
 from datasets.domain.records import Parts
 from datasets.domain.statuses import ExampleState, ImportState
@@ -96,7 +97,14 @@ def stage_upload(
     """
     check_can_change(dataset)
     layout = importing.layout_of(blob)
-    mapping = guess_mapping(importing.sample_records(blob, layout), layout.columns)
+    records = importing.sample_records(blob, layout)
+    mapping, known_from = remembered_mapping(dataset, layout), ""
+    if mapping is None:
+        mapping = guess_mapping(records, layout.columns)
+    else:
+        known_from = "columns as in the last import of such a file"
+    notes = [note for note in (shape_of(records, mapping), *layout.notes, known_from) if note]
+    layout = replace(layout, notes=tuple(notes))
     earlier = (
         Import.objects.filter(dataset=dataset, blob__sha256=blob.sha256, state=ImportState.DONE)
         .order_by("id")
@@ -122,6 +130,17 @@ def stage_upload(
             digests={"file": blob.sha256},
         )
     return import_
+
+
+def remembered_mapping(dataset: Dataset, layout: Layout) -> ColumnMapping | None:
+    """What people chose for the last finished import into this dataset with the same columns."""
+    if not layout.columns:
+        return None
+    done = Import.objects.filter(dataset=dataset, state=ImportState.DONE).order_by("-id")
+    for known, mapping in done.values_list("layout", "mapping")[:20]:
+        if set(known.get("columns", ())) == set(layout.columns):
+            return ColumnMapping.from_json(mapping)
+    return None
 
 
 def set_mapping(
@@ -212,7 +231,7 @@ def start_import(
 
 # --- called by the import job ------------------------------------------------------------------------------------
 
-_CONTENT = ("id", "team_id", "digest", "system", "turns", "prompt", "completion", "n_chars")
+_CONTENT = ("id", "team_id", "digest", "system", "turns", "prompt", "completion", "extra", "n_chars")
 _EXAMPLE = (
     "id",
     "content_id",
@@ -226,6 +245,7 @@ _EXAMPLE = (
     "state",
     "review",
     "edition",
+    "meta",
 )
 _BAD_ROW = ("source_id", "line", "column", "reason", "fix", "excerpt")
 
@@ -243,10 +263,11 @@ def write_examples(*, import_: Import, rows: list[tuple[int, Parts]], pace: bulk
     active = ExampleState.ACTIVE.value
     # All that can be made ready is, before the lock is taken.
     contents = [
-        (team, digest(p[0], p[1], p[2], p[3]), p[0], p[1], p[2], p[3], len(p[2]) + len(p[3])) for _, p in rows
+        (team, digest(p[0], p[1], p[2], p[3], p[7]), p[0], p[1], p[2], p[3], p[7], len(p[2]) + len(p[3]))
+        for _, p in rows
     ]
     examples = [
-        (team, dataset, source, line, p[4], p[5], moment(p[6]) if p[6] else None, active, "", 1)
+        (team, dataset, source, line, p[4], p[5], moment(p[6]) if p[6] else None, active, "", 1, p[8])
         for line, p in rows
     ]
     for attempt in range(WRITE_ATTEMPTS):

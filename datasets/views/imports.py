@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET, require_POST
 from datasets import importing, policies, presenting, services
 from datasets.domain.layouts import Layout
 from datasets.domain.mapping import ColumnMapping
-from datasets.domain.records import converter
+from datasets.domain.records import NAMELESS, converter
 from datasets.domain.statuses import ImportState
 from datasets.errors import NothingToDo
 from datasets.forms import PARTS, MappingForm
@@ -78,6 +78,8 @@ def _preview_context(import_: Import, mapping: ColumnMapping, encoding: str = ""
         "import": import_,
         "layout": layout,
         "preview": found,
+        "others": [c for c in layout.columns if c not in mapping.columns and c not in NAMELESS],
+        "are_kept": mapping.others != "drop",
         "labels": labels[:10],
         "n_more_labels": max(0, len(labels) - 10),
         "has_labels": bool(labels),
@@ -96,8 +98,9 @@ def import_detail(request: HttpRequest, import_: Import) -> HttpResponse:
     }
     layout = Layout.from_json(import_.layout)
     context["summary"] = [
-        ("Format", f"{layout.format.upper()}, {importing.ENCODINGS.get(layout.encoding, layout.encoding)}"),
-        *((PARTS[part][0], column) for part, column in import_.mapping.items() if column),
+        ("Format", f"{layout.name}, {importing.ENCODINGS.get(layout.encoding, layout.encoding)}"),
+        *((PARTS[part][0], column) for part, column in import_.mapping.items() if column and part in PARTS),
+        ("Other columns", "left out" if import_.mapping.get("others") == "drop" else "kept with each row"),
         ("Bad rows", "skipped" if import_.skip_bad_rows else "none allowed"),
         ("File", f"sha256 {import_.blob.sha256}"),
     ]

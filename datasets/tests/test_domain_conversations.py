@@ -1,0 +1,196 @@
+"""Conversations in every shape of the field: recognised, read whole, written back as they came."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from datasets.domain.conversations import RowError, all_messages, change_strings
+from datasets.domain.mapping import ColumnMapping, guess_mapping, shape_of
+from datasets.domain.records import converter
+
+USER, ANSWER = {"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "At the depot."}
+CALL = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [
+        {"id": "c1", "type": "function", "function": {"name": "track", "arguments": '{"parcel": 7}'}}
+    ],
+}
+RESULT = {"role": "tool", "tool_call_id": "c1", "content": '{"place": "depot"}'}
+TOOLS = [{"type": "function", "function": {"name": "track", "parameters": {"type": "object"}}}]
+
+SHAPES = [
+    pytest.param(
+        {"messages": [{"role": "system", "content": "Be brief."}, USER, ANSWER]},
+        "chat messages (OpenAI, TRL)",
+        ("Be brief.", [], "Where is it?", "At the depot."),
+        id="OpenAI",
+    ),
+    pytest.param(
+        {
+            "system": "Be brief.",
+            "messages": [USER, {"role": "assistant", "content": [{"type": "text", "text": "At the depot."}]}],
+        },
+        "Anthropic or Bedrock messages",
+        ("Be brief.", [], "Where is it?", "At the depot."),
+        id="Anthropic",
+    ),
+    pytest.param(
+        {
+            "schemaVersion": "bedrock-conversation-2024",
+            "system": [{"text": "Be brief."}],
+            "messages": [
+                {"role": "user", "content": [{"text": "Where is it?"}]},
+                {"role": "assistant", "content": [{"text": "At the depot."}]},
+            ],
+        },
+        "Bedrock Converse conversations",
+        ("Be brief.", [], "Where is it?", "At the depot."),
+        id="Bedrock Converse",
+    ),
+    pytest.param(
+        {
+            "conversations": [
+                {"from": "system", "value": "Be brief."},
+                {"from": "human", "value": "Hello"},
+                {"from": "gpt", "value": "Hi"},
+                {"from": "human", "value": "Where is it?"},
+                {"from": "gpt", "value": "At the depot."},
+            ]
+        },
+        "ShareGPT conversations",
+        ("Be brief.", [["user", "Hello"], ["assistant", "Hi"]], "Where is it?", "At the depot."),
+        id="ShareGPT",
+    ),
+    pytest.param(
+        {"instruction": "Translate.", "input": "Hund", "output": "dog"},
+        "Alpaca instructions",
+        ("", [], "Translate.\n\nHund", "dog"),
+        id="Alpaca",
+    ),
+    pytest.param(
+        {
+            "instruction": "And a cat?",
+            "input": "",
+            "output": "Katze",
+            "system": "Be brief.",
+            "history": [["A dog?", "Hund"]],
+        },
+        "Alpaca instructions",
+        ("Be brief.", [["user", "A dog?"], ["assistant", "Hund"]], "And a cat?", "Katze"),
+        id="Alpaca with history",
+    ),
+    pytest.param(
+        {"prompt": "Where is it?", "completion": "At the depot."},
+        "prompt and completion",
+        ("", [], "Where is it?", "At the depot."),
+        id="prompt and completion",
+    ),
+    pytest.param(
+        {"prompt": [{"role": "system", "content": "Be brief."}, USER], "completion": [ANSWER]},
+        "TRL prompt and completion, as messages",
+        ("Be brief.", [], "Where is it?", "At the depot."),
+        id="TRL",
+    ),
+]
+
+
+@pytest.mark.parametrize(("record", "shape", "expected"), SHAPES)
+def test_every_shape_of_the_field_is_recognised_and_read(record, shape, expected):
+    mapping = guess_mapping([record], list(record))
+    assert mapping.problem(list(record)) == ("", "")
+    assert shape_of([record], mapping) == shape
+    parts = converter(mapping)(record)
+    assert (parts.system, json.loads(parts.turns or "[]"), parts.prompt, parts.completion) == expected
+    assert parts.meta == ""
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([USER, CALL, RESULT, ANSWER], id="a tool is called and answers"),
+        pytest.param([USER, CALL], id="the answer is a call"),
+        pytest.param([USER, {**CALL, "content": "Let me look."}], id="words and a call"),
+        pytest.param([USER, {**ANSWER, "weight": 0}, USER, {**ANSWER, "weight": 1}], id="weights"),
+        pytest.param([{**USER, "name": "Ana"}, ANSWER], id="a name"),
+        pytest.param(
+            [
+                USER,
+                {
+                    "role": "assistant",
+                    "content": [{"type": "tool_use", "id": "t", "name": "track", "input": {"parcel": 7}}],
+                },
+                {
+                    "role": "user",
+                    "content": [{"type": "tool_result", "tool_use_id": "t", "content": "depot"}],
+                },
+                ANSWER,
+            ],
+            id="Anthropic's blocks",
+        ),
+    ],
+)
+def test_tools_calls_weights_and_names_come_back_as_they_came(messages):
+    parts = converter(ColumnMapping(messages="messages", tools="tools"))(
+        {"messages": messages, "tools": TOOLS}
+    )
+    back, tools = all_messages(
+        "", json.loads(parts.turns or "[]"), parts.prompt, parts.completion, parts.extra
+    )
+    assert (back, tools) == (messages, TOOLS)
+    assert all(role in ("user", "assistant") for role, _ in json.loads(parts.turns or "[]"))
+
+
+def test_an_edited_answer_stands_against_the_call_it_replaced():
+    parts = converter(ColumnMapping(messages="messages"))({"messages": [USER, CALL]})
+    assert parts.completion == 'track({"parcel": 7})'
+    back, _ = all_messages("", [], parts.prompt, "I cannot track it.", parts.extra)
+    assert back[1] == {"role": "assistant", "content": "I cannot track it."}
+
+
+def test_what_is_redacted_in_the_text_is_redacted_in_the_calls():
+    parts = converter(ColumnMapping(messages="messages"))({"messages": [USER, CALL]})
+    changed = change_strings(parts.extra, lambda text: text.replace("7", "[number]"))
+    assert "7" not in changed
+    back, _ = all_messages("", [], parts.prompt, parts.completion.replace("7", "[number]"), changed)
+    assert back[1]["tool_calls"][0]["function"]["arguments"] == '{"parcel": [number]}'
+
+
+@pytest.mark.parametrize(
+    ("messages", "words"),
+    [
+        (
+            [USER, {"role": "assistant", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
+            "image_url",
+        ),
+        ([USER, {"role": "assistant", "tool_calls": [{"id": "c"}]}], "has no name"),
+        ([{"role": "narrator", "content": "x"}, ANSWER], "role 'narrator'"),
+        ([USER, {"role": "assistant", "tool_calls": [{"function": {"name": "f\0"}}]}], "NUL"),
+        ([USER, {**ANSWER, "name": "a\0"}], "NUL"),
+    ],
+)
+def test_what_no_row_can_hold_is_named(messages, words):
+    with pytest.raises(RowError, match=words):
+        converter(ColumnMapping(messages="messages"))({"messages": messages})
+
+
+def test_columns_without_a_part_are_kept_or_left_out_and_never_lost_in_silence():
+    record = {"text": "a", "label": "b", "id": 7, "tags": ["x"], "note": "", "gone": None}
+    kept = converter(ColumnMapping(prompt="text", label="label"))(record)
+    assert json.loads(kept.meta) == {"id": 7, "tags": ["x"]}
+    assert converter(ColumnMapping(prompt="text", label="label", others="drop"))(record).meta == ""
+    with pytest.raises(RowError, match="at most 65,536") as error:
+        converter(ColumnMapping(prompt="text", label="label"))({**record, "page": "x" * 70_000})
+    assert error.value.column == "page"
+
+
+def test_whole_numbers_of_any_size_and_deep_objects_are_kept_or_named():
+    convert = converter(ColumnMapping(prompt="text", label="label"))
+    assert convert({"text": "a", "label": "b", "n": 2**80}).meta == f'{{"n":{2**80}}}'
+    deep: list = []
+    for _ in range(600):
+        deep = [deep]
+    with pytest.raises(RowError, match="nested too deeply"):
+        convert({"text": "a", "label": "b", "n": deep})

@@ -1,0 +1,138 @@
+"""Opening stored files as streams of text bytes, whatever they are packed in: plain, gzip, Parquet. Bounded throughout.
+
+A packed file says nothing true about its size, so what comes out is counted against what went in.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from datasets.errors import UnusableFile
+
+BLOCK_BYTES = 256 * 1024
+# Text packs 3 to 20 times; a table of one repeated word may reach a few hundred. Small files may be as odd as they like.
+MAX_RATIO = 250
+FREE_BYTES = 64 * 1024 * 1024
+MAX_UNPACKED_BYTES = 16 * 1024 * 1024 * 1024
+GZIP_MAGIC, PARQUET_MAGIC = b"\x1f\x8b", b"PAR1"
+
+
+def allowed_bytes(packed: int) -> int:
+    """How much may come out of a packed file of this many bytes."""
+    return min(MAX_UNPACKED_BYTES, max(FREE_BYTES, packed * MAX_RATIO))
+
+
+def too_much(packed: int) -> str:
+    """The sentence about a file that unpacks to more than it may."""
+    return (
+        f"The file holds {packed:,} bytes and unpacks to more than {allowed_bytes(packed) // 1024 // 1024:,} MB, "
+        "which no table of text does. Unpack it yourself, look at it, and import it unpacked."
+    )
+
+
+class Unzipped(io.RawIOBase):
+    """The bytes inside a gzip file, read forward. Raises UnusableFile where it is cut, broken or a bomb."""
+
+    def __init__(self, packed: BinaryIO, size: int) -> None:
+        self._packed, self._size, self._out = packed, size, 0
+        self._unzip = zlib.decompressobj(wbits=31)
+        self._rest = b""
+        self._is_over = False
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill part of `buffer`; 0 at the end."""
+        want = min(len(buffer), BLOCK_BYTES)
+        while not self._is_over:
+            data = self._rest or self._packed.read(BLOCK_BYTES)
+            if not data:
+                if self._unzip.eof:
+                    break
+                raise UnusableFile(
+                    f"The gzip file is cut off after {self._out:,} unpacked bytes. Fetch it again.",
+                    field="file",
+                )
+            if self._unzip.eof:
+                # Several members may follow each other; zeros at the end are padding.
+                if not data.strip(b"\0"):
+                    self._rest = b""
+                    continue
+                if not data.startswith(GZIP_MAGIC[: len(data)]):
+                    raise UnusableFile(
+                        f"Something that is not gzip follows after {self._out:,} unpacked bytes. Pack the file again.",
+                        field="file",
+                    )
+                self._unzip = zlib.decompressobj(wbits=31)
+            try:
+                piece = self._unzip.decompress(data, want)
+            except zlib.error:
+                raise UnusableFile(
+                    f"The gzip file is broken after {self._out:,} unpacked bytes. Fetch it again.",
+                    field="file",
+                ) from None
+            self._rest = self._unzip.unused_data if self._unzip.eof else self._unzip.unconsumed_tail
+            if not piece:
+                continue
+            self._out += len(piece)
+            if self._out > allowed_bytes(self._size):
+                raise UnusableFile(too_much(self._size), field="file")
+            buffer[: len(piece)] = piece
+            return len(piece)
+        self._is_over = True
+        return 0
+
+
+def _child(path: Path, *words: str) -> subprocess.Popen[bytes]:
+    # No Django, no settings, no secrets of ours: only Python, pyarrow and the path.
+    return subprocess.Popen(
+        [sys.executable, "-m", "datasets.parquet_child", str(path), *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[1],
+        env={"PATH": "/usr/bin:/bin", "ARROW_DEFAULT_MEMORY_POOL": "system", "LC_ALL": "C.UTF-8"},
+    )
+
+
+def _why(child: subprocess.Popen[bytes], code: int) -> str:
+    said = child.stderr.read(4000).decode(errors="replace").strip() if child.stderr else ""
+    if code == 3 and said:
+        return said.splitlines()[-1][:500]
+    return "The Parquet file could not be read within the memory and time allowed. Save it as JSONL and import that."
+
+
+@contextmanager
+def parquet_lines(
+    path: Path, *, rows: int = 0, n_bytes: int = 0
+) -> Iterator[tuple[dict[str, Any], BinaryIO]]:
+    """({"columns", "rows"}, JSON lines of its rows) of a Parquet file, read by a child with limits.
+
+    `rows` and `n_bytes` stop early. Raises: UnusableFile with the child's sentence, when it ends badly.
+    """
+    child = _child(path, str(rows), str(n_bytes), str(allowed_bytes(path.stat().st_size)))
+    assert child.stdout is not None
+    stream = cast(BinaryIO, child.stdout)
+    try:
+        first = stream.readline()
+        if not first:
+            raise UnusableFile(_why(child, child.wait(30)), field="file")
+        yield json.loads(first), stream
+        if not stream.read(1) and (code := child.wait(30)):
+            raise UnusableFile(_why(child, code), field="file")
+    finally:
+        child.kill()
+        child.wait()
+        stream.close()
+        if child.stderr:
+            child.stderr.close()
