@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('datasets', '0003_check_parts'),
+        ('datasets', '0004_review_by_need_and_twice'),
     ]
 
     operations = [
