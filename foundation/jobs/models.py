@@ -63,6 +63,10 @@ class Job(TeamOwned):
     # Whether what failed can be run again by itself; frozen from the kind. All-or-nothing work is started anew.
     retryable = models.BooleanField(default=True)
 
+    # The job that started this one while it ran: it tells people for both, and takes its parts along when cancelled.
+    part_of = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="parts"
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )

@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from foundation.jobs import claiming, outcomes
+from foundation.jobs import claiming, outcomes, within
 from foundation.jobs.claiming import WORKABLE, Claim, lease_length, rows
 from foundation.jobs.domain.retrying import GiveUp, after_error
 from foundation.jobs.domain.states import ItemState, JobState, states_before
@@ -299,7 +299,7 @@ def run_claim(held: Claim, *, threaded: bool) -> None:
     try:
         with Ticker(run.beat, threaded=threaded):
             try:
-                with contextlib.closing(_answers(held, run)) as answers:
+                with within.job(held.job.pk), contextlib.closing(_answers(held, run)) as answers:
                     for answer in answers:
                         run.take(answer)
             finally:

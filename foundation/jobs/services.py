@@ -14,7 +14,7 @@ from django.db.models import F, Min
 from django.urls import reverse
 from django.utils import timezone
 
-from foundation.jobs import carrying, claiming, doorbell
+from foundation.jobs import carrying, claiming, doorbell, within
 from foundation.jobs.claiming import rows
 from foundation.jobs.domain.states import ItemState, JobState, states_before
 from foundation.jobs.errors import UnknownKind
@@ -53,6 +53,7 @@ def start_job(
         "cap_microusd": cap_microusd,
         "dedupe_key": dedupe_key,
         "created_by": actor,
+        "part_of_id": within.current_job(),
         "retryable": (not known_kind.all_or_nothing)
         if known_kind.retryable is None
         else known_kind.retryable,
@@ -82,7 +83,8 @@ def _with_key(team: Team, dedupe_key: str) -> Job | None:
 def cancel_job(*, actor: User | None, job: Job) -> Job:
     """The job, `cancelling` at once and `cancelled` within 10 s; at once too when nobody works on it.
 
-    What is done is kept. Cancelling a finished job changes nothing.
+    What it started and is still open is cancelled with it. What is done is kept. Cancelling a finished job changes
+    nothing.
     """
     before = [state.value for state in states_before(JobState.CANCELLING)]
     with transaction.atomic():
@@ -95,6 +97,8 @@ def cancel_job(*, actor: User | None, job: Job) -> Job:
     job.refresh_from_db()
     if moved and carrying.try_to_cancel(job):
         job.refresh_from_db()
+    for part in Job.objects.filter(part_of=job, state__in=before) if moved else ():
+        cancel_job(actor=actor, job=part)
     return job
 
 
@@ -182,6 +186,9 @@ def _tell_people(job: Job) -> None:
     if job.created_by is None or job.status is JobState.CANCELLED:
         return
     failed = job.status is JobState.FAILED
+    if job.part_of_id and not failed:
+        # One line for the whole is enough; only a part that failed speaks for itself.
+        return
     with contextlib.suppress(UnknownKind):
         if get_kind(job.kind).quiet and not failed:
             return

@@ -27,6 +27,7 @@ from foundation.ui import htmx
 
 PAGE_SIZE = 50
 FAILED_SHOWN = 100
+PARTS_SHOWN = 50
 
 # What the list can be narrowed to; the address says which.
 FILTERS: dict[str, tuple[str, tuple[JobState, ...]]] = {
@@ -49,7 +50,7 @@ def job_list(request: TeamRequest, team: Team) -> HttpResponse:
     chosen = request.GET.get("show", "")
     mine = Job.objects.of(team)
     counts = dict(mine.order_by().values_list("state").annotate(n=Count("pk")))
-    found = mine.select_related("created_by")
+    found = mine.select_related("created_by", "part_of")
     if chosen in FILTERS:
         found = found.filter(state__in=FILTERS[chosen][1])
     after = _number(request.GET.get("after"))
@@ -86,6 +87,7 @@ def job_detail(request: TeamRequest, job: Job) -> HttpResponse:
         pass
     context = {
         "job": job,
+        "parts": list(job.parts.order_by("pk")[:PARTS_SHOWN]),
         "work": kind_title,
         "failed_items": failed,
         "n_failed_more": max(0, job.failed - len(failed)),

@@ -167,6 +167,33 @@ class Parcel(RemoteKind):
         return Outcome(item, result={"arrived": True})
 
 
+class Whole(Kind):
+    """Starts further work while it runs, and waits for it as long as the recipe says."""
+
+    name = "test.whole"
+    title = "Whole"
+
+    def plan(self, job: Job, cursor: int) -> Plan:
+        return Plan([Shard(key="only")])
+
+    def run(self, job: Job, items: Sequence[Any], work: Any) -> Iterator[Outcome | Wait]:
+        from foundation.jobs import services
+
+        for item in items:
+            part = services.start_job(
+                actor=job.created_by,
+                team=job.team,
+                kind="test.squares",
+                title="A part",
+                recipe=job.recipe["part"],
+                dedupe_key=f"part of {job.pk}",
+            )
+            if part.is_finished or not job.recipe.get("wait"):
+                yield Outcome(item)
+            else:
+                yield Wait(30, "waiting for its part", item)
+
+
 def register() -> None:
     """Make these kinds known; called by the app in a worker that tests start."""
-    register_kinds([Squares, AllSquares, Calls, Counting, Parcel])
+    register_kinds([Squares, AllSquares, Calls, Counting, Parcel, Whole])

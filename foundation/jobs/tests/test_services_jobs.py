@@ -206,6 +206,32 @@ def test_people_are_told_once_when_it_ends(start, finish, editor):
     assert list(Notice.objects.filter(user=editor).values_list("title", flat=True)) == ["Score 1 row: done"]
 
 
+def test_what_a_job_starts_is_its_part_and_the_whole_speaks_for_both(start, finish, editor):
+    job = finish(start(kind="test.whole", title="The whole", part={"n": 3}))
+    (part,) = job.parts.all()
+    assert (part.state, part.part_of_id, job.part_of_id) == ("succeeded", job.pk, None)
+    assert list(Notice.objects.values_list("title", flat=True)) == ["The whole: done"]
+
+
+def test_a_part_that_failed_speaks_for_itself(start, finish, editor):
+    finish(start(kind="test.whole", title="The whole", part={"n": 3, "plan_error": "Nothing to square."}))
+    titles = set(Notice.objects.values_list("title", flat=True))
+    assert titles == {"The whole: done", "A part: failed"}
+
+
+def test_cancelling_a_job_cancels_what_it_started(start, editor):
+    job = start(kind="test.whole", part={"n": 3}, wait=True)
+    services.work_on(job.pk, turn_s=0)
+    services.work_on(job.pk, turn_s=0)
+    part = job.parts.get()
+    assert not part.is_finished
+    services.cancel_job(actor=editor, job=job)
+    part.refresh_from_db()
+    assert part.state == "cancelled"
+    verbs = AuditEvent.objects.filter(verb="job.cancelled").values_list("target_id", flat=True)
+    assert {str(v) for v in verbs} == {str(job.pk), str(part.pk)}
+
+
 def test_states_only_move_along_the_table():
     assert not JobState.CANCELLED.may_become(JobState.QUEUED)
     assert {state for state in JobState if state.is_final} == {
