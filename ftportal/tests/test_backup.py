@@ -283,3 +283,53 @@ def make(folder):
     """The folder, made."""
     folder.mkdir()
     return folder
+
+
+@pytest.mark.lane
+def test_a_postgresql_portal_comes_back_by_copy(tmp_path):
+    """T53 on PostgreSQL: rows, keys and sequences as they were; rows that came later are gone; the old portal is kept."""
+    from ftportal.testing import postgres
+
+    try:
+        started = contextlib.ExitStack()
+        url = started.enter_context(postgres.server())
+    except postgres.NoServer as why:
+        pytest.skip(str(why))
+    import psycopg
+
+    with started:
+        home, archive = PortalHome(make(tmp_path / "one")), tmp_path / "portal.ftbackup"
+        with psycopg.connect(url.replace("/portal?", "/postgres?"), autocommit=True) as admin:
+            admin.execute("CREATE DATABASE portal")
+        home.env |= {"DATABASE_URL": url, "DATABASE_POOL": "1"}
+        try:
+            assert manage(home, "migrate", "-v0")[0] == 0
+            home.start_hand()
+            home.do(
+                "user = User.objects.create_user('ana@example.org', 'correct horse battery')\n"
+                "team = create_team(actor=user, name='Grüße \\\\N')\n"
+                "use_case = create_use_case(actor=user, team=team, name='Triage', task_kind='write')\n"
+                "from foundation.files import store\n"
+                "store.put(team=team, stream=b'bytes', name='f', kind='upload', actor=user)"
+            )
+            code, said = manage(home, "backup", archive)
+            assert code == 0 and "1 files" in said, said
+            home.do("create_team(actor=user, name='Later')")
+            code, said = manage(home, "restore", archive, "--force")
+            assert code == 1 and "other connections" in said, said
+            home.end(home.hand)
+            code, said = manage(home, "restore", archive, "--force")
+            assert code == 0 and "before-restore-" in said, said
+            with psycopg.connect(url) as db:
+                assert db.execute("SELECT name FROM teams_team").fetchall() == [("Grüße \\N",)]
+                verbs = [row[0] for row in db.execute("SELECT verb FROM teams_auditevent ORDER BY id")]
+                assert verbs[-1] == "portal.restored" and len(verbs) == len(set(verbs))
+                # The record is still append-only, and new keys begin after the old ones.
+                with pytest.raises(psycopg.Error, match="append-only"):
+                    db.execute("DELETE FROM teams_auditevent")
+                db.rollback()
+            home.start_hand()
+            assert home.do("answer = create_team(actor=User.objects.get(), name='Next').pk") > 1
+            assert len(list(home.folder.glob("before-restore-*/portal.ftbackup"))) == 1
+        finally:
+            home.stop()
