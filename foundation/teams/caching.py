@@ -51,5 +51,5 @@ class OpenRedisCache(RedisCache):
     def incr(self, key: Any, delta: int = 1, version: int | None = None) -> int:
         return self._open("incr", delta, key, delta, version)
 
-    def clear(self) -> bool:
+    def clear(self) -> Any:
         return self._open("clear", False)

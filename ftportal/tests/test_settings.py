@@ -97,3 +97,31 @@ def test_lock_files_hold_hashes_and_no_address():
         assert "index-url" not in text, lock.name
         pins = re.findall(r"^([A-Za-z0-9._\[\]-]+)==", text, re.M)
         assert pins and text.count("--hash=sha256:") >= len(pins), lock.name
+
+
+def test_production_passes_the_frameworks_own_checks(tmp_path):
+    """T47: `check --deploy` has nothing to say about production settings, not even a warning."""
+    clean = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "SYSTEMROOT")}
+    ran = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT,
+        env={**clean, "VAR_DIR": str(tmp_path), **PRODUCTION, "SECRET_KEY": "0123456789abcdef" * 4},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0 and "no issues" in ran.stdout, ran.stdout + ran.stderr
+
+
+def test_compose_has_every_part_and_each_says_how_it_is():
+    """Eight services; whoever runs for long has a health check, and whoever needs tables waits for them."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    parts = dict(re.findall(r"^  ([a-z]+):\n((?:    .*\n)+)", text.split("\nservices:\n")[1], re.MULTILINE))
+    assert set(parts) >= {"postgres", "redis", "migrate", "web", "gateway", "worker", "trainer", "beat"}
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    for name in ("postgres", "redis", "gateway", "worker", "trainer", "beat"):
+        assert "healthcheck:" in parts[name] and "disable" not in parts[name], name
+    assert "HEALTHCHECK" in dockerfile  # web's own
+    for name in ("web", "gateway", "worker", "trainer", "beat"):
+        assert "migrate: {condition: service_completed_successfully}" in parts[name], name
+    assert "DEBUG" not in text and "CACHE_URL: redis://" in text
