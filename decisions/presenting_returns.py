@@ -72,11 +72,8 @@ def tornado_chart(result: Mapping[str, Any]) -> SafeString | str:
     turning = [swing["label"] for swing in found["swings"] if swing["turns"]]
     title = f"{_begin(first['label'])} matters most"
     if turning:
-        title += (
-            f"; {_list(turning[:3])} can turn the total below zero"
-            if found["total_microusd"] > 0
-            else f"; {_list(turning[:3])} can turn the total above zero"
-        )
+        side = "below" if found["total_microusd"] > 0 else "above"
+        title += f"; {_list(turning)} can turn the total {side} zero"
     else:
         title += "; no single figure turns the total"
     how = "its own range" if found["is_given"] else "80% to 120% of itself, because no ranges are given"
@@ -114,7 +111,7 @@ def needed_chart(result: Mapping[str, Any]) -> SafeString | str:
             before_name="Share of the draws",
             unit="dollars",
             x_name="worth of an improved answer, $",
-            sub="What an improved answer must be worth for a total of zero; the largest hundredth stands in the last bar",
+            sub="What an improved answer must be worth for a total of zero; the largest tenth stands in the last bar",
         )
     )
 
@@ -271,4 +268,5 @@ def _begin(label: str) -> str:
 
 
 def _list(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    shown = list(words) if len(words) <= 3 else [*words[:2], f"{len(words) - 2} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"

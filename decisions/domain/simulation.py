@@ -185,13 +185,9 @@ def _needed(savings: Array, improved: Array) -> Needed:
     counts: tuple[int, ...] = ()
     if finite.size and finite.max() > finite.min():
         # The few largest would squeeze everything else into one bar.
-        top = float(np.quantile(finite, 0.99)) or float(finite.max())
-        found, cuts = (
-            np.histogram(np.minimum(finite, top), bins=BINS, range=(float(finite.min()), top))
-            if top > finite.min()
-            else (None, None)
-        )
-        if found is not None and cuts is not None:
+        top = float(np.quantile(finite, 0.9)) or float(finite.max())
+        if top > finite.min():
+            found, cuts = np.histogram(np.minimum(finite, top), bins=BINS, range=(float(finite.min()), top))
             edges, counts = tuple(map(float, cuts)), tuple(map(int, found))
     return Needed(
         none=float(np.mean(~short)),

@@ -82,38 +82,35 @@ def _form_page(
     begun: RoiAnalysis | None = None,
     status: int = 200,
 ) -> HttpResponse:
+    answer, read = _answer(use_case, form)
     context = {
         "use_case": use_case,
         "form": form,
-        "reads": form.read_by_name(),
+        "reads": read.read_by_name(),
         "begun": begun,
         "gain_source": reading.gain_source(use_case),
         "measured": reading.measured_facts(use_case),
         "scenarios": list(use_case.roi_scenarios.values_list("name", flat=True)),
-        "answer": _answer(use_case, form),
+        "answer": answer,
     }
     return htmx.render_page(request, "decisions/roi_create.html", None, context, status=status)
 
 
-def _answer(use_case: UseCase, form: RoiForm) -> dict[str, Any] | None:
-    """What the form comes to now, unsaved; None where a figure cannot be read, which the form then says."""
-    if form.is_bound:
-        if not form.is_valid():
-            return None
-        given = _given(use_case, form)
-    else:
-        # The figures the page opens with are those of the form, read as they would be sent.
-        first = RoiForm({name: form.get_initial_for_field(form.fields[name], name) for name in form.fields})
-        if not first.is_valid():
-            return None
-        given = _given(use_case, first)
+def _answer(use_case: UseCase, form: RoiForm) -> tuple[dict[str, Any] | None, RoiForm]:
+    """(What the form comes to now, unsaved; the form as it was read). None where a figure cannot be read: it says which.
+
+    A page that opens is read as it would be sent, so that answer and slots never differ from what typing brings.
+    """
+    if not form.is_bound:
+        form = RoiForm({name: form.get_initial_for_field(form.fields[name], name) for name in form.fields})
+    if not form.is_valid():
+        return None, form
     try:
-        plan = services_returns.plan_of(use_case, given)
+        plan = services_returns.plan_of(use_case, _given(use_case, form))
     except BadInput as error:
-        if form.is_bound:
-            _blame(form, error)
-        return None
-    return _drawn(plan, returns.answer(plan))
+        _blame(form, error)
+        return None, form
+    return _drawn(plan, returns.answer(plan)), form
 
 
 def _drawn(plan: Plan, result: dict[str, Any]) -> dict[str, Any]:
@@ -128,8 +125,7 @@ def _drawn(plan: Plan, result: dict[str, Any]) -> dict[str, Any]:
 @require_POST
 def roi_what_if(request: TeamRequest, use_case: UseCase) -> HttpResponse:
     """The answer to the figures as they stand in the form, unsaved. With a bad one only its sentence comes back."""
-    form = RoiForm(request.POST)
-    answer = _answer(use_case, form)
+    answer, form = _answer(use_case, RoiForm(request.POST))
     context = {"use_case": use_case, "answer": answer, "slots": form.reads(), "is_oob": True}
     response = htmx.vary(
         htmx.render_page(request, "decisions/_roi_what_if.html", None, context, status=200 if answer else 422)
