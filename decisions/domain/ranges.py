@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 # Beyond these a figure is a slip of the keyboard, and turning it into a fraction would fill the memory.
-MOST_DIGITS = 15
+MOST_DIGITS = 16
 MOST_PLACES = 12
 MOST_CHARACTERS = 120
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?")
