@@ -5,7 +5,6 @@ Money is whole micro-dollars, gains are shares. The roof says who is asking: `re
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from django.http import Http404
@@ -14,7 +13,7 @@ from ninja.errors import HttpError
 
 from decisions import reading, services
 from decisions.domain.examples import example
-from decisions.models import Decision, RoiAnalysis, UseCase
+from decisions.models import Decision, UseCase
 from foundation.teams.errors import BadInput
 from foundation.teams.requests import TeamRequest
 
@@ -47,21 +46,6 @@ class UseCaseChange(Schema):
 
 
 class NoteIn(Schema):
-    note: str = ""
-
-
-class RoiIn(Schema):
-    """Assumptions of a return. What is left out comes from the use case."""
-
-    monthly_volume: int | None = None
-    current_cost_per_request_microusd: int | None = None
-    fine_tuned_cost_per_request_microusd: int | None = None
-    setup_cost_microusd: int | None = None
-    training_cost_microusd: int | None = None
-    monthly_maintenance_microusd: int | None = None
-    quality_improvement: Decimal | None = None
-    value_per_improved_microusd: int | None = None
-    horizon_months: int | None = None
     note: str = ""
 
 
@@ -98,7 +82,7 @@ def create_use_case(request: TeamRequest, body: UseCaseIn) -> Status:
 @router.get("/use-cases/{int:pk}", summary="One use case with its latest answers")
 def get_use_case(request: TeamRequest, pk: int) -> dict[str, Any]:
     """The facts, the task, what was measured, and the latest decision and return."""
-    return _whole(_found(request, pk))
+    return _whole(found(request, pk))
 
 
 @router.patch("/use-cases/{int:pk}", summary="Change a use case")
@@ -106,7 +90,7 @@ def change_use_case(request: TeamRequest, pk: int, body: UseCaseChange) -> dict[
     """The use case as it stands after the change; 409 when somebody changed it first."""
     row = services.update_use_case(
         actor=request.user,
-        use_case=_found(request, pk),
+        use_case=found(request, pk),
         version=body.version,
         **_settable(body.changes),
     )
@@ -116,19 +100,19 @@ def change_use_case(request: TeamRequest, pk: int, body: UseCaseChange) -> dict[
 @router.post("/use-cases/{int:pk}/archive", summary="Put a use case away")
 def archive_use_case(request: TeamRequest, pk: int) -> dict[str, Any]:
     """The use case, archived; twice is once."""
-    return _whole(services.archive_use_case(actor=request.user, use_case=_found(request, pk)))
+    return _whole(services.archive_use_case(actor=request.user, use_case=found(request, pk)))
 
 
 @router.post("/use-cases/{int:pk}/restore", summary="Bring a use case back")
 def restore_use_case(request: TeamRequest, pk: int) -> dict[str, Any]:
     """The use case, in the list again; twice is once."""
-    return _whole(services.restore_use_case(actor=request.user, use_case=_found(request, pk)))
+    return _whole(services.restore_use_case(actor=request.user, use_case=found(request, pk)))
 
 
 @router.get("/use-cases/{int:pk}/answer", summary="What today's facts lead to, unsaved")
 def todays_answer(request: TeamRequest, pk: int) -> dict[str, Any]:
     """The whole answer with every factor; nothing is saved."""
-    inputs = reading.inputs_of(_found(request, pk))
+    inputs = reading.inputs_of(found(request, pk))
     return {"inputs": inputs, "result": reading.result_of(inputs)}
 
 
@@ -137,37 +121,17 @@ def todays_answer(request: TeamRequest, pk: int) -> dict[str, Any]:
 )
 def decide(request: TeamRequest, pk: int, body: NoteIn) -> Status:
     """The decision; the latest one again when nothing changed since."""
-    decision = services.decide(actor=request.user, use_case=_found(request, pk), note=body.note)
+    decision = services.decide(actor=request.user, use_case=found(request, pk), note=body.note)
     return Status(201, decision_json(decision))
 
 
 @router.get("/use-cases/{int:pk}/decisions/{int:number}", summary="One saved decision")
 def get_decision(request: TeamRequest, pk: int, number: int) -> dict[str, Any]:
     """Inputs, every factor, the verdict, who and when."""
-    rows = _found(request, pk).decisions.select_related("author")
+    rows = found(request, pk).decisions.select_related("author")
     if (decision := rows.filter(number=number).first()) is None:
         raise Http404(f"There is no decision {number}.")
     return decision_json(decision)
-
-
-@router.post("/use-cases/{int:pk}/returns", response={201: dict}, summary="Work out a return")
-def analyse_roi(request: TeamRequest, pk: int, body: RoiIn) -> Status:
-    """The ROI analysis; the latest one again when its figures did not change."""
-    given = body.dict(exclude_none=True)
-    note = given.pop("note", "")
-    if "quality_improvement" in given:
-        given["quality_improvement"] = str(given["quality_improvement"])
-    analysis = services.analyse_roi(actor=request.user, use_case=_found(request, pk), note=note, **given)
-    return Status(201, roi_json(analysis))
-
-
-@router.get("/use-cases/{int:pk}/returns/{int:number}", summary="One saved return")
-def get_roi(request: TeamRequest, pk: int, number: int) -> dict[str, Any]:
-    """Assumptions, both break-evens, the verdicts and the cash flow by month."""
-    rows = _found(request, pk).roi_analyses.select_related("author")
-    if (analysis := rows.filter(number=number).first()) is None:
-        raise Http404(f"There is no return {number}.")
-    return roi_json(analysis)
 
 
 def _settable(values: dict[str, Any]) -> dict[str, Any]:
@@ -178,7 +142,8 @@ def _settable(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _found(request: TeamRequest, pk: int) -> UseCase:
+def found(request: TeamRequest, pk: int) -> UseCase:
+    """The team's use case with that id, or 404."""
     rows = UseCase.objects.of(request.team).select_related("team", "owner", "latest_decision", "latest_roi")
     if pk >= 2**63 or (row := rows.filter(pk=pk).first()) is None:
         raise Http404(f"There is no use case {pk} in this team.")
@@ -230,20 +195,4 @@ def decision_json(decision: Decision) -> dict[str, Any]:
         "inputs": decision.inputs,
         "inputs_sha256": decision.inputs_sha256,
         "result": decision.result,
-    }
-
-
-def roi_json(analysis: RoiAnalysis) -> dict[str, Any]:
-    """An ROI analysis as programs read it."""
-    return {
-        "use_case": analysis.use_case_id,
-        "number": analysis.number,
-        "headline": analysis.headline,
-        "is_measured": analysis.is_measured,
-        "source": analysis.source,
-        "author": str(analysis.author) if analysis.author else None,
-        "note": analysis.note,
-        "created_at": analysis.created_at.isoformat(),
-        "inputs": analysis.inputs,
-        "result": analysis.result,
     }

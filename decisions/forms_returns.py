@@ -10,7 +10,7 @@ from typing import Any
 
 from django import forms
 
-from decisions.domain.plans import MOST_MONTHS, PLAN_FIGURES, SIDES
+from decisions.domain.plans import MOST_MONTHS, PLAN_FIGURES, SIDES, figure_of
 from decisions.domain.ranges import Range, parse
 from decisions.domain.serving import FIGURES, Figure, Shape
 from decisions.forms import HELP
@@ -106,11 +106,12 @@ class RangeField(forms.CharField):
             raise forms.ValidationError(f"{words[0].upper()}{words[1:]}.") from None
         return found
 
-    def text(self, value: Any) -> str:
-        """A plan's figure as the field shows it."""
-        found = Range.of(value)
-        parts = [found.likely] if found.is_point else [found.low, found.likely, found.high]
-        return " ".join(_text(part / SCALE[self.figure.unit], self.figure.unit) for part in parts)
+
+def field_text(figure: Figure, value: Any) -> str:
+    """A plan's figure as its field shows it."""
+    found = Range.of(value)
+    parts = [found.likely] if found.is_point else [found.low, found.likely, found.high]
+    return " ".join(_text(part / SCALE[figure.unit], figure.unit) for part in parts)
 
 
 def _text(value: Fraction, unit: str) -> str:
@@ -204,10 +205,9 @@ class RoiForm(forms.Form):
             "horizon_months": values.get("horizon_months"),
             "retires_on": values.get("retires_on"),
         }
-        fields = _fields()
 
         def put(name: str, value: Any) -> None:
-            initial[field_name(name)] = fields[field_name(name)].text(value)
+            initial[field_name(name)] = field_text(figure_of(name), value)
 
         for name in PLAN_FIGURES:
             if values.get(name) is not None:
@@ -264,14 +264,13 @@ class RoiForm(forms.Form):
         """What stands below each field now, by its slot."""
         data = getattr(self, "cleaned_data", {})
         found = []
-        for name in self.fields:
-            errors = self.errors.get(name) if self.is_bound else None
-            value = data.get(name)
-            said = ""
-            if isinstance(value, Range) and not value.is_point:
-                figure = self.fields[name].figure
-                said = f"{figure.text(value.low)} to {figure.text(value.high)}, likely {figure.text(value.likely)}"
-            found.append(Read(f"id_{name}_said", " ".join(errors) if errors else "", said))
+        for name, field in self.fields.items():
+            errors = self.errors.get(name, []) if self.is_bound else []
+            value, said = data.get(name), ""
+            if isinstance(field, RangeField) and isinstance(value, Range) and not value.is_point:
+                low, likely, high = map(field.figure.text, (value.low, value.likely, value.high))
+                said = f"{low} to {high}, likely {likely}"
+            found.append(Read(f"id_{name}_said", " ".join(map(str, errors)), said))
         return found
 
     def read_by_name(self) -> dict[str, Read]:

@@ -200,7 +200,8 @@ class Plan:
         if not dot:
             return replace(self, figures={**self.figures, name: value})
         serving = self.serving(side)
-        return replace(self, **{side: replace(serving, figures={**serving.figures, figure: value})})
+        changed = replace(serving, figures={**serving.figures, figure: value})
+        return replace(self, current=changed) if side == "current" else replace(self, fine_tuned=changed)
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, Any]) -> Plan:

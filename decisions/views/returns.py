@@ -13,8 +13,8 @@ from django.views.decorators.http import require_POST
 from decisions import policies, presenting_returns, reading, reading_returns, services_returns
 from decisions.domain import actuals, returns
 from decisions.domain.costs import DOLLAR
-from decisions.domain.plans import Plan
-from decisions.forms_returns import RoiForm, field_name
+from decisions.domain.plans import PLAN_FIGURES, Plan
+from decisions.forms_returns import RoiForm, field_name, field_text
 from decisions.models import RoiAnalysis, RoiScenario, UseCase
 from decisions.presenting_returns import Column
 from foundation.teams.domain.csv_cells import safe_cell
@@ -55,8 +55,10 @@ def roi_create(request: TeamRequest, use_case: UseCase) -> HttpResponse:
 
 def _given(use_case: UseCase, form: RoiForm) -> dict[str, Any]:
     given = form.assumptions()
-    field, standard = form.fields["quality_improvement"], reading.standard_assumptions(use_case)
-    if field.text(given["quality_improvement"]) == field.text(standard["quality_improvement"]):
+    figure, standard = PLAN_FIGURES["quality_improvement"], reading.standard_assumptions(use_case)
+    if field_text(figure, given["quality_improvement"]) == field_text(
+        figure, standard["quality_improvement"]
+    ):
         # The field shows four digits; untouched, the figure itself is meant.
         given["quality_improvement"] = standard["quality_improvement"]
     return given
