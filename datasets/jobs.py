@@ -179,6 +179,7 @@ class ImportRows(Kind):
         imports.show_import(import_=import_, counts=counts)
         import_.refresh_from_db()
         checks.start_checks(actor=import_.created_by, dataset=import_.dataset)
+        imports.start_indexing(actor=import_.created_by, import_=import_)
         return {"rows": counts["good"], "bad_rows": counts["bad"], "blank_lines": counts["blank"]}
 
     def abandoned(self, job: Job) -> None:
@@ -187,6 +188,27 @@ class ImportRows(Kind):
         state = ImportState.CANCELLED if job.state == JobState.CANCELLED else ImportState.FAILED
         error = "Cancelled. Nothing was imported." if state is ImportState.CANCELLED else job.error
         imports.close_import(import_=import_, state=state, error=error, counts=imports.count_shards(job))
+
+
+class IndexRows(Kind):
+    """Puts the texts of a finished import into the search index, some at a time; goes on where it was after a kill."""
+
+    name = "datasets.index"
+    title = "Search index"
+    parallel = 1
+    quiet = True
+
+    def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
+        """One item: slices until all rows are in."""
+        import_ = _import_of(job)
+        total, done = max(2, import_.n_good), 0
+        for item in items:
+            while n := imports.index_rows(import_=import_):
+                done += n
+                work.progress(min(done, total - 1), total, "Making rows searchable")
+                if work.cancelled:
+                    return
+            yield Outcome(item, result={"rows": done})
 
 
 class CheckRows(Kind):
@@ -430,4 +452,4 @@ async def _ask(connection: Connection, request: Request, ledger: Ledger) -> _Jud
         return _Judged(unscored=f"{reason}, twice", reply=second.text, cost_microusd=paid)
 
 
-KINDS: list[type[Kind]] = [ImportRows, CheckRows, FreezeVersion, JudgeRows]
+KINDS: list[type[Kind]] = [ImportRows, IndexRows, CheckRows, FreezeVersion, JudgeRows]

@@ -104,7 +104,14 @@ class Example(TeamOwned):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source", "line"], name="one_example_a_line")]
-        indexes = [models.Index(fields=["dataset", "state", "id"], name="examples_of_a_dataset")]
+        indexes = [
+            models.Index(fields=["dataset", "state", "id"], name="examples_of_a_dataset"),
+            # What lists are narrowed by. Most rows carry no review, so that index costs an import nothing.
+            models.Index(fields=["dataset", "label", "id"], condition=~Q(label=""), name="examples_by_label"),
+            models.Index(
+                fields=["dataset", "review", "id"], condition=~Q(review=""), name="examples_by_review"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"example {self.pk}"

@@ -85,6 +85,10 @@ class Import(TeamOwned):
     n_bad = models.PositiveIntegerField(default=0)
     n_blank = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
+    # How far the search index has come: the last example id in it, the smallest content id, and when it was whole.
+    indexed_upto = models.BigIntegerField(default=0, db_default=0)
+    first_content = models.BigIntegerField(null=True, blank=True)
+    indexed_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )

@@ -12,7 +12,7 @@ from django.db.models import Count, F, Q
 from django.urls import reverse
 from django.utils import timezone
 
-from datasets import bulk
+from datasets import bulk, searching
 from datasets.checking import BLOCK, Checker, Part, Report, active_rows, look
 from datasets.domain.cleaning import digest, normalise
 from datasets.domain.conversations import change_strings
@@ -271,7 +271,7 @@ def _rewrite(
         .values_list("example_id", flat=True)
     )
     is_labelled = dataset.use_case.task_kind == "classify"
-    for part in bulk.chunks(keys, 300):
+    for part in bulk.chunks(keys, 100):
         changed = []
         for example in Example.objects.filter(pk__in=part).select_related("content"):
             old = example.content
@@ -322,6 +322,7 @@ def replace_contents(
             for key, (example, new, _) in zip(ids, changed, strict=True)
         ],
     )
+    searching.add(ids)
     edits = []
     relabelled: dict[str, int] = {}
     for key, (example, _, label) in zip(ids, changed, strict=True):
@@ -396,6 +397,8 @@ def undo_edit(dataset: Dataset, edit: Edit) -> bool:
     if not moved:
         return False
     Edit.objects.filter(pk=edit.pk).update(undone_at=timezone.now())
+    # The text may be older than the index.
+    searching.add([edit.before_id])
     held = Dataset.objects.select_for_update().get(pk=dataset.pk)
     counts = {**held.label_counts}
     if edit.label_before != edit.label_after:

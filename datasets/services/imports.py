@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Max
+from django.db.models import Count, F, Max, Value
+from django.db.models.functions import Coalesce, Least
 from django.urls import reverse
 from django.utils import timezone
 
-from datasets import bulk, importing
+from datasets import bulk, importing, searching
 from datasets.domain.cleaning import digest
 from datasets.domain.layouts import Layout
 from datasets.domain.mapping import ColumnMapping, guess_mapping, shape_of
@@ -31,6 +32,8 @@ from foundation.teams.errors import BadInput
 from foundation.teams.models import Team, User
 
 SHOWN_ERRORS = 100
+# About 10 ms of lock for texts of a hundred words.
+INDEXED_A_TRANSACTION = 150
 WRITE_ATTEMPTS = 3
 
 
@@ -356,6 +359,46 @@ def show_import(*, import_: Import, counts: Counter[str]) -> bool:
         actor=import_.created_by,
     )
     return True
+
+
+def start_indexing(*, actor: User | None, import_: Import) -> Job | None:
+    """The job that puts the texts of a finished import into the search index; None where there is no index."""
+    if import_.indexed_at is not None or not searching.exists():
+        return None
+    return start_job(
+        actor=actor,
+        team=import_.dataset.team,
+        kind="datasets.index",
+        title=f"Search index of {import_.name}",
+        recipe={"import": import_.pk},
+        subject=import_,
+        url=reverse("datasets:import-detail", args=[import_.pk]),
+        dedupe_key=f"index:{import_.pk}",
+    )
+
+
+def index_rows(*, import_: Import) -> int:
+    """Put the next rows of an import into the search index. Returns how many; 0 when all are in. Once each.
+
+    Whoever is second to the same rows writes nothing, because the place reached moves in the same transaction.
+    """
+    reached = Import.objects.filter(pk=import_.pk).values_list("indexed_upto", flat=True).get()
+    rows = Example.objects.filter(source_id=import_.pk, dataset_id=import_.dataset_id)
+    part = list(
+        rows.filter(id__gt=reached).order_by("id").values_list("id", "content_id")[:INDEXED_A_TRANSACTION]
+    )
+    here = Import.objects.filter(pk=import_.pk, indexed_upto=reached)
+    if not part:
+        here.filter(indexed_at=None).update(indexed_at=timezone.now())
+        return 0
+    lowest = min(content for _, content in part)
+    with transaction.atomic():
+        if here.update(
+            indexed_upto=part[-1][0],
+            first_content=Least(Coalesce(F("first_content"), Value(lowest)), Value(lowest)),
+        ):
+            searching.add([content for _, content in part])
+    return len(part)
 
 
 def merge_counts(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:

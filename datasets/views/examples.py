@@ -4,84 +4,52 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
 from datasets import policies, presenting, services
+from datasets.domain.listing import Filters, number
 from datasets.domain.rules import RULES
 from datasets.domain.statuses import ExampleState
 from datasets.errors import EditedMeanwhile
 from datasets.forms import ExampleForm
-from datasets.models import Dataset, Edit, Example, Finding, Fix
+from datasets.listing import newest_frozen, page_of
+from datasets.models import Dataset, Edit, Example, Finding, Fix, Import
 from datasets.vault import sealed_contents
 from foundation.teams.errors import BadInput
 from foundation.ui import htmx
 
 PAGE = 50
-STATES = {"active": ExampleState.ACTIVE, "dropped": ExampleState.DROPPED, "rejected": ExampleState.REJECTED}
-REVIEWS = ("accepted", "edited", "none")
-
-
-def _number(text: str) -> int | None:
-    """A whole number of the address line, or None: nothing else of it ever reaches a query."""
-    return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 def example_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
-    """The rows, oldest first, narrowed by state, finding, label, review and words; every other filter is ignored."""
-    state = request.GET.get("state", "active")
-    state = state if state in STATES else "active"
-    words = request.GET.get("q", "").strip()[:200].replace("\0", "")
-    label = request.GET.get("label", "")[:200].replace("\0", "")
-    review = request.GET.get("review", "")
-    finding_id = _number(request.GET.get("finding", ""))
-    rows: QuerySet[Example] = Example.objects.filter(dataset=dataset, state=STATES[state]).shown()
+    """The rows, narrowed and ordered as the address says; what else stands there is ignored."""
+    filters = Filters.of(request.GET)
     finding = None
-    if finding_id is not None:
-        finding = Finding.objects.filter(pk=finding_id, dataset=dataset).first()
-        if finding is not None:
-            rows = rows.filter(finding_rows__finding=finding)
-    if label:
-        rows = rows.filter(label=label)
-    if review in REVIEWS:
-        rows = rows.filter(review="" if review == "none" else review)
-    if words:
-        rows = rows.filter(content__prompt__icontains=words) | rows.filter(
-            content__completion__icontains=words
-        )
-    after, before = _number(request.GET.get("after", "")), _number(request.GET.get("before", ""))
-    rows = rows.select_related("content")
-    if before is not None:
-        found = list(rows.filter(pk__lt=before).order_by("-pk")[: PAGE + 1])
-        more_before, shown = len(found) > PAGE, found[:PAGE][::-1]
-        more_after = True
-    else:
-        if after is not None:
-            rows = rows.filter(pk__gt=after)
-        found = list(rows.order_by("pk")[: PAGE + 1])
-        more_after, shown = len(found) > PAGE, found[:PAGE]
-        more_before = after is not None
-    sealed = sealed_contents(dataset, [row.content_id for row in shown], user=request.user)
-    for row in shown:
+    if filters.finding is not None:
+        finding = Finding.objects.filter(pk=filters.finding, dataset=dataset).first()
+    page = page_of(dataset, filters, finding=finding)
+    sealed = sealed_contents(dataset, [row.content_id for row in page.rows], user=request.user)
+    for row in page.rows:
         row.is_sealed = row.content_id in sealed
+    if filters.words:
+        # Which sealed rows hold a word must not be learnt by asking for it.
+        page.rows = [row for row in page.rows if not row.is_sealed]
     counts = {"active": dataset.n_active, "dropped": dataset.n_dropped, "rejected": dataset.n_rejected}
-    narrowed = bool(words or label or review in REVIEWS or finding)
+    sources = Import.objects.filter(dataset=dataset).visible_rows().order_by("id")
     context = {
         "dataset": dataset,
         "lineage": presenting.lineage(dataset),
-        "rows": shown,
-        "state": state,
+        "page": page,
+        "rows": page.rows,
+        "filters": filters,
         "counts": counts,
-        "words": words,
-        "label": label,
         "labels": list(dataset.label_counts.items())[:100],
+        "sources": list(sources.values_list("id", "name", "n_good")[:50]),
+        "version": newest_frozen(dataset),
         "finding": finding,
-        "review": review if review in REVIEWS else "",
-        "narrowed": narrowed,
-        "next": shown[-1].pk if shown and more_after else None,
-        "prev": shown[0].pk if shown and more_before else None,
-        "note": "" if narrowed else f"{counts[state]:,} rows",
+        "narrowed": filters.is_narrowed,
+        "note": "" if filters.is_narrowed else f"{counts[filters.state]:,} rows",
     }
     return htmx.render_page(request, "datasets/example_list.html", "datasets/_example_rows.html", context)
 
@@ -183,7 +151,7 @@ def edit_undo(request: HttpRequest, edit: Edit) -> HttpResponse:
 def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
     """One rule's rows, grouped, with what can be done about them."""
     dataset = finding.dataset
-    after = _number(request.GET.get("after", ""))
+    after = number(request.GET.get("after", ""))
     rows = finding.rows.select_related("example__content").order_by("cluster", "id")
     if after is not None:
         start = finding.rows.filter(pk=after).values_list("cluster", "id").first()

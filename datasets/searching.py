@@ -1,0 +1,127 @@
+"""The search index over row texts: made after an import, found by trigrams, emptied with the text it stands for.
+
+FTS5 on SQLite, pg_trgm on PostgreSQL, both in a table of their own (datasets_searched) so that importing pays nothing
+for it. A trigger takes a text out when its content goes or is blanked, whoever does that. The index only proposes;
+whoever asks compares the texts themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from django.db import DatabaseError, connection, transaction
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+
+from datasets.domain.listing import fts_expression, grams, like_pattern
+from datasets.models import Content
+
+log = logging.getLogger("datasets")
+
+TABLE = "datasets_searched"
+
+SQLITE = (
+    f"CREATE VIRTUAL TABLE {TABLE} USING fts5(prompt, completion, tokenize='trigram', detail=none)",
+    f"""CREATE TRIGGER content_leaves_search AFTER DELETE ON datasets_content
+        BEGIN DELETE FROM {TABLE} WHERE rowid = old.id; END""",  # noqa: S608 - our own constants
+    f"""CREATE TRIGGER content_changes_in_search AFTER UPDATE OF prompt, completion ON datasets_content
+        BEGIN DELETE FROM {TABLE} WHERE rowid = old.id; END""",  # noqa: S608
+)
+SQLITE_DROP = (
+    "DROP TRIGGER IF EXISTS content_leaves_search",
+    "DROP TRIGGER IF EXISTS content_changes_in_search",
+    f"DROP TABLE IF EXISTS {TABLE}",
+)
+POSTGRESQL = (
+    f"""CREATE TABLE {TABLE} (
+        content_id bigint PRIMARY KEY REFERENCES datasets_content (id) ON DELETE CASCADE, words text NOT NULL)""",
+    f"CREATE INDEX datasets_searched_grams ON {TABLE} USING gin (words gin_trgm_ops)",
+    f"""CREATE FUNCTION content_changes_in_search() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN DELETE FROM {TABLE} WHERE content_id = OLD.id; RETURN NULL; END $$""",  # noqa: S608
+    """CREATE TRIGGER content_changes_in_search AFTER UPDATE OF prompt, completion ON datasets_content
+        FOR EACH ROW EXECUTE FUNCTION content_changes_in_search()""",
+)
+POSTGRESQL_DROP = (
+    "DROP TRIGGER IF EXISTS content_changes_in_search ON datasets_content",
+    "DROP FUNCTION IF EXISTS content_changes_in_search",
+    f"DROP TABLE IF EXISTS {TABLE}",
+)
+
+
+# Filled once the table was seen: it stays as long as this process.
+_KNOWN: list[str] = []
+
+
+def create(schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """Make the table and its triggers. A database that lacks trigrams goes without: rows are looked through then."""
+    try:
+        with transaction.atomic():
+            if schema_editor.connection.vendor == "postgresql":
+                schema_editor.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
+            for statement in SQLITE if schema_editor.connection.vendor == "sqlite" else POSTGRESQL:
+                schema_editor.execute(statement)
+    except DatabaseError as error:
+        log.warning("rows are searched without an index: %s", error)
+
+
+def drop(schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """Take it all away."""
+    for statement in SQLITE_DROP if schema_editor.connection.vendor == "sqlite" else POSTGRESQL_DROP:
+        schema_editor.execute(statement)
+
+
+def exists() -> bool:
+    """Whether this database has the index: one without trigrams does without, and rows are looked through."""
+    if not _KNOWN:
+        _KNOWN.extend(name for name in connection.introspection.table_names() if name == TABLE)
+    return bool(_KNOWN)
+
+
+def add(content_ids: Sequence[int]) -> None:
+    """Put the texts of these contents into the index, inside the caller's transaction. Twice is once."""
+    if not content_ids or not exists():
+        return
+    marks = ", ".join(["%s"] * len(content_ids))
+    if connection.vendor == "sqlite":
+        sql = (
+            f"INSERT OR REPLACE INTO {TABLE} (rowid, prompt, completion) SELECT id, prompt, completion "  # noqa: S608
+            f"FROM datasets_content WHERE id IN ({marks}) AND erased_at IS NULL"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(sql, list(content_ids))
+        return
+    texts = Content.objects.filter(pk__in=content_ids, erased_at=None).values_list(
+        "id", "prompt", "completion"
+    )
+    # Folded here: what a database takes for lower case hangs on its locale.
+    rows = [(key, f"{prompt}\n{completion}".lower()) for key, prompt, completion in texts]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {TABLE} (content_id, words) VALUES (%s, %s) ON CONFLICT DO NOTHING",  # noqa: S608
+            rows,
+        )
+
+
+def can_help(needle: str) -> bool:
+    """Whether the index knows anything about such a needle."""
+    return bool(grams(needle))
+
+
+def propose(needle: str, *, above: int, upto: int, newest_first: bool, most: int) -> list[int]:
+    """Content ids in (above, upto] that may hold the needle, in order, at most `most`. Every one that does is among them."""
+    order = "DESC" if newest_first else "ASC"
+    if connection.vendor == "postgresql":
+        sql = (
+            f"SELECT content_id FROM {TABLE} WHERE words LIKE %s AND content_id > %s AND content_id <= %s "  # noqa: S608
+            f"ORDER BY content_id {order} LIMIT %s"
+        )
+        asked = like_pattern(needle)
+    else:
+        sql = (
+            f"SELECT rowid FROM {TABLE} WHERE {TABLE} MATCH %s AND rowid > %s AND rowid <= %s "  # noqa: S608
+            f"ORDER BY rowid {order} LIMIT %s"
+        )
+        asked = fts_expression(needle)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [asked, above, upto, most])
+        return [row[0] for row in cursor.fetchall()]

@@ -1,0 +1,278 @@
+"""Lists of rows at size: filters against plain truth, pages that neither skip nor repeat, search by index and without."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from django.db import connection
+from django.urls import reverse
+
+from datasets import listing, searching, services
+from datasets.domain.listing import STATES, Filters, fts_expression, grams
+from datasets.models import Content, Example, Finding, Import, VersionRow
+from datasets.services import imports
+from datasets.tests.conftest import jsonl, tickets
+from foundation.jobs.models import Job
+from foundation.jobs.services import run_until_idle
+
+pytestmark = pytest.mark.django_db
+
+ODD = [
+    {"text": 'He said "refund AND cancel" NOT later* (card OR x)', "label": "card"},
+    {"text": "Die Straße nach Zürich: 漢字かな交じり文 und İstanbul", "label": "login"},
+    {"text": "100% of_all \\ back'slash; DROP TABLE datasets_searched;--", "label": "card"},
+    {"text": "NEAR(ticket, 2) prompt: completion - ^start {column}", "label": "billing"},
+    {"text": "Zürich alone stands here ok", "label": "billing"},
+]
+
+
+@pytest.fixture
+def rows(dataset, bring_in):
+    bring_in(dataset, jsonl([*tickets(120), *ODD]))
+    return dataset
+
+
+def walk(dataset, *, finding=None, between=lambda: None, **narrow) -> list[int]:
+    """Row ids over all pages, forwards."""
+    seen, after = [], None
+    for _ in range(1000):
+        page = listing.page_of(dataset, Filters(**{**narrow, "after": after}), finding=finding)
+        seen += [row.pk for row in page.rows]
+        if page.next is None:
+            return seen
+        after = page.next
+        between()
+    raise AssertionError("the pages never end")
+
+
+def truth(dataset, words="", **conditions) -> list[int]:
+    found = Example.objects.filter(dataset=dataset, **conditions).select_related("content").order_by("id")
+    return [
+        row.pk
+        for row in found
+        if words.lower() in row.content.prompt.lower() or words.lower() in row.content.completion.lower()
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Ticket 7",
+        "ticket 77: my",
+        "ALPHA",
+        "refund AND cancel",
+        '"refund',
+        "NOT later*",
+        "(card OR x)",
+        "NEAR(ticket, 2)",
+        "prompt: completion",
+        "{column}",
+        "^start",
+        "-",
+        "100%",
+        "of_all",
+        "\\ back'slash",
+        "'; DROP TABLE",
+        "zürich",
+        "ZÜRICH",
+        "漢字かな",
+        "漢",
+        "straße",
+        "ic",
+        "billing",
+        "no row says this",
+        "%%%",
+        "___",
+        '"""',
+    ],
+)
+def test_a_search_finds_exactly_the_rows_that_hold_the_words(rows, words):
+    assert listing.is_indexed(rows)
+    assert walk(rows, words=words) == truth(rows, words)
+    assert walk(rows, words=words, order="newest") == truth(rows, words)[::-1]
+
+
+def test_rows_are_found_before_their_index_is_made(rows):
+    expected = truth(rows, "alpha")
+    assert expected
+    Import.objects.update(indexed_at=None)
+    page = listing.page_of(rows, Filters(words="alpha"))
+    assert page.by_rows
+    assert walk(rows, words="alpha") == expected
+
+
+def test_nothing_of_a_needle_is_an_operator():
+    assert grams('a"b') == ['a"b']
+    assert fts_expression('a"b') == '"a""b"'
+    # side by side, and the last: abc, def and efg
+    assert grams("ABCDEFG") == ["abc", "def", "efg"]
+    assert grams("ab") == []
+    # İ folds to two characters: the index cannot be asked
+    assert grams("İstanbul") == []
+
+
+def test_a_text_that_goes_leaves_the_index(rows):
+    def proposed(words):
+        return searching.propose(words, above=0, upto=10**12, newest_first=False, most=100)
+
+    blanked, deleted = (Content.objects.get(prompt__contains=text) for text in ("漢字かな", "NEAR(ticket"))
+    assert proposed("漢字かな") == [blanked.pk]
+    assert proposed("near(ticket") == [deleted.pk]
+    Content.objects.filter(pk=blanked.pk).update(prompt="", completion="")
+    assert proposed("漢字かな") == []
+    Example.objects.filter(content=deleted).delete()
+    deleted.delete()
+    assert proposed("near(ticket") == []
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            # the index keeps a copy of what it indexes: that is gone too
+            cursor.execute("SELECT count(*) FROM datasets_searched_content WHERE c0 LIKE '%漢字%'")
+            assert cursor.fetchone() == (0,)
+
+
+def test_an_edited_text_is_found_and_after_undo_the_old_one(rows, editor):
+    row = Example.objects.get(content__prompt__contains="Zürich alone")
+    edit = services.edit_example(
+        actor=editor, example=row, edition=row.edition, prompt="Winterthur instead", completion="billing"
+    )
+    assert walk(rows, words="winterthur") == [row.pk]
+    assert walk(rows, words="zürich alone") == []
+    services.undo_example_edit(actor=editor, edit=edit)
+    assert walk(rows, words="zürich alone") == [row.pk]
+
+
+def test_an_index_that_was_interrupted_goes_on_where_it_was(dataset, bring_in, monkeypatch):
+    monkeypatch.setattr(imports, "INDEXED_A_TRANSACTION", 40)
+    monkeypatch.setattr(imports, "start_indexing", lambda **_: None)
+    staged = bring_in(dataset, jsonl(tickets(100)))
+    assert [imports.index_rows(import_=staged) for _ in range(2)] == [40, 40]
+    assert not listing.is_indexed(dataset)
+    # another worker that read the place before and comes late writes nothing
+    stale = Import.objects.get(pk=staged.pk)
+    assert imports.index_rows(import_=stale) == 20
+    assert imports.index_rows(import_=staged) == 0
+    assert listing.is_indexed(dataset)
+    assert walk(dataset, words="ticket") == truth(dataset, "ticket")
+
+
+def test_an_import_makes_its_index_by_itself_and_once(rows):
+    job = Job.objects.get(kind="datasets.index")
+    assert (job.state, job.result) == ("succeeded", job.result)
+    assert (
+        imports.start_indexing(actor=None, import_=Import.objects.select_related("dataset__team").get())
+        is None
+    )
+
+
+def test_every_filter_against_plain_truth(rows, editor, bring_in):
+    second = bring_in(rows, jsonl([*tickets(160)[130:], tickets(3)[0]]))
+    keys = list(Example.objects.order_by("id").values_list("id", flat=True))
+    Example.objects.filter(pk__in=keys[3:30:4]).update(review="accepted")
+    services.set_state(actor=editor, example=Example.objects.get(pk=keys[50]), active=False)
+    version = services.start_freeze(
+        actor=editor, dataset=rows, seed="s", override_reason="only a test of lists"
+    )
+    assert run_until_idle(60)
+    version.refresh_from_db()
+    rows.refresh_from_db()
+    finding = Finding.objects.get(run=rows.checks, rule="exact_duplicate")
+    assert finding.n_rows == 2
+    in_split = {
+        split: set(
+            VersionRow.objects.filter(version=version, split=split).values_list("example_id", flat=True)
+        )
+        for split in ("train", "test")
+    }
+    choices = {
+        "state": ("active", "rejected"),
+        "label": ("", "card"),
+        "review": ("", "accepted", "none"),
+        "split": ("", "train", "test"),
+        "source": (None, second.pk),
+        "words": ("", "alpha", "my"),
+        "finding": (None, finding),
+    }
+    found_any = 0
+    for values in itertools.product(*choices.values()):
+        narrow = dict(zip(choices, values, strict=True))
+        chosen = narrow.pop("finding")
+        conditions = {"state": STATES[narrow["state"]]}
+        conditions |= {"label": narrow["label"]} if narrow["label"] else {}
+        if narrow["review"]:
+            conditions["review"] = "" if narrow["review"] == "none" else narrow["review"]
+        conditions |= {"source_id": narrow["source"]} if narrow["source"] else {}
+        expected = set(truth(rows, narrow["words"], **conditions))
+        if narrow["split"]:
+            expected &= in_split[narrow["split"]]
+        if chosen:
+            expected &= set(chosen.rows.values_list("example_id", flat=True))
+        got = walk(rows, finding=chosen, **narrow)
+        assert len(got) == len(set(got)), narrow
+        assert set(got) == expected, narrow
+        found_any += bool(expected)
+    assert found_any > 100
+
+
+def test_pages_neither_skip_nor_repeat_while_rows_come_in(rows, bring_in):
+    before = truth(rows)
+    fresh = iter([tickets(300)[200:230], tickets(400)[330:360], *[[{"text": "x y z", "label": "q"}]] * 9])
+    seen = walk(rows, between=lambda: bring_in(rows, jsonl(next(fresh))))
+    assert seen[: len(before)] == before
+    assert len(seen) == len(set(seen))
+
+
+@pytest.mark.parametrize("narrow", [{}, {"words": "ticket"}, {"label": "card"}, {"order": "newest"}])
+def test_going_back_shows_the_page_one_came_from(rows, narrow):
+    forwards = []
+    page = listing.page_of(rows, Filters(**narrow))
+    while page.next is not None:
+        forwards.append([row.pk for row in page.rows])
+        page = listing.page_of(rows, Filters(**narrow, after=page.next))
+    for expected in reversed(forwards):
+        assert page.prev is not None
+        page = listing.page_of(rows, Filters(**narrow, before=page.prev))
+        assert [row.pk for row in page.rows] == expected
+    assert page.prev is None
+
+
+def test_a_look_that_takes_too_long_stops_and_can_be_gone_on_with(rows, monkeypatch):
+    monkeypatch.setattr(listing, "LOOK_S", -1.0)
+    monkeypatch.setattr(listing, "STEP", 10)
+    monkeypatch.setattr(listing, "WINDOW", 10)
+    page = listing.page_of(rows, Filters(words="zürich alone"))
+    assert (page.rows, page.stopped) == ([], True)
+    assert page.next is not None
+    assert walk(rows, words="zürich alone") == truth(rows, "zürich alone")
+    assert walk(rows, review="accepted", words="my") == []
+
+
+def test_sealed_rows_cannot_be_learnt_by_searching(rows, client_for, viewer, editor):
+    version = services.start_freeze(
+        actor=editor, dataset=rows, seed="s", override_reason="only a test of lists"
+    )
+    assert run_until_idle(60)
+    version.refresh_from_db()
+    sealed = version.rows.filter(split="test").select_related("content").first()
+    url = reverse("datasets:example-list", args=[rows.pk])
+    words = sealed.content.prompt
+    assert truth(rows, words) == [sealed.example_id]
+    assert "<tr data-row" not in client_for(viewer).get(url, {"q": words}).content.decode()
+
+
+def test_a_list_asks_the_same_few_questions_whatever_it_shows(
+    rows, client_for, editor, django_assert_max_num_queries
+):
+    client = client_for(editor)
+    url = reverse("datasets:example-list", args=[rows.pk])
+    client.get(url)
+    for query in (
+        {},
+        {"label": "card"},
+        {"q": "alpha"},
+        {"review": "none"},
+        {"order": "newest"},
+        {"q": "zz top"},
+    ):
+        with django_assert_max_num_queries(15):
+            assert client.get(url, query).status_code == 200
