@@ -11,7 +11,7 @@ from django.db.models import Count, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from deployments.gateway.protocol import first_id_at
-from deployments.models import Endpoint, GatewayBeat, Prediction, RoutingRevision
+from deployments.models import Endpoint, Feedback, GatewayBeat, Prediction, RoutingRevision
 
 # Figures of a page rest on this many of the newest predictions, and say so.
 NEWEST = 1000
@@ -90,6 +90,11 @@ def requests_of_a_day(
     )
     counted = {row["endpoint_id"]: row for row in rows}
     return {pk: {**QUIET, **counted.get(pk, {}), "last_at": last.get(pk)} for pk in ids}
+
+
+def feedback_since(endpoint: Endpoint, since: datetime) -> int:
+    """Words of feedback since a moment: one query that its index answers alone, however many came before."""
+    return Feedback.objects.filter(endpoint=endpoint, pk__gte=first_id_at(since.timestamp())).count()
 
 
 @dataclass(frozen=True, slots=True)

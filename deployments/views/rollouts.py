@@ -14,7 +14,7 @@ from deployments import reading, services
 from deployments.domain.canary import SCHEDULES, Action, Measure, RolloutState, outlook, write_ladder
 from deployments.domain.sequential import sample_per_arm
 from deployments.forms_rollouts import RolloutForm
-from deployments.models import Endpoint, Feedback, Rollout
+from deployments.models import Endpoint, Rollout
 from deployments.policies import can_move, check_can_move
 from foundation.teams.domain.roles import Role
 from foundation.teams.errors import BadInput, Conflict
@@ -72,9 +72,7 @@ def rollout_create(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
             return redirect(request, "deployments:rollout-detail", rollout.pk)
     steps = form.cleaned_data["ladder"] if is_valid and "ladder" in form.cleaned_data else schedule.steps
     a_day = reading.requests_of_a_day([endpoint]).get(endpoint.pk, reading.QUIET)["n"]
-    n_feedback = Feedback.objects.filter(
-        endpoint=endpoint, at__gte=timezone.now() - timedelta(days=1)
-    ).count()
+    n_feedback = reading.feedback_since(endpoint, timezone.now() - timedelta(days=1))
     judged = min(1.0, n_feedback / a_day) if a_day else 0.0
     best = endpoint.baseline.best_evaluation or {}
     quality = best.get("score") or 0.8

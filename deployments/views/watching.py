@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST
 
 from deployments import reading
 from deployments.domain.drift import Bins, FeatureDrift, strongest_change
-from deployments.models import DriftCheck, Endpoint, Feedback, PerformanceCheck, Reading
+from deployments.models import DriftCheck, Endpoint, PerformanceCheck, Reading
 from deployments.watched import newest_of
 from foundation.jobs.models import Schedule
 from foundation.jobs.services import start_job
@@ -60,7 +60,7 @@ def watch(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
             "checks": checks[:20],
             "chart": _performance_chart(checks),
             "today": reading.requests_of_a_day([endpoint]).get(endpoint.pk, reading.QUIET),
-            "n_feedback": Feedback.objects.filter(endpoint=endpoint, at__gte=since).count(),
+            "n_feedback": reading.feedback_since(endpoint, since),
             "retraining": endpoint.retrainings.open().first(),
             "schedules": list(Schedule.objects.filter(team=endpoint.team, kind__in=KINDS)),
         },

@@ -15,6 +15,8 @@ PARTS = {
     "memory": "peak memory while a file of 1 GB is imported",
     "evaluate": "10,000 rows answered and scored by the local model",
     "pages": "every page at two sizes: queries, bytes, milliseconds",
+    "watch": "drift, right answers and a rollout's look over 100,000 predictions",
+    "traffic": "pages of shipping and watching with 100,000 and 1,000,000 predictions",
     "start": "from nothing set up to READY, and the demo complete after it",
     "gateway": "what the gateway adds to a request, beside a bare pass-through",
 }

@@ -14,6 +14,7 @@ def run(folder: str) -> None:
     """Print the slowest pages and how many keep the budget of 150 ms at the 95th percentile and 15 queries."""
     ground.fresh_portal()
     ground.people()
+    from django.core.management import call_command
     from django.db import connection
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
@@ -29,6 +30,7 @@ def run(folder: str) -> None:
     path = Path(folder) / "rows.jsonl"
     material.write_jsonl(path, 100_000)
     ground.imported(path)
+    call_command("collectstatic", verbosity=0, interactive=False)
     client = Client(HTTP_HOST="localhost")
     client.force_login(admin)
     figures = []
@@ -38,12 +40,14 @@ def run(folder: str) -> None:
             continue
         with CaptureQueriesContext(connection) as queries:
             client.get(address.path)
+        # Read now: the next request empties the list they stand in.
+        n_queries = len(queries)
         times = []
         for _ in range(ROUNDS):
             started = time.perf_counter()
             client.get(address.path)
             times.append((time.perf_counter() - started) * 1000)
-        figures.append((sorted(times)[int(ROUNDS * 0.95)], len(queries), len(answer.content), address.name))
+        figures.append((sorted(times)[int(ROUNDS * 0.95)], n_queries, len(answer.content), address.name))
     figures.sort(reverse=True)
     kept = sum(1 for ms, queries, _, _ in figures if ms <= 150 and queries <= 15)
     print(f"  {kept} of {len(figures)} pages within 150 ms p95 and 15 queries; the slowest:")
