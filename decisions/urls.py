@@ -1,7 +1,7 @@
 from django.urls import URLPattern, URLResolver
 
 from decisions.models import RoiScenario, UseCase, UseCaseQuerySet
-from decisions.views import business_case, decisions, readings, returns, use_cases, what_if
+from decisions.views import business_case, decisions, readings, returns, same_answer, use_cases, what_if
 from foundation.teams.domain.roles import Role
 from foundation.teams.models import TeamQuerySet
 from foundation.teams.routes import object_path, self_path, team_path
@@ -20,6 +20,7 @@ def _scenarios() -> TeamQuerySet:
 
 urlpatterns: list[URLPattern | URLResolver] = [
     team_path("t/<slug:team>/use-cases/", use_cases.use_case_list, name="use-case-list"),
+    team_path("t/<slug:team>/same-answer/", same_answer.same_answer, name="same-answer"),
     team_path(
         "t/<slug:team>/use-cases/new/", use_cases.use_case_create, name="use-case-create", read=Role.EDITOR
     ),

@@ -12,8 +12,10 @@ from decisions import policies, presenting, reading, services, signing
 from decisions.api import decision_json
 from decisions.domain import tree
 from decisions.domain.approaches import Approach
+from decisions.domain.hindrances import SAID
 from decisions.forms import NoteForm, SignOffForm
 from decisions.models import Decision, UseCase
+from decisions.views.same_answer import what_if_url
 from foundation.teams.errors import BadInput
 from foundation.teams.requests import TeamRequest
 from foundation.ui import htmx
@@ -42,7 +44,7 @@ def decision_preview(request: TeamRequest, use_case: UseCase) -> HttpResponse:
     inputs = reading.inputs_of(use_case)
     is_changed = latest is None or latest.inputs_sha256 != reading.inputs_digest(inputs)
     context = {
-        **_answer(reading.result_of(inputs), inputs),
+        **_answer(use_case, reading.result_of(inputs), inputs),
         "use_case": use_case,
         "form": form,
         "latest": latest,
@@ -84,7 +86,7 @@ def _detail(
     if is_latest and policies.may_sign(request.role):
         signs, refusal = signing.can_sign(user=request.user, decision=decision, use_case=use_case)
     context = {
-        **_answer(decision.result, decision.inputs),
+        **_answer(use_case, decision.result, decision.inputs),
         "use_case": use_case,
         "decision": decision,
         "is_latest": is_latest,
@@ -138,14 +140,19 @@ def decision_of(use_case: UseCase, number: int) -> Decision:
         raise Http404(f"{use_case} has no decision {number}.") from None
 
 
-def _answer(result: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(use_case: UseCase, result: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
     """What the shared part of both pages draws."""
     falls = presenting.waterfalls(result)
+    tuned = next(fall for fall in falls if fall.approach == "fine_tuning")
     return {
         "result": result,
         "waterfalls": falls,
         "waterfall_columns": [falls[0::2], falls[1::2]],
-        "tuned": next(fall for fall in falls if fall.approach == "fine_tuning"),
+        "tuned": tuned,
+        "held_back": [
+            {**each, "url": what_if_url(use_case.pk, each["name"]) if each["name"] in SAID else ""}
+            for each in tuned.untaken
+        ],
         "book_rows": presenting.beside_the_book(result),
         "cost_rows": presenting.cost_rows(result),
         "few_shot": {"pros": tree.FEW_SHOT_PROS, "cons": tree.FEW_SHOT_CONS},

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from decisions import lifecycle, policies, presenting, reading, services
+from decisions.domain.approaches import Approach
 from decisions.domain.examples import EXAMPLES, example
 from decisions.domain.facts import NEEDS
 from decisions.errors import EditedMeanwhile
@@ -57,9 +58,17 @@ def use_case_list(request: TeamRequest, team: Team) -> HttpResponse:
         "next": shown[-1].pk if more else None,
         "show": show,
         "words": words,
+        "one_answer": _one_answer(shown),
         "is_filtered": bool(words or after) or show == "archived",
     }
     return htmx.render_page(request, "decisions/use_case_list.html", "decisions/_use_case_rows.html", context)
+
+
+def _one_answer(shown: list[UseCase]) -> str:
+    """The answer that every decided use case of the page has, once there are enough of them to wonder."""
+    decided = [row.latest_decision.recommendation for row in shown if row.latest_decision]
+    same = len(decided) >= 3 and len(set(decided)) == 1
+    return Approach(decided[0]).inline if same else ""
 
 
 def _row(use_case: UseCase, rail: list[tuple[Stage, StageState]]) -> Row:
