@@ -13,6 +13,7 @@ from pathlib import Path
 PARTS = {
     "import": "rows a second into SQLite, 100,000 and 1,000,000 rows, beside a bare loop over the same rows",
     "memory": "peak memory while a file of 1 GB is imported",
+    "decide": "what-ifs, decision pages of a large team, the search for flips, re-scoring 10,000 use cases",
     "evaluate": "10,000 rows answered and scored by the local model",
     "pages": "every page at two sizes: queries, bytes, milliseconds",
     "watch": "drift, right answers and a rollout's look over 100,000 predictions",
