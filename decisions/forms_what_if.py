@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 
@@ -52,7 +52,7 @@ class BlindForm(FactsForm):
         for name in FACTS:
             field = self.fields[name]
             if isinstance(field, forms.ChoiceField):
-                field.choices = [("", "Choose …"), *field.choices]
+                field.choices = [("", "Choose …"), *_choices(field)]
 
 
 class WhatIfForm(FactsForm):
@@ -133,5 +133,10 @@ def in_words(name: str, value: Any) -> str:
     field = UseCaseForm.base_fields[name]
     if isinstance(field, forms.ChoiceField):
         sent = _as_sent(name, value)
-        return str(dict(field.choices).get(sent, sent)).lower()
+        return str(dict(_choices(field)).get(sent, sent)).lower()
     return reading.plain(name, value)
+
+
+def _choices(field: forms.ChoiceField) -> list[tuple[Any, Any]]:
+    # Django types choices as anything that may become some; here they are pairs.
+    return list(cast(Iterable[tuple[Any, Any]], field.choices))

@@ -117,8 +117,8 @@ def _tell(flipped: Sequence[UseCase], now: dict[int, Standing]) -> list[UseCase]
         changes = reading.changes_between(decision.inputs, reading.inputs_of(row))
         since = "; ".join(f"{c.name}: {c.before} → {c.after}" for c in changes)
         people = {user.pk: user for user in approvers[row.team_id]}
-        if decision.author_id is not None:
-            people[decision.author_id] = decision.author
+        if (author := decision.author) is not None:
+            people[author.pk] = author
         lines.append(
             Line(
                 team=decision.team,

@@ -71,6 +71,7 @@ def hand_down_retirements() -> int:
         for provider, model, day in ModelEntry.objects.exclude(retires_at=None).values_list(
             "provider", "model_id", "retires_at"
         )
+        if day is not None
     }
     serving = (
         Alias.objects.filter(name=AliasName.PRODUCTION, use_case__archived_at=None)
@@ -80,7 +81,8 @@ def hand_down_retirements() -> int:
     by_model: dict[tuple[str, str], list[UseCase]] = defaultdict(list)
     for alias in serving:
         candidate = alias.version.candidate
-        by_model[candidate.connection.provider, candidate.model_id].append(alias.use_case)
+        if candidate.connection is not None:
+            by_model[candidate.connection.provider, candidate.model_id].append(alias.use_case)
     told = 0
     for key, use_cases in by_model.items():
         if (day := retires.get(key)) is None:
