@@ -46,6 +46,11 @@ class Waterfall:
     is_recommended: bool
 
     @property
+    def capped_span(self) -> float:
+        """How far the score itself reaches from 0 on the axis."""
+        return round(self.span * self.capped / 100, 1)
+
+    @property
     def is_cut(self) -> bool:
         """Whether the parts add up to more than 1.00 or less than 0."""
         return self.raw != self.capped

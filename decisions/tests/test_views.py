@@ -357,7 +357,8 @@ def test_pages_ask_at_most_fifteen_queries_at_two_sizes(client_for, editor, team
                 assert client.get(page).status_code == 200
             row.append(len(queries))
         counts.append(row)
-    assert counts[0] == counts[1]
+    # One more or less: whether a worker was seen lately is asked again every few seconds.
+    assert all(abs(few - many) <= 1 for few, many in zip(*counts, strict=True)), counts
     assert max(counts[1]) <= 15, dict(zip(pages, counts[1], strict=True))
 
 

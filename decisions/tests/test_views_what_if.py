@@ -43,6 +43,8 @@ def test_the_page_begins_with_the_saved_facts_and_says_them_beside_each_field(
     assert "Saved: high" in html
     assert "Saved: 5,000" in html
     assert html.count("Saved: ") == len(FACTS) + len(ANSWERS)
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids)), "a part swapped out of band needs its id to itself"
 
 
 def test_a_change_answers_as_a_fragment_with_the_saved_score_beside(client_for, viewer, use_case, page):
@@ -83,7 +85,7 @@ def test_a_wrong_figure_is_a_sentence_at_its_field_and_the_last_good_answer_stay
     assert response["HX-Reswap"] == "none"
     assert "what-if-answer" not in html
     at_field = re.search(
-        rf'<div id="what-if-error-{field}"[^>]*hx-swap-oob="true">(.*?)</div>', html, re.S
+        rf'<div class="field" id="what-if-error-{field}"[^>]*hx-swap-oob="true">(.*?)</div>', html, re.S
     ).group(1)
     assert words in at_field
     whole = client_for(viewer).get(page, sent(use_case, **{field: value}))
@@ -93,7 +95,7 @@ def test_a_wrong_figure_is_a_sentence_at_its_field_and_the_last_good_answer_stay
 
 def test_a_right_figure_takes_the_sentence_away_again(client_for, viewer, use_case, page):
     html = client_for(viewer).get(page, sent(use_case), **PART).content.decode()
-    assert re.search(r'<div id="what-if-error-volume_per_day"[^>]*></div>', html)
+    assert re.search(r'<div class="field" id="what-if-error-volume_per_day"[^>]*></div>', html)
 
 
 def test_a_link_names_only_what_it_changes(client_for, editor, use_case, page):
