@@ -144,6 +144,45 @@ def test_d3_where_a_plain_prompt_leads_both_it_goes_first_and_the_pair_is_named_
     assert "the two together" in verdict.sentence
 
 
+def test_d3_where_a_prompt_only_draws_level_the_pair_is_still_needed():
+    # Prompt .50 + .30 + .20 = 1.00; RAG .50 + .30 + .30 = 1.10; fine-tuning .30 + .40 + .20 + .10 = 1.00: all at 1.00.
+    facts = Facts(
+        "x",
+        task_complexity=Complexity.SIMPLE,
+        requires_flexibility=True,
+        data_availability=Level.HIGH,
+        data_quality=Level.HIGH,
+        budget_constraint=Level.HIGH,
+        requires_factual_accuracy=True,
+        has_knowledge_base=True,
+        requires_consistency=True,
+    )
+    verdict = decide(facts).verdict
+    assert (verdict.recommendation, verdict.by) == (HYBRID, "hybrid")
+    assert set(verdict.tied) == {PROMPT, RAG, FINE}
+
+
+def test_s6_what_is_not_eligible_yet_stands_last_however_high_its_score():
+    # Low quality closes the gate of fine-tuning (.30 + .20 + .20 + .30 = 1.00) and hybrid; RAG .60, prompt .50.
+    facts = Facts(
+        "x",
+        task_complexity=Complexity.COMPLEX,
+        data_quality=Level.LOW,
+        requires_consistency=True,
+        requires_specialised_behaviour=True,
+        domain_specific=True,
+    )
+    assert [score.approach for score in decide(facts).scores] == [RAG, PROMPT, FINE, HYBRID]
+
+
+def test_s7_only_a_sum_above_one_is_said_to_be_cut():
+    # Prompt .50 + .30 + .20 is exactly 1.00; with little data 1.20.
+    exact = Facts("x", task_complexity=Complexity.SIMPLE, requires_flexibility=True)
+    above = replace(exact, data_availability=Level.LOW)
+    said = [any("add up to" in reason.text for reason in decide(f).reasons) for f in (exact, above)]
+    assert said == [False, True]
+
+
 def test_d4_a_score_of_exactly_sixty_stays_on_its_side():
     # .30 + .20 consistency + .30 behaviour - .20 urgent = .60; in binary fractions 0.6000000000000001.
     facts = Facts(
