@@ -8,9 +8,10 @@ from itertools import product
 from hypothesis import given, settings
 
 from decisions.domain.approaches import Approach
-from decisions.domain.facts import Level
+from decisions.domain.facts import NEEDS, Level
 from decisions.domain.flips import changes, find, grouped_by_answer, one_away
 from decisions.domain.framework import decide
+from decisions.domain.tree import Answers
 from decisions.tests.builders import CUSTOMER_SUPPORT, DOCUMENTATION, EMAILS
 from decisions.tests.test_domain_framework import answers_of_any_kind, facts_of_any_kind
 
@@ -82,3 +83,32 @@ def test_every_change_tried_is_a_change_of_one_named_fact(facts, answers):
         side, was = (changed[1], answers) if change.is_answer else (changed[0], facts)
         assert getattr(side, change.fact) == change.value != getattr(was, change.fact)
         assert replace(side, **{change.fact: getattr(was, change.fact)}) == was
+
+
+def test_every_other_value_and_both_sides_of_each_threshold_are_tried():
+    # Five scales: 2 + 2 + 2 + 2 other values and 1 for timing; volume 1; eight needs; the tree's three answers, each
+    # unknown, both ways: 6.
+    tried = {(c.fact, c.value) for c in changes(EMAILS, Answers())}
+    assert len(tried) == 9 + 1 + 8 + 6
+    assert {value for fact, value in tried if fact == "data_quality"} == {Level.LOW, Level.MEDIUM}
+    assert ("volume_per_day", 9_999) in tried
+    assert {(f, v) for f, v in tried if f in ("prompt_solves_it", "examples_in_hand")} == {
+        ("prompt_solves_it", True),
+        ("prompt_solves_it", False),
+        ("examples_in_hand", 500),
+        ("examples_in_hand", 499),
+    }
+    gains = sorted(value for fact, value in tried if fact == "expected_gain")
+    assert gains[0] == 0.10
+    assert gains[1] > 0.10
+    known = Answers(prompt_solves_it=False, examples_in_hand=500, expected_gain=0.10)
+    tried = {
+        (c.fact, c.value)
+        for c in changes(replace(EMAILS, volume_per_day=9_999), known)
+        if c.fact not in NEEDS
+    }
+    assert ("volume_per_day", 10_000) in tried
+    assert {f for f, _ in tried} >= {"prompt_solves_it", "examples_in_hand", "expected_gain"}
+    assert ("prompt_solves_it", True) in tried
+    assert ("examples_in_hand", 499) in tried
+    assert len(tried) == 9 + 1 + 3
