@@ -14,18 +14,20 @@ from decisions.domain.plans import PLAN_FIGURES, SIDES, Plan, label_of, range_te
 from decisions.models import RoiAnalysis
 from decisions.presenting import break_even_title
 from foundation.ui.charts import (
+    Cause,
     Cumulative,
     HistogramPair,
     Lines,
     Point,
     Running,
     Series,
+    Tornado,
     cumulative,
     histogram_pair,
     line_with_band,
+    tornado,
 )
 from foundation.ui.formats import percent, usd
-from foundation.ui.tornado import Cause, Tornado, tornado
 
 # A tornado of more bars than this is a list nobody reads; the table and the CSV have all.
 MOST_BARS = 8

@@ -1,6 +1,6 @@
 """A tornado: how far one figure moves when each of its causes runs from its low to its high end, widest first.
 
-Server-drawn like every chart (`charts.py`): values in, escaped markup out. Knows no request and no database.
+Knows no request and no database.
 """
 
 from __future__ import annotations
@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
 
-from foundation.ui.charts import BAR_LETTERS, _figure, _legend, _nothing, _pc, _said, _table
+from foundation.ui.charts.bars import BAR_LETTERS
+from foundation.ui.charts.frame import (
+    figure,
+    legend_of,
+    nothing_measured,
+    per_cent,
+    said_as,
+    value_table,
+)
 from foundation.ui.formats import as_unit
 from foundation.ui.scales import axis_for, finite
 from foundation.ui.svg import el
@@ -47,7 +55,7 @@ def tornado(chart: Tornado) -> SafeString:
     causes = [c for c in chart.causes if finite(c.at_low) is not None and finite(c.at_high) is not None]
     middle = finite(chart.middle)
     if not causes or middle is None:
-        return _nothing(chart.title, chart.sub)
+        return nothing_measured(chart.title, chart.sub)
     axis = axis_for([v for c in causes for v in (c.at_low, c.at_high)] + [middle], unit=chart.unit, zero=True)
     height = 0
     rows: list[tuple[Cause, int, bool]] = []
@@ -59,24 +67,31 @@ def tornado(chart: Tornado) -> SafeString:
     for tick in axis.ticks:
         share = axis.share(tick)
         parts.append(
-            el("line", x1=_pc(share), x2=_pc(share), y1="0", y2=height, cls="axis" if tick == 0 else "grid")
+            el(
+                "line",
+                x1=per_cent(share),
+                x2=per_cent(share),
+                y1="0",
+                y2=height,
+                cls="axis" if tick == 0 else "grid",
+            )
         )
         anchor = {0.0: None, 1.0: "end"}.get(share, "mid")
-        parts.append(el("text", axis.label(tick), x=_pc(share), y=height, dy="16", cls=anchor))
+        parts.append(el("text", axis.label(tick), x=per_cent(share), y=height, dy="16", cls=anchor))
     parts += [
         _bar(cause, top, axis.share, axis.share(middle), chart.unit, is_long=is_long)
         for cause, top, is_long in rows
     ]
-    at = _pc(axis.share(middle))
+    at = per_cent(axis.share(middle))
     parts.append(el("line", x1=at, x2=at, y1="0", y2=height, cls="zero"))
     body = el("svg", *parts, cls="plot bars", height=height, role="img", aria_label=chart.title)
     cells = [
-        (c.name, c.low, _said(c.at_low, chart.unit), c.high, _said(c.at_high, chart.unit), c.note)
+        (c.name, c.low, said_as(c.at_low, chart.unit), c.high, said_as(c.at_high, chart.unit), c.note)
         for c in causes
     ]
-    table = _table(["", "Low", "Total at low", "High", "Total at high", ""], cells)
-    legend = _legend([("at the low end", "s2", "box"), ("at the high end", "s1", "box")])
-    return _figure(chart.title, chart.sub, body, table, chart.csv_url, legend)
+    table = value_table(["", "Low", "Total at low", "High", "Total at high", ""], cells)
+    legend = legend_of([("at the low end", "s2", "box"), ("at the high end", "s1", "box")])
+    return figure(chart.title, chart.sub, body, table, chart.csv_url, legend)
 
 
 def _ends(cause: Cause) -> str:
@@ -102,5 +117,7 @@ def _bar(cause: Cause, top: int, share, middle: float, unit: str, *, is_long: bo
     ends = [("s2", share(finite(cause.at_low) or 0.0)), ("s1", share(finite(cause.at_high) or 0.0))]
     for style, at in sorted(ends, key=lambda end: -abs(end[1] - middle)):
         a, b = sorted((middle, at))
-        drawn.append(el("rect", x=_pc(a), y=line + 8, width=_pc(b - a), height=12, cls=f"fill {style}"))
+        drawn.append(
+            el("rect", x=per_cent(a), y=line + 8, width=per_cent(b - a), height=12, cls=f"fill {style}")
+        )
     return el("g", *drawn)
