@@ -16,6 +16,7 @@ from datasets.models import (
     DatasetVersion,
     Edit,
     Example,
+    ExportCheck,
     Finding,
     FindingRow,
     Fix,
@@ -137,6 +138,12 @@ class ContentAdmin(EvidenceAdmin):
 class VersionRowAdmin(EvidenceAdmin):
     list_display = ("id", "version_id", "split", "position", "label")
     list_select_related = False
+
+
+@admin.register(ExportCheck)
+class ExportCheckAdmin(EvidenceAdmin):
+    list_display = ("version", "finished_at")
+    list_select_related = ("version__dataset",)
 
 
 @admin.register(Judgement)

@@ -15,12 +15,13 @@ from ninja.files import UploadedFile
 from datasets.domain.rules import RULES
 from datasets.domain.statuses import Split
 from datasets.models import Dataset, DatasetVersion, Finding, Import
-from datasets.services import checks, imports, queueing, versions
+from datasets.services import checks, exports, imports, queueing, versions
 from decisions.models import UseCase
 from foundation.files import store
 from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput, NotAllowed
 from foundation.teams.requests import TeamRequest
+from foundation.ui.downloads import Download
 
 router = Router(tags=["Prepare"])
 PAGE = 100
@@ -183,15 +184,15 @@ def get_version(request: TeamRequest, pk: int) -> dict[str, Any]:
 
 @router.get("/versions/{int:pk}/export/{split}.jsonl", summary="A split as JSONL", response=None)
 def export(request: TeamRequest, pk: int, split: str, format: str = "chat") -> StreamingHttpResponse:
-    """The lines of one split: `format` is chat or pair. Test rows stay sealed: take them from the version's page."""
+    """The lines of one split: `format` is chat, pairs, openai, bedrock, converse, together, trl or csv. Test rows stay sealed: take them from the version's page."""
     row = get_object_or_404(DatasetVersion.objects.of(request.team), pk=pk)
     if split not in list(Split):
         raise BadInput("A split is train, validation or test.", field="split")
     if split == Split.TEST:
         raise NotAllowed("Test rows are sealed. Open them with a reason on the version's page.")
-    lines = versions.export_lines(version=row, split=split, format=format)
-    versions.record_export(actor=request.user, version=row, split=split, format=format)
-    answer = StreamingHttpResponse(lines, content_type="application/jsonl")
+    lines = exports.export_lines(version=row, split=split, format=format)
+    exports.record_export(actor=request.user, version=row, split=split, format=format)
+    answer = Download(exports.in_pieces(lines), content_type="application/jsonl")
     answer["Content-Disposition"] = f'attachment; filename="version-{row.number}-{split}.jsonl"'
     return answer
 

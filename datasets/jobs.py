@@ -26,7 +26,7 @@ from datasets.models import (
     Judgement,
     QualityRun,
 )
-from datasets.services import checks, imports, judging, versions
+from datasets.services import checks, exports, imports, judging, versions
 from foundation.files import store
 from foundation.jobs import services as jobs
 from foundation.jobs.concurrent import answers
@@ -308,7 +308,9 @@ class FreezeVersion(Kind):
 
     def finish(self, job: Job) -> dict[str, Any]:
         """Number, checksum and sizes."""
-        version = DatasetVersion.objects.get(pk=job.recipe["version"])
+        version = DatasetVersion.objects.select_related("dataset", "team").get(pk=job.recipe["version"])
+        if version.is_frozen:
+            exports.start_export_check(actor=version.created_by, version=version)
         return {
             "version": version.number,
             "checksum": version.checksum,
@@ -321,6 +323,28 @@ class FreezeVersion(Kind):
         """Say why on the version and remove its rows."""
         version = DatasetVersion.objects.select_related("dataset__team").get(pk=job.recipe["version"])
         versions.fail_version(version=version, error=job.error or "Cancelled.")
+
+
+class CheckExports(Kind):
+    """Goes over the rows of a frozen version as every provider would read them."""
+
+    name = "datasets.export_check"
+    title = "Check exports"
+    parallel = 1
+    quiet = True
+
+    def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
+        """One item: read, hold against the rules, write the report."""
+        version = DatasetVersion.objects.select_related("dataset__team").get(pk=job.recipe["version"])
+        for item in items:
+            report = exports.check_exports(
+                version=version, progress=lambda done, total: work.progress(done, total, "Reading rows")
+            )
+            if work.cancelled:
+                return
+            work.still_mine()
+            exports.finish_export_check(version=version, report=report, job=job)
+            yield Outcome(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,4 +476,4 @@ async def _ask(connection: Connection, request: Request, ledger: Ledger) -> _Jud
         return _Judged(unscored=f"{reason}, twice", reply=second.text, cost_microusd=paid)
 
 
-KINDS: list[type[Kind]] = [ImportRows, IndexRows, CheckRows, FreezeVersion, JudgeRows]
+KINDS: list[type[Kind]] = [ImportRows, IndexRows, CheckRows, FreezeVersion, CheckExports, JudgeRows]

@@ -11,6 +11,8 @@ from datasets.domain.statuses import Split, VersionState
 from datasets.models import DatasetVersion, VersionRow, messages_of
 from decisions.models import UseCase
 
+PAGE_ROWS = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -25,6 +27,8 @@ class Row:
     prompt: str
     completion: str
     label: str
+    extra: str = ""
+    example_id: int | None = None
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -55,24 +59,32 @@ def remember_frozen(use_case: UseCase, version_id: int | None) -> None:
 
 
 def version_rows(version: DatasetVersion, split: Split | str, *, after: int = -1) -> Iterator[Row]:
-    """Rows of one split in their frozen order, streamed; `after` skips positions up to and including it."""
-    rows = (
-        VersionRow.objects.filter(version=version, split=str(split), position__gt=after)
-        .order_by("position")
-        .values_list(
-            "content_id",
-            "content__digest",
-            "position",
-            "split",
-            "content__system",
-            "content__turns",
-            "content__prompt",
-            "content__completion",
-            "label",
+    """Rows of one split in their frozen order, streamed; `after` skips positions up to and including it.
+
+    Read page by page: a cursor held open by a slow reader would keep SQLite's log from ever being folded in.
+    """
+    wanted = VersionRow.objects.filter(version=version, split=str(split)).order_by("position")
+    while True:
+        page = list(
+            wanted.filter(position__gt=after).values_list(
+                "content_id",
+                "content__digest",
+                "position",
+                "split",
+                "content__system",
+                "content__turns",
+                "content__prompt",
+                "content__completion",
+                "label",
+                "content__extra",
+                "example_id",
+            )[:PAGE_ROWS]
         )
-    )
-    for content_id, digest, *rest in rows.iterator(chunk_size=2000):
-        yield Row(content_id, bytes(digest).hex(), *rest)  # type: ignore[arg-type]
+        for content_id, digest, *rest in page:
+            yield Row(content_id, bytes(digest).hex(), *rest)  # type: ignore[arg-type]
+        if len(page) < PAGE_ROWS:
+            return
+        after = page[-1][2]
 
 
 def split_sizes(version: DatasetVersion) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver
 
 from datasets.models import Dataset, DatasetVersion, Edit, Example, Finding, Fix, Import, QualityRun, Review
-from datasets.views import datasets, examples, imports, quality, reviews, versions
+from datasets.views import datasets, examples, exports, imports, quality, reviews, versions
 from foundation.teams.domain.roles import Role
 from foundation.teams.routes import object_path, team_path
 
@@ -195,8 +195,29 @@ urlpatterns: list[URLPattern | URLResolver] = [
         queryset=_version,
     ),
     object_path(
+        "dataset-versions/<int:pk>/export/",
+        exports.version_exports,
+        DatasetVersion,
+        name="version-exports",
+        queryset=_version,
+    ),
+    object_path(
+        "dataset-versions/<int:pk>/export/check/",
+        exports.version_exports_check,
+        DatasetVersion,
+        name="version-exports-check",
+        queryset=_version,
+    ),
+    object_path(
+        "dataset-versions/<int:pk>/export/folder/",
+        exports.version_folder,
+        DatasetVersion,
+        name="version-folder",
+        queryset=_version,
+    ),
+    object_path(
         "dataset-versions/<int:pk>/export/<slug:split>/<slug:format>/",
-        versions.version_export,
+        exports.version_export,
         DatasetVersion,
         name="version-export",
         queryset=_version,

@@ -79,11 +79,14 @@ def as_json(value: Any, what: str) -> str:
     except orjson.JSONEncodeError as error:
         if "ecursion" not in str(error):
             try:  # a whole number of more than 64 bits
-                return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+                text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+                orjson.loads(text)
+                return text
             except (ValueError, RecursionError):
                 pass
         raise RowError(
-            f"{what} cannot be kept: nested too deeply", fix="Flatten it, or leave it out."
+            f"{what} cannot be kept: nested too deeply, or a number too large",
+            fix="Flatten it, or leave it out.",
         ) from None
 
 

@@ -17,7 +17,7 @@ from datasets.models.examples import (
 from datasets.models.imports import BadRow, CheckPart, CheckRun, Dataset, Import
 from datasets.models.reviews import Reading
 from datasets.models.training import TrainingRun
-from datasets.models.versions import DatasetVersion, Look, VersionRow
+from datasets.models.versions import DatasetVersion, ExportCheck, Look, VersionRow
 
 __all__ = [
     "BadRow",
@@ -28,6 +28,7 @@ __all__ = [
     "DatasetVersion",
     "Edit",
     "Example",
+    "ExportCheck",
     "Finding",
     "FindingRow",
     "Fix",

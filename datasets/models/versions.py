@@ -108,3 +108,18 @@ class Look(TeamOwned):
 
     def __str__(self) -> str:
         return f"look at the test rows of version {self.version_id}"
+
+
+class ExportCheck(TeamOwned):
+    """What providers would say against the files of a version, and each file's size and SHA-256 before its download."""
+
+    version = models.OneToOneField(DatasetVersion, on_delete=models.CASCADE, related_name="export_check")
+    job = models.ForeignKey("jobs.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    # {format: {"files": {split: {"bytes", "sha256"}}, "rules": {rule: {"n", "rows": [[split, position, example]]}}, ...}}
+    report = models.JSONField(default=dict, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TeamQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"exports of version {self.version_id}"

@@ -1,6 +1,14 @@
 """One function for each intention of a person or the clock, by noun."""
 
 from datasets.services.checks import apply_fix, open_findings, start_checks, undo_fix
+from datasets.services.exports import (
+    bad_rows_csv,
+    export,
+    export_folder,
+    export_lines,
+    record_export,
+    start_export_check,
+)
 from datasets.services.imports import (
     archive_dataset,
     create_dataset,
@@ -25,13 +33,9 @@ from datasets.services.reviewing import (
 )
 from datasets.services.versions import (
     annotate,
-    bad_rows_csv,
     blockers,
-    export,
-    export_lines,
     has_looked,
     open_test_rows,
-    record_export,
     repair_leaks,
     start_freeze,
 )
@@ -49,6 +53,7 @@ __all__ = [
     "edit_example",
     "editors_of",
     "export",
+    "export_folder",
     "export_lines",
     "has_looked",
     "open_findings",
@@ -65,6 +70,7 @@ __all__ = [
     "settle",
     "stage_upload",
     "start_checks",
+    "start_export_check",
     "start_freeze",
     "start_import",
     "start_quality",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import orjson
 from django.db import IntegrityError, transaction
@@ -14,16 +12,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datasets import bulk
-from datasets.domain.formats import EXPORTS, csv_safe
 from datasets.domain.gate import size_gate
 from datasets.domain.recipe import Recipe
 from datasets.domain.splitting import Ratios, Strategy
-from datasets.domain.statuses import Split, VersionState
-from datasets.errors import Blocked, Sealed
+from datasets.domain.statuses import VersionState
+from datasets.errors import Blocked
 from datasets.freezing import Frozen, compose
-from datasets.models import BadRow, Dataset, DatasetVersion, Import, Look, QualityRun, Review, VersionRow
+from datasets.models import Dataset, DatasetVersion, Look, QualityRun, Review, VersionRow
 from datasets.policies import check_can_change, check_can_use
-from datasets.reading import version_rows
 from decisions.services import record_evidence
 from foundation.jobs.services import start_job
 from foundation.teams import audit
@@ -418,67 +414,3 @@ def open_test_rows(*, actor: User, version: DatasetVersion, reason: str) -> Look
 def has_looked(*, actor: User, version: DatasetVersion) -> bool:
     """Whether this person has opened the test rows of this version, with a reason."""
     return Look.objects.filter(version=version, by=actor).exists()
-
-
-def export_lines(*, version: DatasetVersion, split: Split | str, format: str = "chat") -> Iterator[bytes]:
-    """Lines of one split in one format, byte for byte the same each time.
-
-    Raises: BadInput for a format or split that is not offered, Conflict while the version is not frozen.
-    """
-    check_can_use(version)
-    if format not in EXPORTS:
-        raise BadInput(f"There is no format {format!r}. Choose one of {', '.join(EXPORTS)}.", field="format")
-    if split not in list(Split):
-        raise BadInput("The split is train, validation or test.", field="split")
-    line = EXPORTS[format].line
-
-    def lines() -> Iterator[bytes]:
-        for row in version_rows(version, split):
-            yield line(row.system, orjson.loads(row.turns) if row.turns else [], row.prompt, row.completion)
-
-    return lines()
-
-
-def export(
-    *, actor: User | None, version: DatasetVersion, split: Split | str, stream: BinaryIO, format: str = "chat"
-) -> int:
-    """Write one split into an open file. Returns how many rows. A test split is a look that is recorded."""
-    n = 0
-    for line in export_lines(version=version, split=split, format=format):
-        stream.write(line)
-        n += 1
-    record_export(actor=actor, version=version, split=split, format=format)
-    return n
-
-
-def record_export(*, actor: User | None, version: DatasetVersion, split: Split | str, format: str) -> None:
-    """Keep who took rows out. Raises Sealed when a person takes test rows without having opened them."""
-    if split == Split.TEST and actor is not None and not has_looked(actor=actor, version=version):
-        raise Sealed("Test rows are sealed. Open them with a reason first.")
-    with transaction.atomic():
-        audit.record(
-            actor=actor,
-            team=version.dataset.team,
-            verb="version.exported",
-            target=version,
-            note=f"{split} as {format}",
-        )
-
-
-def bad_rows_csv(*, import_: Import) -> Iterator[bytes]:
-    """Every bad row of an import as CSV, safe to open in a spreadsheet; one piece for each thousand rows."""
-
-    def piece(rows: list[list[str]]) -> bytes:
-        out = io.StringIO(newline="")
-        csv.writer(out).writerows([[csv_safe(cell) for cell in row] for row in rows])
-        return out.getvalue().encode()
-
-    yield piece([["line", "column", "reason", "fix", "begins with"]])
-    waiting: list[list[str]] = []
-    for bad in BadRow.objects.filter(source=import_).order_by("line").iterator(chunk_size=1000):
-        waiting.append([str(bad.line), bad.column, bad.reason, bad.fix, bad.excerpt])
-        if len(waiting) == 1000:
-            yield piece(waiting)
-            waiting = []
-    if waiting:
-        yield piece(waiting)

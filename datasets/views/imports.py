@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET, require_POST
 
 from datasets import importing, policies, presenting, services
@@ -18,6 +18,7 @@ from foundation.files import store
 from foundation.files.errors import TooLarge
 from foundation.teams.errors import BadInput
 from foundation.ui import htmx
+from foundation.ui.downloads import Download
 
 MAX_PASTE_BYTES = 10 * 1024 * 1024
 STARTABLE = (ImportState.DRAFT, ImportState.FAILED, ImportState.CANCELLED)
@@ -158,14 +159,13 @@ def import_start(request: HttpRequest, import_: Import) -> HttpResponse:
 
 
 @require_GET
-def import_bad_rows(request: HttpRequest, import_: Import) -> StreamingHttpResponse:
+def import_bad_rows(request: HttpRequest, import_: Import) -> Download:
     """Every bad row as CSV."""
-    response = StreamingHttpResponse(
-        services.bad_rows_csv(import_=import_), content_type="text/csv; charset=utf-8"
+    return Download(
+        services.bad_rows_csv(import_=import_),
+        name=f"bad-rows-{import_.pk}.csv",
+        content_type="text/csv; charset=utf-8",
     )
-    response["Content-Disposition"] = f'attachment; filename="bad-rows-{import_.pk}.csv"'
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
 
 
 @require_POST

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils.text import slugify
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST
 
 from datasets import policies, presenting, services
-from datasets.domain.formats import EXPORTS
 from datasets.domain.gate import size_gate
 from datasets.domain.power import power_sentence, rows_needed
 from datasets.domain.rules import RULES
@@ -99,7 +98,6 @@ def version_detail(request: HttpRequest, version: DatasetVersion) -> HttpRespons
         "labels": labels,
         "lengths": presenting.lengths_chart(version.stats or {}),
         "power_chart": presenting.power_chart(version.n_test) if version.is_frozen else "",
-        "formats": list(EXPORTS.values()),
         "looks": list(version.looks.select_related("by")[:10]),
         "has_looked": version.is_frozen and services.has_looked(actor=request.user, version=version),
     }
@@ -137,33 +135,6 @@ def version_open_test(request: HttpRequest, version: DatasetVersion) -> HttpResp
     services.open_test_rows(actor=request.user, version=version, reason=request.POST.get("reason", ""))
     htmx.toast(request, "The test rows are open to you. Your reason is on the record.", "warn")
     return htmx.redirect(request, f"/dataset-versions/{version.pk}/rows/?split=test")
-
-
-@require_GET
-def version_export(
-    request: HttpRequest, version: DatasetVersion, split: str, format: str
-) -> StreamingHttpResponse:
-    """One split as a file, streamed, byte for byte the same each time."""
-    lines = services.export_lines(version=version, split=split, format=format)
-    services.record_export(actor=request.user, version=version, split=split, format=format)
-    response = StreamingHttpResponse(_pieces(lines), content_type="application/octet-stream")
-    name = f"{slugify(version.dataset.name)[:60] or 'dataset'}-v{version.number}-{split}-{format}.jsonl"
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
-
-
-def _pieces(lines):
-    """Lines joined into pieces of about 64 kB, because a send a line is slow."""
-    waiting, size = [], 0
-    for line in lines:
-        waiting.append(line)
-        size += len(line)
-        if size >= 65536:
-            yield b"".join(waiting)
-            waiting, size = [], 0
-    if waiting:
-        yield b"".join(waiting)
 
 
 @require_POST

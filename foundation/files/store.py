@@ -16,13 +16,13 @@ from typing import BinaryIO
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.http import FileResponse
 
 from foundation.files import names
 from foundation.files.errors import FileMissing, StoreUnwritable
 from foundation.files.models import Blob
 from foundation.files.uploads import too_large
 from foundation.teams.models import Team, User
+from foundation.ui.downloads import FileDownload
 
 CHUNK_BYTES = 1024 * 1024
 # A file without a row is only rubbish once no upload can still be on its way to writing that row.
@@ -149,9 +149,9 @@ def adopt(sha256: str, file: Path) -> bool:
     return True
 
 
-def download_response(blob: Blob, filename: str | None = None) -> FileResponse:
+def download_response(blob: Blob, filename: str | None = None) -> FileDownload:
     """The bytes as an attachment no browser will run or render, whatever they are."""
-    response = FileResponse(
+    response = FileDownload(
         open(blob),
         as_attachment=True,
         filename=names.clean(filename or blob.name),

@@ -9,7 +9,7 @@ from io import StringIO
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -36,6 +36,7 @@ from foundation.teams.models import ApiToken, AuditEvent, Invitation, Membership
 from foundation.teams.policies import can_create_team, check_can_create_team, check_can_revoke_token
 from foundation.teams.presses import once
 from foundation.teams.settings_hub import settings_links
+from foundation.ui.downloads import Download
 from foundation.ui.navigation import team_url
 
 PAGE_SIZE = 50
@@ -323,12 +324,12 @@ def audit_list(request: HttpRequest, team: Team) -> HttpResponse:
 
 
 @require_GET
-def audit_export(request: HttpRequest, team: Team) -> StreamingHttpResponse:
+def audit_export(request: HttpRequest, team: Team) -> Download:
     """The same events as CSV, every one of them, safe to open in a spreadsheet."""
     form = AuditFilterForm(request.GET)
     chosen = form.cleaned_data if form.is_valid() else {}
     found = AuditEvent.objects.of(team).matching(verb=chosen.get("verb") or "", actor_id=chosen.get("actor"))
-    response = StreamingHttpResponse(_audit_csv(found.before(None)), content_type="text/csv; charset=utf-8")
+    response = Download(_audit_csv(found.before(None)), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="audit-{team.slug}.csv"'
     return response
 

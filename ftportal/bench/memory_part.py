@@ -13,7 +13,7 @@ def run(folder: str) -> None:
     ground.people()
     before = ground.peak_mb()
     path = Path(folder) / "large.jsonl"
-    rows = 850_000
+    rows = 1_040_000
     size = material.write_jsonl(path, rows, words=110)
     _, seconds = ground.imported(path)
     print(

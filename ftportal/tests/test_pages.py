@@ -53,7 +53,7 @@ def test_every_page_asks_few_questions_at_two_sizes(admin_user, team, settings, 
     for rows in (620, 3100):
         workspace(admin_user, team, tmp_path, rows)
         for address in addresses(team, admin_user):
-            if any(word in address.name for word in NO_PAGES):
+            if address.name.endswith(NO_PAGES):
                 continue
             client.get(address.path)  # the first visit fills caches of the process
             with CaptureQueriesContext(
@@ -114,7 +114,7 @@ def test_every_page_is_accessible_fits_and_keeps_to_the_policy(
     problems = []
     walked = 0
     for address in list(addresses(team, admin_user))[part::WALKERS]:
-        if any(word in address.name for word in NO_PAGES):
+        if address.name.endswith(NO_PAGES):
             continue
         answer = Client()
         answer.force_login(admin_user)

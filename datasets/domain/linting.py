@@ -1,0 +1,193 @@
+"""What a provider says against a row or a file before it is sent: refused rows, and what a format cannot hold.
+
+The figures are the providers' own documentation as of November 2026; where they say nothing, nothing is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import ceil
+
+import orjson
+
+from datasets.domain.tokens import tokens_estimate
+
+GB = 1024**3
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that may be wrong with a row. `blocks`: the provider refuses it; else something is lost or risked."""
+
+    key: str
+    sentence: str
+    blocks: bool
+    fix: str
+
+
+RULES: dict[str, Rule] = {
+    r.key: r
+    for r in (
+        Rule(
+            "roles", "User and assistant do not take turns", True, "Join the messages that follow each other."
+        ),
+        Rule("first", "The first message is not one of the user", True, "Begin with the question."),
+        Rule(
+            "long", "More tokens than the provider takes for one row, by estimate", True, "Shorten the row."
+        ),
+        Rule(
+            "unweighted",
+            "No answer in the row has a weight above 0",
+            True,
+            "Give the last answer the weight 1.",
+        ),
+        Rule("weight", "A weight is neither 0 nor 1", True, "Write 0 or 1."),
+        Rule("calls", "Tool calls are written as text", False, "Use chat, OpenAI or TRL to keep them."),
+        Rule(
+            "tools", "The definitions of tools are left out", False, "Use chat, OpenAI or TRL to keep them."
+        ),
+        Rule(
+            "weights",
+            "Weights are left out: every answer is learnt",
+            False,
+            "Use chat or OpenAI to keep them.",
+        ),
+        Rule("names", "Names and other fields of messages are left out", False, "Use chat to keep them."),
+        Rule("flat", "Roles of earlier turns are written as words", False, "Use a format with messages."),
+        Rule(
+            "formula",
+            "A cell gets an apostrophe, so that no spreadsheet runs it",
+            False,
+            "Use JSONL to keep the bytes.",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What one format's reader asks of rows and files; 0 and empty mean that it says nothing."""
+
+    alternates: bool = False
+    keeps_tools: bool = False
+    keeps_weights: bool = False
+    keeps_names: bool = False
+    keeps_roles: bool = True
+    max_tokens: int = 0
+    least_rows: int = 0
+    most_rows: Mapping[str, int] = field(default_factory=dict)
+    most_bytes: Mapping[str, int] = field(default_factory=dict)
+    # Training and validation rows together.
+    most_in_all: int = 0
+    notes: tuple[str, ...] = ()
+
+
+PROVIDERS: dict[str, Provider] = {
+    "chat": Provider(keeps_tools=True, keeps_weights=True, keeps_names=True),
+    "pairs": Provider(keeps_roles=False),
+    "csv": Provider(keeps_roles=False),
+    # At least 10 examples, weight 0 or 1 on answers.
+    "openai": Provider(
+        keeps_tools=True,
+        keeps_weights=True,
+        least_rows=10,
+        notes=("OpenAI takes no new fine-tuning jobs from 6 January 2027.",),
+    ),
+    # Strict alternation, at least 32 records, 10,000 for training, 1,000 for validation, 32,000 tokens, 10 and 1 GB.
+    "bedrock": Provider(
+        alternates=True,
+        max_tokens=32_000,
+        least_rows=32,
+        most_rows={"train": 10_000, "validation": 1_000},
+        most_bytes={"train": 10 * GB, "validation": GB},
+        most_in_all=10_000,
+        notes=(
+            "The only Claude that could be tuned on Bedrock reached its end of life on 10 September 2026.",
+        ),
+    ),
+    # Llama 3.x on Bedrock: 100 to 10,000 records, 16,000 tokens; the strictest of the models this shape serves.
+    "converse": Provider(alternates=True, max_tokens=16_000, least_rows=100, most_rows={"train": 10_000}),
+    # Starts with system or user, then takes turns; at most 100 GB.
+    "together": Provider(alternates=True, most_bytes=dict.fromkeys(SPLITS, 100 * GB)),
+    "trl": Provider(keeps_tools=True, keeps_names=True, keeps_weights=True),
+}
+
+
+def lint_row(
+    system: str, turns: Sequence[Sequence[str]], prompt: str, completion: str, extra: str = ""
+) -> dict[str, list[str]]:
+    """{format: keys of RULES} for one row; formats without anything against it are left out."""
+    roles = [*(role for role, _ in turns), "user", "assistant"]
+    takes_turns = all(a != b for a, b in pairwise(roles))
+    n_bytes = len(f"{system}{prompt}{completion}".encode()) + sum(len(text.encode()) for _, text in turns)
+    tokens = tokens_estimate(n_bytes, len(roles) + bool(system))
+    beside = orjson.loads(extra) if extra else {}
+    carried = list(beside.get("messages", {}).values())
+    has_calls = any(
+        "tool_calls" in m or "function_call" in m or "content" in m or "role" in m for m in carried
+    )
+    weights = {place: m["weight"] for place, m in beside.get("messages", {}).items() if "weight" in m}
+    answers = [str(i) for i, role in enumerate(roles) if role == "assistant"]
+    is_formula = any(text[:1] in "=+-@\t\r" for text in (system, prompt, completion) if text)
+    out: dict[str, list[str]] = {}
+    for key, provider in PROVIDERS.items():
+        found = []
+        if provider.alternates:
+            if not takes_turns:
+                found.append("roles")
+            if roles[0] != "user":
+                found.append("first")
+        if provider.max_tokens and tokens > provider.max_tokens:
+            found.append("long")
+        if key == "openai" and weights:
+            if any(weight not in (0, 1) for weight in weights.values()):
+                found.append("weight")
+            if not any(weights.get(place, 1) for place in answers):
+                found.append("unweighted")
+        if not provider.keeps_tools:
+            if has_calls:
+                found.append("calls")
+            if beside.get("tools"):
+                found.append("tools")
+        if weights and not provider.keeps_weights:
+            found.append("weights")
+        kept = _KNOWN | {"name"} if key == "openai" else _KNOWN
+        if not provider.keeps_names and any(m.keys() - kept for m in carried):
+            found.append("names")
+        if not provider.keeps_roles and turns:
+            found.append("flat")
+        if key == "csv" and is_formula:
+            found.append("formula")
+        if found:
+            out[key] = found
+    return out
+
+
+_KNOWN = frozenset({"role", "content", "weight", "tool_calls", "tool_call_id", "function_call"})
+
+
+def lint_file(format: str, n_rows: Mapping[str, int], n_bytes: Mapping[str, int]) -> list[str]:
+    """What the provider says against the files of a version as a whole, a sentence each."""
+    provider = PROVIDERS[format]
+    out = []
+    if n_rows.get("train", 0) < provider.least_rows:
+        out.append(
+            f"The training file has {n_rows.get('train', 0):,} rows, at least {provider.least_rows:,} are asked for."
+        )
+    for split, most in provider.most_rows.items():
+        if n_rows.get(split, 0) > most:
+            out.append(f"The {split} file has {n_rows[split]:,} rows, at most {most:,} are taken.")
+    in_all = n_rows.get("train", 0) + n_rows.get("validation", 0)
+    if provider.most_in_all and in_all > provider.most_in_all:
+        out.append(
+            f"Training and validation have {in_all:,} rows together, at most {provider.most_in_all:,} are taken."
+        )
+    for split, most in provider.most_bytes.items():
+        if n_bytes.get(split, 0) > most:
+            out.append(
+                f"The {split} file has {ceil(n_bytes[split] / GB):,} GB, at most {most // GB:,} are taken."
+            )
+    return out

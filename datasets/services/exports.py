@@ -1,0 +1,277 @@
+"""Taking versions out as files: streamed, byte-stable, checked against providers' rules before the download."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
+
+import orjson
+from django.db import IntegrityError, transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from datasets.domain import cards
+from datasets.domain.formats import EXPORTS, ExportFormat, csv_safe
+from datasets.domain.linting import RULES, lint_file, lint_row
+from datasets.domain.statuses import Split
+from datasets.errors import Sealed
+from datasets.models import BadRow, DatasetVersion, ExportCheck, Import
+from datasets.policies import check_can_use
+from datasets.reading import Row, split_sizes, version_rows
+from datasets.services.versions import has_looked
+from foundation.jobs.models import Job
+from foundation.jobs.services import start_job
+from foundation.teams import audit
+from foundation.teams.errors import BadInput
+from foundation.teams.models import User
+
+# Rows named for each rule of each format; the count is of all.
+SHOWN_ROWS = 20
+# Bytes sent in one piece: a send a line is slow.
+PIECE_BYTES = 65_536
+FOLDER = "hf"
+
+
+def known_format(format: str) -> ExportFormat:
+    """The format of that key. Raises BadInput naming those that are offered."""
+    if format not in EXPORTS:
+        raise BadInput(f"There is no format {format!r}. Choose one of {', '.join(EXPORTS)}.", field="format")
+    return EXPORTS[format]
+
+
+def _line(row: Row, format: ExportFormat) -> bytes:
+    turns = orjson.loads(row.turns) if row.turns else []
+    return format.line(row.system, turns, row.prompt, row.completion, row.extra)
+
+
+def export_lines(*, version: DatasetVersion, split: Split | str, format: str = "chat") -> Iterator[bytes]:
+    """Lines of one split in one format, byte for byte the same each time.
+
+    Raises: BadInput for a format or split that is not offered, Conflict while the version is not frozen.
+    """
+    check_can_use(version)
+    known = known_format(format)
+    if split not in list(Split):
+        raise BadInput("The split is train, validation or test.", field="split")
+
+    def lines() -> Iterator[bytes]:
+        if known.head:
+            yield known.head
+        for row in version_rows(version, split):
+            yield _line(row, known)
+
+    return lines()
+
+
+def in_pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines joined into pieces of about PIECE_BYTES."""
+    waiting: list[bytes] = []
+    size = 0
+    for line in lines:
+        waiting.append(line)
+        size += len(line)
+        if size >= PIECE_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+def export(
+    *, actor: User | None, version: DatasetVersion, split: Split | str, stream: BinaryIO, format: str = "chat"
+) -> int:
+    """Write one split into an open file. Returns how many rows. A test split is a look that is recorded."""
+    lines = export_lines(version=version, split=split, format=format)
+    n = 0
+    for line in lines:
+        stream.write(line)
+        n += 1
+    record_export(actor=actor, version=version, split=split, format=format)
+    return n - bool(known_format(format).head)
+
+
+class _Outbox:
+    """What zipfile writes to: forwards only, emptied by whoever sends it on."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        """Keep until taken."""
+        self.pieces.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits elsewhere."""
+
+    def take(self) -> bytes:
+        """What was written since the last time."""
+        pieces, self.pieces = self.pieces, []
+        return b"".join(pieces)
+
+
+def export_folder(*, version: DatasetVersion, with_test: bool) -> Iterator[bytes]:
+    """A folder for Hugging Face's libraries as a zip: a dataset card and one JSONL a split, streamed, byte-stable.
+
+    Stored and not packed: what a deflate makes of the same bytes differs between releases of zlib.
+    """
+    check_can_use(version)
+    splits = [split.value for split in Split if with_test or split != Split.TEST]
+    sizes = {split: n for split, n in split_sizes(version).items() if split in splits and n}
+
+    def pieces() -> Iterator[bytes]:
+        out = _Outbox()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as folder:  # type: ignore[call-overload]
+            with folder.open(_entry("README.md"), "w") as card:
+                card.write(cards.dataset_card(**card_facts(version, sizes)).encode())
+            for split in sizes:
+                lines = export_lines(version=version, split=split, format="chat")
+                with folder.open(_entry(f"data/{split}.jsonl"), "w", force_zip64=True) as file:
+                    for piece in in_pieces(lines):
+                        file.write(piece)
+                        yield out.take()
+        yield out.take()
+
+    return pieces()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.create_system, entry.external_attr = 3, 0o644 << 16
+    return entry
+
+
+def card_facts(version: DatasetVersion, sizes: dict[str, int]) -> dict[str, Any]:
+    """What the card says of a version: nothing that is not frozen with it."""
+    return {
+        "name": version.dataset.name,
+        "number": version.number,
+        "checksum": version.checksum,
+        "task_kind": version.task_kind,
+        "labels": version.labels,
+        "recipe": version.recipe,
+        "sizes": sizes,
+        "n_test": version.n_test,
+        "leaks": (version.report or {}).get("leakage", {}).get("is_clean"),
+    }
+
+
+def record_export(*, actor: User | None, version: DatasetVersion, split: Split | str, format: str) -> None:
+    """Keep who took rows out. Raises Sealed when a person takes test rows without having opened them."""
+    if split == Split.TEST and actor is not None and not has_looked(actor=actor, version=version):
+        raise Sealed("Test rows are sealed. Open them with a reason first.")
+    with transaction.atomic():
+        audit.record(
+            actor=actor,
+            team=version.dataset.team,
+            verb="version.exported",
+            target=version,
+            note=f"{split} as {format}",
+        )
+
+
+def bad_rows_csv(*, import_: Import) -> Iterator[bytes]:
+    """Every bad row of an import as CSV, safe to open in a spreadsheet; one piece for each thousand rows."""
+
+    def piece(rows: list[list[str]]) -> bytes:
+        out = io.StringIO(newline="")
+        csv.writer(out).writerows([[csv_safe(cell) for cell in row] for row in rows])
+        return out.getvalue().encode()
+
+    yield piece([["line", "column", "reason", "fix", "begins with"]])
+    waiting: list[list[str]] = []
+    for bad in BadRow.objects.filter(source=import_).order_by("line").iterator(chunk_size=1000):
+        waiting.append([str(bad.line), bad.column, bad.reason, bad.fix, bad.excerpt])
+        if len(waiting) == 1000:
+            yield piece(waiting)
+            waiting = []
+    if waiting:
+        yield piece(waiting)
+
+
+# --- checking before the download --------------------------------------------------------------------------------
+
+
+def start_export_check(*, actor: User | None, version: DatasetVersion) -> ExportCheck:
+    """The check of a version's files, its job on its way; the one that stands when there is one."""
+    check_can_use(version)
+    try:
+        with transaction.atomic():
+            found, is_new = ExportCheck.objects.get_or_create(
+                version=version, defaults={"team_id": version.team_id}
+            )
+            if is_new:
+                audit.record(actor=actor, team=version.team, verb="version.export_checked", target=version)
+    except IntegrityError:
+        found = ExportCheck.objects.get(version=version)
+    if found.finished_at is None and (found.job is None or found.job.status.is_final):
+        found.job = start_job(
+            actor=actor,
+            team=version.team,
+            kind="datasets.export_check",
+            title=f"Check exports of {version.dataset.name} version {version.number}",
+            recipe={"version": version.pk},
+            subject=version,
+            url=reverse("datasets:version-exports", args=[version.pk]),
+            dedupe_key=f"export-check:{version.pk}",
+        )
+        ExportCheck.objects.filter(pk=found.pk).update(job=found.job)
+    return found
+
+
+def check_exports(*, version: DatasetVersion, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    """Every row of every split in every format: what is against it, and the size and SHA-256 of each file."""
+    sizes = split_sizes(version)
+    n_rows = sum(sizes.values())
+    rules: dict[str, dict[str, dict[str, Any]]] = {key: {} for key in EXPORTS}
+    n_blocked, n_lossy = dict.fromkeys(EXPORTS, 0), dict.fromkeys(EXPORTS, 0)
+    files: dict[str, dict[str, dict[str, Any]]] = {key: {} for key in EXPORTS}
+    seen = 0
+    for split in Split:
+        hashes = {key: hashlib.sha256(known.head) for key, known in EXPORTS.items()}
+        n_bytes = {key: len(known.head) for key, known in EXPORTS.items()}
+        for row in version_rows(version, split):
+            seen += 1
+            turns = orjson.loads(row.turns) if row.turns else []
+            for key, known in EXPORTS.items():
+                line = known.line(row.system, turns, row.prompt, row.completion, row.extra)
+                hashes[key].update(line)
+                n_bytes[key] += len(line)
+            for key, found in lint_row(row.system, turns, row.prompt, row.completion, row.extra).items():
+                blocks = any(RULES[rule].blocks for rule in found)
+                n_blocked[key] += blocks
+                n_lossy[key] += not blocks
+                for rule in found:
+                    entry = rules[key].setdefault(rule, {"n": 0, "rows": []})
+                    entry["n"] += 1
+                    if len(entry["rows"]) < SHOWN_ROWS:
+                        entry["rows"].append([split.value, row.position, row.example_id])
+            if seen % 500 == 0:
+                progress(seen, n_rows)
+        for key in EXPORTS:
+            files[key][split.value] = {"bytes": n_bytes[key], "sha256": hashes[key].hexdigest()}
+    progress(n_rows, n_rows)
+    return {
+        key: {
+            "files": files[key],
+            "rules": rules[key],
+            "n_blocked": n_blocked[key],
+            "n_lossy": n_lossy[key],
+            "file_problems": lint_file(
+                key, sizes, {split: found["bytes"] for split, found in files[key].items()}
+            ),
+        }
+        for key in EXPORTS
+    }
+
+
+def finish_export_check(*, version: DatasetVersion, report: dict[str, Any], job: Job) -> None:
+    """Keep the report. The same report twice is kept once."""
+    with transaction.atomic():
+        ExportCheck.objects.filter(version=version, finished_at=None).update(
+            report=report, finished_at=timezone.now(), job=job
+        )
