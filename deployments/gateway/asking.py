@@ -224,6 +224,10 @@ class Asker:
         first = await content.readany()
         if not first:
             raise Failed(502, "cut", "The provider's answer was empty.")
+        if first.startswith(b"event: error"):
+            # Nothing was shown yet: a candidate may still fall back, and the client gets a status it can act on.
+            said = protocol.error_in(first)
+            raise Failed(529 if "overloaded" in said else 502, "upstream", said)
         entry.first_byte_ms = (time.perf_counter() - began) * 1000
         entry.status, entry.error = 200, ""
         turned = chunks_of(entry) if entry.is_chat else None

@@ -59,6 +59,18 @@ def error_event(status: int, sentence: str) -> bytes:
     return b"event: error\ndata: %s\n\n" % error_body(status, sentence)
 
 
+def error_in(piece: bytes) -> str:
+    """What a stream's error event says, or that it could not be read."""
+    for line in piece.split(b"\n"):
+        if line.startswith(b"data:"):
+            try:
+                error = orjson.loads(line[5:])["error"]
+                return f"The provider answered: {error['message']} ({error['type']})"[:300]
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                break
+    return "The provider ended its answer with an error."
+
+
 def message(identity: str, model: str, text: str) -> dict[str, Any]:
     """A whole answer of a model that answers in process: it has no tokens, so none are counted."""
     return {

@@ -36,6 +36,9 @@ RETRY_S = 1.0
 # A transaction costs as much as fifty rows: rows are gathered this long, so pages see them within a second.
 GATHER_S = 0.4
 
+# The request went out and its answer was lost or unreadable: it counts as charged, nobody knows how much.
+LOST = frozenset(("client_gone", "timeout", "cut", "nonsense", "internal"))
+
 Row = dict[str, Any]
 
 
@@ -108,7 +111,7 @@ def row_of(entry: Entry, *, mask: Callable[[str], str]) -> Row:
     prompt = prompt_of(entry.body)
     reply = read_message(entry.whole) if entry.whole is not None else read_events(entry.chunks)
     is_local = version.provider == "local"
-    cut = bool(entry.error) and bool(entry.chunks)
+    cut = bool(entry.error) and (bool(entry.chunks) or entry.error in LOST) and not is_local
     usage, estimated = usage_of(reply, cut=cut, prompt_bytes=len(prompt.encode("utf-8", "replace")))
     if is_local:
         cost: int | None = 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 import uuid
 from datetime import date
@@ -414,6 +415,55 @@ def test_half_a_stream_ends_with_an_error_event_and_is_accounted(model, error):
         assert row["input_tokens"] > 0 and row["output_tokens"] > 0 and row["cost_microusd"] > 0
 
     run(test)
+
+
+@pytest.mark.parametrize("falls_back", [True, False], ids=["with a baseline", "alone"])
+def test_a_stream_that_begins_with_an_error_is_an_error_and_no_stream(falls_back):
+    """The provider said 200 and then that it cannot: nothing was shown yet, so the status can still say it."""
+
+    async def test(h):
+        h.routes(
+            [version(1, "fine", h.url), version(2, "error-first", h.url)],
+            candidate=2,
+            share=BUCKETS,
+            falls_back=falls_back,
+        )
+        reply = await h.ask({**QUESTION, "stream": True})
+        row = h.rows()[0]
+        if falls_back:
+            assert (
+                reply.status == 200 and b"message_stop" in reply.body and row["fallback_reason"] == "upstream"
+            )
+        else:
+            assert (reply.status, reply.error) == (529, "overloaded_error") and "Overloaded" in reply.json[
+                "error"
+            ]["message"]
+            assert (row["status"], row["error"]) == (529, "upstream")
+
+    run(test)
+
+
+def test_every_stream_that_is_cut_is_accounted_for():
+    """T19: 200 streams cut by the client at any moment and 50 by the provider: 250 rows, each with its tokens."""
+    rng = random.Random(19)
+
+    async def test(h):
+        h.routes([version(1, "fine", h.url, price=PRICE)], max_in_flight=200)
+        streamed = {**QUESTION, "stream": True}
+        await asyncio.gather(*(h.ask(streamed, hang_up_after=rng.random() * 0.3) for _ in range(200)))
+        h.routes([version(1, "cut", h.url, price=PRICE)])
+        await asyncio.gather(*(h.ask(streamed) for _ in range(50)))
+        rows = h.rows()
+        assert len({row["id"] for row in rows}) == 250
+        for row in rows:
+            assert row["input_tokens"] > 0 and row["output_tokens"] > 0 and row["cost_microusd"] > 0
+            assert row["usage_estimated"] == bool(row["error"])
+        errors = [row["error"] for row in rows]
+        # Some were cut before the first byte, some after the last one.
+        assert errors.count("cut") == 50 and errors.count("client_gone") > 100
+        assert any(row["first_byte_ms"] is None for row in rows[:200])
+
+    run(test, latency_s=0.05, gap_s=0.04)
 
 
 def test_a_client_that_leaves_is_recorded_and_the_provider_is_let_go():

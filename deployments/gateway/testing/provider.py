@@ -13,6 +13,7 @@ import json
 import time
 from typing import Any
 
+FLOOD_BYTES = 5_000_000
 WORDS = "the refund was sent to your account and arrives within three days thank you".split()
 
 
@@ -163,7 +164,7 @@ class Connection(asyncio.Protocol):
         }
 
     async def stream(self, model: str, body: dict[str, Any]) -> None:
-        """The answer as events; "cut", "silent", "unfinished" and "error-event" stop in the middle."""
+        """The answer as events; "cut", "silent", "unfinished" and "error-event" stop in the middle, "flood" is long."""
         assert self.transport is not None
         write = self.transport.write
         write(
@@ -175,6 +176,10 @@ class Connection(asyncio.Protocol):
             data = f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
             write(b"%x\r\n%b\r\n" % (len(data), data))
 
+        if model == "error-first":
+            event("error", error={"type": "overloaded_error", "message": "Overloaded"})
+            write(b"0\r\n\r\n")
+            return
         whole = self.message(body, self.text(body))
         usage = whole["usage"]
         event(
@@ -182,6 +187,10 @@ class Connection(asyncio.Protocol):
             message={**whole, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}},
         )
         event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+        if model == "flood":
+            for _ in range(FLOOD_BYTES // 16_384):
+                event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x" * 16_384})
+                await asyncio.sleep(0)
         words = whole["content"][0]["text"].split(" ")
         size = max(1, -(-len(words) // self.provider.pieces))
         for at in range(0, len(words), size):
