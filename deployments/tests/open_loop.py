@@ -34,15 +34,21 @@ async def fire(
     stream: bool = False,
     urls: list[str] | None = None,
     retry_refused_s: float = 0.0,
+    passes_on: bool = False,
 ) -> Seen:
     """Send `rate` requests a second until `stop`. With `retry_refused_s` a refused connection is tried again that long,
-    as a client does behind two gateways while one of them starts anew."""
+    as a client does behind two gateways while one of them starts anew. With `passes_on` a request that a gateway did not
+    take is given to the next of `urls`, each on a connection of its own, as a balancer does."""
     seen = Seen()
     tasks: set[asyncio.Task[None]] = set()
     timeout = aiohttp.ClientTimeout(total=30)
     raw = json.dumps({**body, "stream": stream}).encode()
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=10), timeout=timeout, trust_env=False
+        connector=aiohttp.TCPConnector(
+            limit=0, **({"force_close": True} if passes_on else {"keepalive_timeout": 10})
+        ),
+        timeout=timeout,
+        trust_env=False,
     ) as session:
 
         async def one(number: int) -> None:
@@ -53,9 +59,10 @@ async def fire(
                 "content-type": "application/json",
             }
             end = time.monotonic() + retry_refused_s
+            tries = 0
             while True:
                 try:
-                    target = urls[number % len(urls)] if urls else url
+                    target = urls[(number + tries) % len(urls)] if urls else url
                     async with session.post(target, data=raw, headers=headers) as reply:
                         data = await reply.read()
                         ok = not stream or b"message_stop" in data
@@ -69,7 +76,11 @@ async def fire(
                             )
                         )
                         return
-                except aiohttp.ClientConnectorError as error:
+                except (aiohttp.ClientConnectorError, aiohttp.ClientOSError) as error:
+                    if passes_on and tries < 20:
+                        tries += 1
+                        await asyncio.sleep(0.02)
+                        continue
                     if time.monotonic() > end:
                         seen.errors.append(repr(error))
                         return
