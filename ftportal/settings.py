@@ -242,6 +242,9 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = _number("WORKER_SOFT_SHUTDOWN_S", 30, 0, 6
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Celery's own default gives up after 100 tries, and a worker that gave up ends: the queue may be away for a weekend.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# A queue that answers with an error (its disk or memory is full, it is loading or being replaced) is away for a while, too;
+# by Celery's default that one answer ends the worker as "unrecoverable".
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 # socket_timeout stands above the blocking pop's own poll, or every quiet second would look like a fault.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 10,

@@ -128,21 +128,48 @@ def pid_of(portal, words):
 
 def another(portal, words, old, patience_s=60):
     """The pid of the one that took the place of `old`."""
+    return until(lambda: (pid := pid_of(portal, words)) != old and pid, patience_s)
+
+
+def until(question, patience_s=60):
+    """The first true answer."""
     end = time.monotonic() + patience_s
     while time.monotonic() < end:
-        if (pid := pid_of(portal, words)) not in (None, old):
-            return pid
+        if answer := question():
+            return answer
         time.sleep(0.05)
-    raise AssertionError(f"nobody took the place of {words}")
+    raise AssertionError(f"not within {patience_s} s")
+
+
+def tell(queue, command):
+    """One command to the queue server with this pid, through its own socket."""
+    argv = Path(f"/proc/{queue}/cmdline").read_bytes().decode().replace("\0", " ").split()
+    place = next(
+        word.removeprefix("unixsocket:")
+        for word in argv
+        if word.startswith("unixsocket:") or word.endswith("/s")
+    )
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(place)
+        client.sendall(command.encode() + b"\r\n")
+        assert client.recv(64).startswith(b"+OK")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_process_that_ends_by_itself_is_started_again_and_not_for_ever(portal):
+def test_a_process_that_ends_by_itself_is_started_again_and_not_for_ever(portal, tmp_path):
     """T22: a worker whose queue vanished must not end the portal; one that cannot live must not be tried for ever."""
     one = portal()
     one.ready()
     words = "celery -A ftportal --quiet worker .*portal@"
     queue = pid_of(one, "unixsocket")
+    # A queue that answers with errors for a while ends nobody.
+    worker = pid_of(one, words)
+    log = tmp_path / "var" / "log" / "worker.log"
+    tell(queue, "ACL SETUSER default -brpop")
+    until(lambda: "NoPermissionError" in log.read_text())
+    tell(queue, "ACL SETUSER default +brpop")
+    time.sleep(1)
+    assert pid_of(one, words) == worker and "Unrecoverable" not in log.read_text()
     os.kill(queue, signal.SIGKILL)
     assert another(one, "unixsocket", queue)
     worker = pid_of(one, words)
