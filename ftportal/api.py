@@ -12,6 +12,7 @@ from ninja.security import APIKeyCookie, HttpBearer
 from datasets.api import router as datasets_router
 from datasets.training.api import router as training_router
 from decisions.api import router as decisions_router
+from decisions.api_decisions import router as living_router
 from decisions.api_returns import router as returns_router
 from evaluations.api import router as evaluations_router
 from foundation.jobs.api import router as jobs_router
@@ -68,6 +69,7 @@ api = NinjaAPI(
     docs_url="docs",
 )
 api.add_router("", decisions_router)
+api.add_router("", living_router)
 api.add_router("", returns_router)
 api.add_router("", datasets_router)
 api.add_router("", training_router)

@@ -83,3 +83,38 @@ def test_a_change_on_an_older_version_is_a_conflict(api, editor, use_case):
     change = {"version": 1, "changes": {"volume_per_day": 9}}
     assert api(editor, "PATCH", f"use-cases/{use_case.pk}", change).status_code == 200
     assert api(editor, "PATCH", f"use-cases/{use_case.pk}", change).status_code == 409
+
+
+def test_a_what_if_answers_and_keeps_nothing(api, viewer, use_case):
+    path = f"use-cases/{use_case.pk}/what-if"
+    answer = api(viewer, "GET", f"{path}?data_quality=low").json()
+    assert answer["changed"] == {"data_quality": "low"}
+    assert answer["result"]["verdict"]["recommendation"] == "rag"
+    assert answer["result"]["n_tried"] > 100
+    assert UseCase.objects.get().data_quality == "high"
+    for query, words in (("data_quality=purple", "purple"), ("colour=red", "colour")):
+        refused = api(viewer, "GET", f"{path}?{query}")
+        assert refused.status_code == 400
+        assert words in refused.content.decode()
+
+
+def test_two_decisions_are_compared_and_the_latest_signed(api, editor, approver, outsider, use_case):
+    first = api(editor, "POST", f"use-cases/{use_case.pk}/decisions").json()
+    base = f"use-cases/{use_case.pk}/decisions"
+    assert api(editor, "GET", f"{base}/1/changes").status_code == 404
+    change = {"version": 1, "changes": {"requires_citations": True}}
+    api(editor, "PATCH", f"use-cases/{use_case.pk}", change)
+    second = api(editor, "POST", base).json()
+    compared = api(editor, "GET", f"{base}/2/changes").json()
+    assert [each["name"] for each in compared["facts"]] == ["needs citations"]
+    assert compared["scores"][1]["came"] == ["citations +0.20"]
+
+    body = {"inputs_sha256": second["inputs_sha256"], "note": "Read."}
+    assert api(editor, "POST", f"{base}/2/sign-offs", body).status_code == 403
+    assert api(outsider, "POST", f"{base}/2/sign-offs", body).status_code in (401, 404)
+    old = {**body, "inputs_sha256": first["inputs_sha256"]}
+    assert api(approver, "POST", f"{base}/1/sign-offs", old).status_code == 409
+    assert api(approver, "POST", f"{base}/2/sign-offs", body).status_code == 201
+    assert api(approver, "POST", f"{base}/2/sign-offs", body).status_code == 409
+    listed = api(editor, "GET", f"{base}/2/sign-offs").json()["items"]
+    assert [each["note"] for each in listed] == ["Read."]

@@ -136,6 +136,7 @@ def use_case_detail(request: TeamRequest, use_case: UseCase) -> HttpResponse:
         "decision": latest,
         "waterfalls": presenting.waterfalls(latest.result) if latest else [],
         "now": now,
+        "signatures": list(latest.sign_offs.select_related("approver")) if latest else [],
         "roi": analysis,
         "return_title": f"Return over {analysis.months} months" if analysis else "",
         "roi_chart": presenting.roi_chart(analysis) if analysis else "",
