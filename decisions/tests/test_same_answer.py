@@ -19,7 +19,7 @@ from decisions.domain.flips import recommended
 from decisions.domain.hindrances import SAID, TRAINS, Case, overview
 from decisions.domain.scoring import score_all
 from decisions.domain.tree import Answers
-from decisions.tests.builders import DOCUMENTATION, EMAILS, QUICK_START
+from decisions.tests.builders import CUSTOMER_SUPPORT, DOCUMENTATION, EMAILS, QUICK_START
 from decisions.tests.test_domain_framework import facts_of_any_kind
 from foundation.teams.testing import assert_route_guarded
 
@@ -40,6 +40,11 @@ def test_s14_the_facts_that_hold_fine_tuning_back_are_counted_over_the_team():
     assert [len(each.missing_at) for each in found.hindrances] == sorted(
         (len(each.missing_at) for each in found.hindrances), reverse=True
     )
+
+
+def test_a_hybrid_is_answered_with_training_and_nothing_holds_it_back():
+    found = overview([Case(0, CUSTOMER_SUPPORT, Answers())])
+    assert (found.n_trained, found.hindrances) == (1, ())
 
 
 @settings(max_examples=40, deadline=None)
