@@ -172,6 +172,44 @@ def test_u31_two_people_editing_see_the_conflict_and_lose_nothing(client_for, ed
     assert use_case.volume_per_day == 77
 
 
+def test_u31_what_only_the_other_changed_is_taken_over_and_not_put_back(client_for, editor, use_case):
+    client = client_for(editor)
+    page = client.get(url("use-case-edit", use_case.pk))
+    begun = page.context["begun"]
+    assert escape(begun) in page.content.decode()
+    mine = form_of(use_case, volume_per_day="77", requires_citations="on", begun=begun)
+    services.update_use_case(
+        actor=editor,
+        use_case=use_case,
+        version=1,
+        volume_per_day=99,
+        data_quality="low",
+        domain_specific=False,
+    )
+    response = client.post(url("use-case-edit", use_case.pk), mine)
+    html = response.content.decode()
+    # Both changed the volume: that is the conflict. Quality and domain are the other's, citations mine.
+    assert response.context["differing"] == [("Requests a day", "77", "99")]
+    assert response.context["theirs"] == [("Data quality", "low"), ("A domain of its own", "no")]
+    assert "taken over into the form below" in html
+    again = {k: v for k, v in response.context["form"].data.items() if k != "csrfmiddlewaretoken"}
+    assert client.post(url("use-case-edit", use_case.pk), again).status_code == 302
+    use_case.refresh_from_db()
+    assert (use_case.volume_per_day, use_case.data_quality) == (77, "low")
+    assert (use_case.requires_citations, use_case.domain_specific) == (True, False)
+    # Large figures that differ in their last digit differ.
+    use_case = services.update_use_case(
+        actor=editor, use_case=use_case, version=use_case.version, volume_per_day=12_345_678
+    )
+    late = form_of(use_case, volume_per_day="12345679", version="1", begun="{}")
+    assert ("Requests a day", "12345679", "12345678") in client.post(
+        url("use-case-edit", use_case.pk), late
+    ).context["differing"]
+    # Nonsense in the hidden field only means that nobody knows what the form began with.
+    odd = form_of(use_case, volume_per_day="5", version="1", begun="{]")
+    assert client.post(url("use-case-edit", use_case.pk), odd).status_code == 409
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

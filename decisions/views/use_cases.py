@@ -11,12 +11,12 @@ from django.http import HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from decisions import lifecycle, policies, presenting, reading, services
+from decisions import conflicts, lifecycle, policies, presenting, reading, services
 from decisions.domain.approaches import Approach
 from decisions.domain.examples import EXAMPLES, example
 from decisions.domain.facts import NEEDS
 from decisions.errors import EditedMeanwhile
-from decisions.forms import UseCaseForm, UseCaseStartForm, initial_of
+from decisions.forms import UseCaseForm, UseCaseStartForm
 from decisions.forms_what_if import ANSWERS, FACTS
 from decisions.lifecycle import NextStep, Stage, StageState
 from decisions.models import UseCase, UseCaseQuerySet
@@ -241,38 +241,24 @@ def _taken_over(form: UseCaseForm, query: Mapping[str, str]) -> list[str]:
 def _conflict_page(
     request: TeamRequest, use_case: UseCase, form: UseCaseForm, conflict: EditedMeanwhile
 ) -> HttpResponse:
-    theirs, mine = initial_of(use_case), form.cleaned_data
-    differing = [
-        (form[name].label, _shown(mine[name]), _shown(theirs[name]))
-        for name in form.fields
-        if name != "version" and _shown(mine[name]) != _shown(theirs[name])
-    ]
-    # The form keeps what the person wrote, now on the version they have seen: sending it again is a choice.
-    data = request.POST.copy()
-    data["version"] = str(use_case.version)
-    again = UseCaseForm(data, team=use_case.team)
-    again.is_valid()
-    return _edit_page(request, use_case, again, status=409, conflict=str(conflict), differing=differing)
-
-
-def _shown(value: Any) -> str:
-    if value is None or value == "":
-        return "nothing"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return "; ".join(f"{row['name']}: {row['definition']}" for row in value) or "nothing"
-    text = str(value)
-    try:
-        return f"{float(text):g}"
-    except ValueError:
-        return text
+    use_case.refresh_from_db()
+    merged = conflicts.merge(request.POST, form, use_case)
+    return _edit_page(
+        request,
+        use_case,
+        merged.form,
+        status=409,
+        conflict=str(conflict),
+        differing=merged.differing,
+        theirs=merged.theirs,
+    )
 
 
 def _edit_page(
     request: TeamRequest, use_case: UseCase, form: UseCaseForm, *, status: int = 200, **more: Any
 ) -> HttpResponse:
-    context = {"use_case": use_case, "form": form, "is_new": use_case.version == 1, **more}
+    begun = conflicts.begun_with(use_case)
+    context = {"use_case": use_case, "form": form, "begun": begun, "is_new": use_case.version == 1, **more}
     return htmx.render_page(request, "decisions/use_case_edit.html", None, context, status=status)
 
 
