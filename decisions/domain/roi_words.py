@@ -25,7 +25,6 @@ def four_checks(roi: Roi) -> tuple[Check, ...]:
     a = roi.assumptions
     today, tuned = _a_request(roi)
     cheaper = today is not None and tuned is not None and tuned < today
-    counted = roi.quality_value_microusd > 0
     return (
         Check(
             "Are the costs right?",
@@ -41,15 +40,7 @@ def four_checks(roi: Roi) -> tuple[Check, ...]:
         ),
         Check("Is a fine-tuned request really cheaper?", _cheaper_text(today, tuned, roi), cheaper),
         _volume_check(roi),
-        Check(
-            "Is quality counted?",
-            f"Yes: {float(a.quality_improvement):.1%} better answers at "
-            f"{_dollars(a.value_per_improved_microusd, 4)} each"
-            + (f"; {flip_text(roi)} each would do." if roi.flip_value_microusd is not None else ".")
-            if counted
-            else "No: no improvement, or an improved answer is worth nothing.",
-            counted,
-        ),
+        _quality_check(roi),
     )
 
 
@@ -87,6 +78,17 @@ def _volume_check(roi: Roi) -> Check:
     if roi.ends_too_early:
         words += f" As it stands it would take longer than the {roi.assumptions.lasts_months} months the base model has left."
     return Check(question, words, roi.assumptions.monthly_volume > enough and not roi.ends_too_early)
+
+
+def _quality_check(roi: Roi) -> Check:
+    question, a = "Is quality counted?", roi.assumptions
+    if roi.quality_value_microusd <= 0:
+        return Check(question, "No: no improvement, or an improved answer is worth nothing.", False)
+    words = f"{float(a.quality_improvement):.1%} better answers at {_dollars(a.value_per_improved_microusd, 4)} each"
+    if roi.total_value_microusd > 0:
+        needed = f"; {flip_text(roi)} each would do" if roi.flip_value_microusd is not None else ""
+        return Check(question, f"Yes: {words}{needed}.", True)
+    return Check(question, f"Yes, but not enough: {words}, and {flip_text(roi)} each would be needed.", False)
 
 
 def _count(value: Fraction | int) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from heapq import merge
+from itertools import chain
 from math import floor
 
 from decisions.domain.costs import DAYS_A_MONTH
@@ -35,13 +37,13 @@ class Side:
             return Fraction(self.values["unit_requests_a_month"])
         return Fraction(0)
 
-    def ends(self) -> list[Fraction]:
-        """The volumes at which the next replica or unit begins."""
+    def ends(self) -> Iterator[Fraction]:
+        """The volumes at which the next replica or unit begins, smallest first."""
         step = self.step()
-        if not step:
-            return []
-        kept = max(1, int(self.values["replicas" if self.shape is Shape.GPU_HOUR else "units"]))
-        return [step * n for n in range(kept, kept + MOST_STEPS)]
+        if step:
+            kept = max(1, int(self.values["replicas" if self.shape is Shape.GPU_HOUR else "units"]))
+            for n in range(kept, kept + MOST_STEPS):
+                yield step * n
 
 
 def above(today: Side, tuned: Side, upkeep_microusd: Fraction | int) -> int | None:
@@ -49,9 +51,11 @@ def above(today: Side, tuned: Side, upkeep_microusd: Fraction | int) -> int | No
 
     Between two steps both costs are straight lines, so each stretch is solved by itself and the first answer counts.
     """
-    ends = sorted({*today.ends(), *tuned.ends()})
     start = Fraction(0)
-    for end in [*ends, None]:
+    has_steps = bool(today.step() or tuned.step())
+    for end in chain(merge(today.ends(), tuned.ends()), [None]):
+        if end == start:
+            continue  # both sides step at the same volume
         inside = end if end is not None else start + 1
         now, then = today.cost(inside), tuned.cost(inside)
         saved = now[0] - then[0]
@@ -62,7 +66,7 @@ def above(today: Side, tuned: Side, upkeep_microusd: Fraction | int) -> int | No
             found = max(start, missing / saved)
             if end is None or found < end:
                 # The last stretch stands for replicas beyond those tried, so its line is not to be trusted.
-                return floor(found) if end is not None or not ends else None
+                return floor(found) if end is not None or not has_steps else None
         if end is not None:
             start = end
     return None

@@ -143,6 +143,12 @@ def test_s20_never_brings_the_four_checks_answered_with_the_teams_figures():
     checks = words.four_checks(analyse(DEMO))
     assert [check.is_fine for check in checks] == [True, True, False, True]
     assert "above 250,000 requests a month; you state 150,000" in checks[2].finding
+    assert "paid back within 12 months above 458,333" in checks[2].finding
+    assert "$0.0274 each would do" in checks[3].finding
+    poor = words.four_checks(analyse(replace(DEMO, value_per_improved_microusd=10_000)))
+    assert not poor[3].is_fine
+    assert "not enough" in poor[3].finding
+    assert "$0.0274 each would be needed" in poor[3].finding
     dearer = words.four_checks(analyse(replace(DEMO, fine_tuned_cost_per_request_microusd=6_000)))
     assert [check.is_fine for check in dearer] == [True, False, False, True]
     assert words.as_json(analyse(EMAIL))["checks"] == []

@@ -20,6 +20,7 @@ PARTS = {
     "traffic": "pages of shipping and watching with 100,000 and 1,000,000 predictions",
     "start": "from nothing set up to READY, and the demo complete after it",
     "gateway": "what the gateway adds to a request, beside a bare pass-through",
+    "roi": "a return: the draws, the answer while typing, its pages, a month of predictions counted",
 }
 
 
