@@ -18,6 +18,7 @@ PARTS = {
     "pages": "every page at two sizes: queries, bytes, milliseconds",
     "watch": "drift, right answers and a rollout's look over 100,000 predictions",
     "traffic": "pages of shipping and watching with 100,000 and 1,000,000 predictions",
+    "backup": "a backup under writes and its restore, seconds for a gigabyte",
     "start": "from nothing set up to READY, and the demo complete after it",
     "gateway": "what the gateway adds to a request, beside a bare pass-through",
     "roi": "a return: the draws, the answer while typing, its pages, a month of predictions counted",

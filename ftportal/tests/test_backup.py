@@ -174,7 +174,7 @@ def digests(database):
     return found
 
 
-@pytest.mark.faults
+@pytest.mark.lane
 def test_a_portal_backed_up_under_writes_begins_again_elsewhere(tmp_path):
     """T53: rows, checksums and files equal, no broken keys, the gateway answers the old token; and what is refused."""
     folder = tmp_path / "one"
