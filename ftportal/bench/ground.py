@@ -32,8 +32,8 @@ def people() -> tuple[object, object]:
     return Team.objects.get(), admin
 
 
-def imported(path: Path, *, name: str = "Bench") -> tuple[object, float]:
-    """(dataset, seconds from start to the rows being visible) of one file with columns text and label."""
+def imported(path: Path, *, name: str = "Bench", task_kind: str = "classify") -> tuple[object, float]:
+    """(dataset, seconds from start to the rows being visible) of one file whose columns can be guessed."""
     from datasets.models import Dataset
     from datasets.services import imports
     from decisions.services import create_use_case
@@ -42,7 +42,7 @@ def imported(path: Path, *, name: str = "Bench") -> tuple[object, float]:
     from foundation.teams.models import Team, User
 
     team, admin = Team.objects.get(), User.objects.get()
-    use_case = create_use_case(actor=admin, team=team, name=name, task_kind="classify")
+    use_case = create_use_case(actor=admin, team=team, name=name, task_kind=task_kind)
     dataset = imports.create_dataset(actor=admin, team=team, use_case=use_case, name=name)
     with open(path, "rb") as stream:
         blob = store.put(team=team, stream=stream, name=path.name, kind="upload", actor=admin)
@@ -62,6 +62,20 @@ def imported(path: Path, *, name: str = "Bench") -> tuple[object, float]:
     if import_.state != "done":
         raise SystemExit(f"the import failed: {import_.error}")
     return Dataset.objects.get(pk=dataset.pk), seconds
+
+
+def worked(job: object) -> None:
+    """Carry one job on to its end in this process."""
+    from foundation.jobs.models import Job
+    from foundation.jobs.services import work_on
+
+    while True:
+        now = Job.objects.get(pk=job.pk)  # type: ignore[attr-defined]
+        if now.is_finished and now.settled_at is not None:
+            if now.state != "succeeded":
+                raise SystemExit(f"{now.title}: {now.error or now.state}")
+            return
+        work_on(now.pk, turn_s=30)
 
 
 def cpu_s() -> float:
