@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from datasets.models import (
     BadRow,
+    Bindings,
     CheckPart,
     CheckRun,
     Content,
@@ -180,6 +181,12 @@ class ReviewAdmin(EvidenceAdmin):
 admin.site.register(
     [BadRow, CheckRun, Edit, FindingRow, FixedRow, QualityRun, Reading, ReviewItem], EvidenceAdmin
 )
+
+
+@admin.register(Bindings)
+class BindingsAdmin(EvidenceAdmin):
+    list_display = ("run",)
+    exclude = ("data",)
 
 
 @admin.register(CheckPart)

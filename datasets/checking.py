@@ -15,10 +15,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
+from datasets.binding import packed
 from datasets.domain import quality
 from datasets.domain.cleaning import length_words, limits_for
 from datasets.domain.conflicts import find_conflicts
-from datasets.domain.duplicates import NearDuplicates, Signed, groups_from, groups_of_numbers, sign
+from datasets.domain.duplicates import (
+    ALL_PAIRS_UP_TO,
+    NearDuplicates,
+    Signed,
+    groups_from,
+    groups_of_numbers,
+    sign,
+)
 from datasets.domain.encoding import has_debris, is_lost, repair
 from datasets.domain.hashing import joined_keys, loose_keys
 from datasets.domain.packing import pack, unpack
@@ -94,7 +102,23 @@ def texts_of(content_ids: list[int], task_kind: str) -> list[str]:
     return [found.get(key, "") for key in content_ids]
 
 
-def row_keys(block: Sequence[Loaded]) -> tuple[np.ndarray, np.ndarray]:
+class Texts(NamedTuple):
+    """The texts of one content."""
+
+    content_id: int
+    system: str
+    turns: str
+    prompt: str
+    completion: str
+
+
+def contents_of(content_ids: list[int]) -> list[Texts]:
+    """The texts of some contents, in any order."""
+    rows = Content.objects.filter(pk__in=content_ids)
+    return [Texts(*row) for row in rows.values_list("id", "system", "turns", "prompt", "completion")]
+
+
+def row_keys(block: Sequence[Loaded] | Sequence[Texts]) -> tuple[np.ndarray, np.ndarray]:
     """Keys of what is asked and of what is answered, equal where rows differ in formatting only. 64 bits each."""
     if any(row.system or row.turns for row in block):
         before = loose_keys([f"{row.system}\n{row.turns}" for row in block])
@@ -133,6 +157,8 @@ class Report:
     n_rows: int
     findings: list[Found]
     stats: dict[str, Any]
+    # Kept for freezing (binding.py); empty when not every pair of like rows was compared.
+    bindings: bytes = b""
 
 
 def _plural(n: int, one: str, many: str) -> str:
@@ -335,10 +361,10 @@ class Checker:
         roots = self.near.clusters(
             lambda at: texts_of(self.content_ids[at].tolist(), self.task_kind), beat=beat, leave_out=copies
         )
+        joined = roots.roots()
+        bindings = self._bindings(joined)
         near = [
-            kept
-            for group in groups_from(roots.roots())
-            if len(kept := [i for i in group if i not in spare]) > 1
+            kept for group in groups_from(joined) if len(kept := [i for i in group if i not in spare]) > 1
         ]
         found["near_duplicate"] = self._near(near)
         found["conflict"] = self._conflicts()
@@ -354,7 +380,24 @@ class Checker:
         counts = stats(self.n_prompt.tolist(), self.n_completion.tolist(), self.labels)
         self._spread(found, counts.labels)
         ordered = [found[key] for key in RULES if key in found and (found[key].rows or found[key].facts)]
-        return Report(len(self.ids), ordered, {**counts.as_json(), "languages": self.texts.spread()})
+        return Report(
+            len(self.ids), ordered, {**counts.as_json(), "languages": self.texts.spread()}, bindings
+        )
+
+    def _bindings(self, roots: np.ndarray) -> bytes:
+        """Rows that are nearly the same as another, or ask the same, for whoever freezes these rows."""
+        if self.near.largest_bucket > ALL_PAIRS_UP_TO:
+            # Some pairs of a crowd went uncompared: among fewer rows they might be.
+            return b""
+        sizes = np.bincount(roots, minlength=len(roots))
+        _, which, asked = np.unique(self.prompt_keys, return_inverse=True, return_counts=True)
+        bound = (sizes[roots] > 1) | (asked[which] > 1)
+        return packed(
+            self.content_ids,
+            self.content_ids[bound],
+            threshold=self.near.threshold,
+            task_kind=self.task_kind,
+        )
 
     def _headline(self, key: str, n: int) -> str:
         words = {

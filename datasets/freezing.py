@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from django.db.models.functions import Length
 
-from datasets.checking import active_rows, row_keys, texts_of
-from datasets.domain.duplicates import NearDuplicates
+from datasets.binding import Known, known_of
+from datasets.checking import BLOCK, active_rows, contents_of, row_keys, texts_of
+from datasets.domain.duplicates import Clusters, NearDuplicates
 from datasets.domain.hashing import joined_keys
 from datasets.domain.leakage import leakage, to_leave_out
 from datasets.domain.power import mcnemar_power, power_sentence, rows_needed
@@ -44,27 +46,8 @@ class Frozen:
 
 def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]) -> Frozen:
     """The split of the rows as they are now, by the recipe alone. Same rows and recipe: same checksum anywhere."""
-    progress("Reading rows")
-    loaded: list[tuple[bytes, str, str, Any, int, int, int, int, int, int]] = []
-    for block in active_rows(dataset):
-        asked_of, answered = row_keys(block)
-        wholes = joined_keys(asked_of, answered).tolist()
-        for row, prompt_key, whole_key in zip(block, asked_of.tolist(), wholes, strict=True):
-            loaded.append(
-                (
-                    row.digest,
-                    row.label,
-                    row.group,
-                    row.at,
-                    row.content_id,
-                    row.id,
-                    len(row.prompt),
-                    len(row.completion),
-                    prompt_key,
-                    whole_key,
-                )
-            )
-        progress("Reading rows")
+    known = known_of(dataset, threshold=recipe.near_threshold, task_kind=recipe.task_kind)
+    loaded = (_by_check(dataset, known, progress) if known else None) or _by_text(dataset, progress)
     # By digest, then label, group and time: which of two equal rows stays must not hang on its place in a file.
     loaded.sort(key=lambda r: (r[0], r[1], r[2], r[3].isoformat() if r[3] else "", r[5]))
     unique = [row for i, row in enumerate(loaded) if i == 0 or row[0] != loaded[i - 1][0]]
@@ -77,21 +60,15 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
     prompt_keys = [row[8] for row in unique]
     whole_keys = [row[9] for row in unique]
 
-    finder = NearDuplicates(recipe.near_threshold)
-    for start in range(0, len(unique), 10_000):
-        progress("Comparing rows")
-        finder.add(texts_of(content_ids[start : start + 10_000], recipe.task_kind))
-    clusters = finder.clusters(
-        lambda at: texts_of([content_ids[i] for i in at], recipe.task_kind),
-        beat=lambda: progress("Comparing rows"),
-    )
+    clusters = _near(unique, recipe, progress)
     near_roots = clusters.roots().copy()
     # Rows that are equal but for formatting, or ask the same, or belong to one customer stay together as well.
     # A prompt that a whole dataset shares ("Write a product text") names the task and binds nobody.
     common = max(MOST_ASKED, len(unique) // 100)
     asked = Counter(prompt_keys)
     prompts = [key if asked[key] <= common else 0 for key in prompt_keys]
-    for keys in (whole_keys, prompts, groups if recipe.keep_groups else []):
+    binding: tuple[list[Any], ...] = (whole_keys, prompts, groups if recipe.keep_groups else [])
+    for keys in binding:
         first: dict[Any, int] = {}
         for i, key in enumerate(keys):
             if key:
@@ -194,6 +171,94 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
         report["synthetic"] = {s.value: sum(unique[i][5] in synthetic for i in order[s]) for s in SPLITS}
     total = checksum(recipe, ((split.value, digests[i], labels[i]) for split in SPLITS for i in order[split]))
     return Frozen(rows, sizes, report, numbers.as_json(), total, list(numbers.labels))
+
+
+# Digest, label, group, time, content, example, two lengths, key of what is asked, key of the whole row. Keys are None
+# for a row that a check found bound to nobody.
+_Loaded = tuple[bytes, str, str, Any, int, int, int, int, int | None, int | None]
+
+
+def _by_text(dataset: Dataset, progress: Callable[[str], None]) -> list[_Loaded]:
+    """All active rows, their keys worked out from their texts."""
+    loaded: list[_Loaded] = []
+    progress("Reading rows")
+    for block in active_rows(dataset):
+        asked_of, answered = row_keys(block)
+        wholes = joined_keys(asked_of, answered).tolist()
+        for row, prompt_key, whole_key in zip(block, asked_of.tolist(), wholes, strict=True):
+            lengths = len(row.prompt), len(row.completion)
+            loaded.append(
+                (
+                    row.digest,
+                    row.label,
+                    row.group,
+                    row.at,
+                    row.content_id,
+                    row.id,
+                    *lengths,
+                    prompt_key,
+                    whole_key,
+                )
+            )
+        progress("Reading rows")
+    return loaded
+
+
+def _by_check(dataset: Dataset, known: Known, progress: Callable[[str], None]) -> list[_Loaded] | None:
+    """The same with the texts of bound rows only; None when there is a row that the check has not seen."""
+    rows = (
+        Example.objects.filter(dataset=dataset)
+        .active()
+        .order_by("id")
+        .values_list(
+            "content__digest",
+            "label",
+            "group",
+            "at",
+            "content_id",
+            "id",
+            Length("content__prompt"),
+            Length("content__completion"),
+        )
+    )
+    found: list[Any] = []
+    last = 0
+    while part := list(rows.filter(id__gt=last)[:BLOCK]):
+        found += part
+        last = part[-1][5]
+        progress("Reading rows")
+    content_ids = np.array([row[4] for row in found], np.int64)
+    if not known.has_seen(content_ids):
+        return None
+    bound = content_ids[known.are_bound(content_ids)].tolist()
+    keys: dict[int, tuple[int, int]] = {}
+    for start in range(0, len(bound), BLOCK):
+        block = contents_of(bound[start : start + BLOCK])
+        asked_of, answered = row_keys(block)
+        wholes = joined_keys(asked_of, answered).tolist()
+        for row, prompt_key, whole_key in zip(block, asked_of.tolist(), wholes, strict=True):
+            keys[row.content_id] = (prompt_key, whole_key)
+        progress("Reading rows")
+    nobody = (None, None)
+    return [(bytes(row[0]), *row[1:], *keys.get(row[4], nobody)) for row in found]
+
+
+def _near(unique: list[_Loaded], recipe: Recipe, progress: Callable[[str], None]) -> Clusters:
+    """Which rows are nearly the same: those that may be bound to another, compared."""
+    compared = [i for i, row in enumerate(unique) if row[8] is not None]
+    contents = [unique[i][4] for i in compared]
+    finder = NearDuplicates(recipe.near_threshold)
+    for start in range(0, len(contents), 10_000):
+        progress("Comparing rows")
+        finder.add(texts_of(contents[start : start + 10_000], recipe.task_kind))
+    roots = finder.clusters(
+        lambda at: texts_of([contents[i] for i in at], recipe.task_kind),
+        beat=lambda: progress("Comparing rows"),
+    ).roots()
+    clusters = Clusters(len(unique))
+    for i in np.flatnonzero(roots != np.arange(len(roots))).tolist():
+        clusters.join(compared[int(roots[i])], compared[i])
+    return clusters
 
 
 def synthetic_ids(dataset: Dataset) -> set[int]:

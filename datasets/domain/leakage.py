@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -30,10 +31,13 @@ def shared(kind: str, keys: Sequence[Any], splits: Sequence[str], *, most: int =
 
     Shapes: equal lengths; the result names positions.
     """
+    # Most keys stand once: only the others are gathered.
+    often = {key for key, n in Counter(keys).items() if n > 1 and key is not None and key != ""}
     groups: dict[Any, list[int]] = {}
-    for position, key in enumerate(keys):
-        if key is not None and key != "":
-            groups.setdefault(key, []).append(position)
+    if often:
+        for position, key in enumerate(keys):
+            if key in often:
+                groups.setdefault(key, []).append(position)
     leaking = [rows for rows in groups.values() if len(rows) > 1 and len({splits[i] for i in rows}) > 1]
     touched = sum(splits[i] != Split.TRAIN for rows in leaking for i in rows)
     return Leak(kind, len(leaking), touched, tuple(tuple(rows[:6]) for rows in leaking[:most]))

@@ -14,13 +14,14 @@ from datasets.models.examples import (
     ReviewItem,
     messages_of,
 )
-from datasets.models.imports import BadRow, CheckPart, CheckRun, Dataset, Import
+from datasets.models.imports import BadRow, Bindings, CheckPart, CheckRun, Dataset, Import
 from datasets.models.reviews import Reading
 from datasets.models.training import TrainingRun
 from datasets.models.versions import DatasetVersion, ExportCheck, Look, VersionRow
 
 __all__ = [
     "BadRow",
+    "Bindings",
     "CheckPart",
     "CheckRun",
     "Content",

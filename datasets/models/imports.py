@@ -163,3 +163,16 @@ class CheckPart(models.Model):
 
     def __str__(self) -> str:
         return f"part {self.position} of job {self.job_id}"
+
+
+class Bindings(models.Model):
+    """Which checked rows are bound to another row (nearly the same, the same prompt), packed; the rest stand alone.
+
+    Freezing reads this instead of comparing a million rows again. See datasets/binding.py.
+    """
+
+    run = models.OneToOneField(CheckRun, on_delete=models.CASCADE, related_name="bindings")
+    data = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"bindings of check {self.run_id}"

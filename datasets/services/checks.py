@@ -22,6 +22,7 @@ from datasets.domain.rules import RULES, Action
 from datasets.domain.statuses import ExampleState
 from datasets.errors import NothingToDo
 from datasets.models import (
+    Bindings,
     CheckPart,
     CheckRun,
     Content,
@@ -142,6 +143,9 @@ def write_report(
             with transaction.atomic():
                 bulk.insert(FindingRow, _FINDING_ROW, part)
             beat()
+    if report.bindings:
+        Bindings.objects.create(run=run, data=report.bindings)
+        Bindings.objects.filter(run__dataset=dataset).exclude(run=run).delete()
     with transaction.atomic():
         CheckRun.objects.filter(pk=run.pk).update(finished_at=timezone.now())
         Dataset.objects.filter(pk=dataset.pk).update(checks=run)
