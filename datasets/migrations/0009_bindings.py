@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('datasets', '0007_search_table'),
+        ('datasets', '0008_keep_export_checks'),
     ]
 
     operations = [
