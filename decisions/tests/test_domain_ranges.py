@@ -65,6 +65,12 @@ def test_the_mean_is_a_third_of_the_sum():
     assert parse("2000 3000 5000").mean == Fraction(10_000, 3)
 
 
+def test_a_unit_is_taken_off_all_three():
+    assert parse("1 2 4").times(Fraction(1, 100)) == Range(
+        Fraction(1, 100), Fraction(2, 100), Fraction(4, 100)
+    )
+
+
 decimals = st.decimals(-(10**12), 10**12, places=6, allow_nan=False, allow_infinity=False)
 
 

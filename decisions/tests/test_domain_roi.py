@@ -108,6 +108,14 @@ def test_d11_without_a_set_up_cost_there_is_nothing_to_pay_back():
     assert result.chapter.crash
 
 
+def test_d11_nothing_spent_and_a_monthly_loss_is_never():
+    assert break_even(0, -1) == Never()
+    assert break_even(0, 0) == AtOnce()
+    # what would come back after the model is gone never does
+    assert break_even(30, 1, lasts_months=29) == Never()
+    assert break_even(30, 1, lasts_months=30) == Months(Fraction(30))
+
+
 def test_d11_cents_are_counted():
     # 50 cents of set-up and 10 cents of upkeep: the book's whole dollars would lose both.
     cents = Assumptions(100, 3_000, 1_000, 500_000, 100_000, Fraction(0))
