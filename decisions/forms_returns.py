@@ -265,7 +265,7 @@ class RoiForm(forms.Form):
         data = getattr(self, "cleaned_data", {})
         found = []
         for name, field in self.fields.items():
-            errors = self.errors.get(name, []) if self.is_bound else []
+            errors: Any = self.errors.get(name, []) if self.is_bound else []
             value, said = data.get(name), ""
             if isinstance(field, RangeField) and isinstance(value, Range) and not value.is_point:
                 low, likely, high = map(field.figure.text, (value.low, value.likely, value.high))
