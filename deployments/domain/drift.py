@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -52,7 +52,7 @@ class Settings:
 class Bins:
     """How one feature is counted. Numbers: `edges`, with a bin below, one above and one for missing values.
 
-    Names: one bin each, then "other", then missing. Shapes: edges strictly grow.
+    Names: one bin each, then "other", then missing. Words: texts that hold each, then all texts. Edges strictly grow.
     """
 
     kind: str
@@ -64,18 +64,24 @@ class Bins:
         """How many counts it makes."""
         return len(self.edges) + 2 if self.kind == "number" else len(self.names) + 2
 
+    def place(self, values: Sequence[Any]) -> np.ndarray:
+        """The bin of each value; that of missing values is the last. Shapes: (values,)."""
+        if self.kind == "number":
+            numbers = as_numbers(values)
+            edges = np.asarray(self.edges)
+            # Bins are [edge, next edge); the last one holds its upper edge too (D25).
+            at = np.searchsorted(edges, numbers, side="right")
+            at[numbers == edges[-1]] = len(edges) - 1
+            at[np.isnan(numbers)] = self.size - 1
+            return at
+        known = {name: i for i, name in enumerate(self.names)}
+        n = len(self.names)
+        return np.array([n + 1 if v is None else known.get(str(v), n) for v in values], dtype=np.int64)
+
     def count(self, values: Sequence[Any]) -> np.ndarray:
         """Counts of the values, missing last. Every value is counted somewhere. Shapes: (size,)."""
         if self.kind == "number":
-            numbers = as_numbers(values)
-            missing = np.isnan(numbers)
-            edges = np.asarray(self.edges)
-            # Bins are [edge, next edge); the last one holds its upper edge too (D25).
-            at = np.searchsorted(edges, numbers[~missing], side="right")
-            at[numbers[~missing] == edges[-1]] = len(edges) - 1
-            found = np.bincount(at, minlength=self.size)
-            found[-1] += int(missing.sum())
-            return found
+            return np.bincount(self.place(values), minlength=self.size)
         place = {name: i for i, name in enumerate(self.names)}
         n = len(self.names)
         found = np.zeros(self.size, dtype=np.int64)
@@ -85,6 +91,8 @@ class Bins:
 
     def labels(self) -> list[str]:
         """The name of each bin, for tables."""
+        if self.kind == "words":
+            return [*self.names]
         if self.kind != "number":
             return [*self.names, OTHER, MISSING]
         e = [f"{edge:g}" for edge in self.edges]
@@ -135,16 +143,16 @@ def divergence(p_counts: Sequence[float] | np.ndarray, q_counts: Sequence[float]
     p, q = np.asarray(p_counts, dtype=float), np.asarray(q_counts, dtype=float)
     if p.sum() <= 0 or q.sum() <= 0:
         raise ValueError("both sides need values")
-    return float(_divergences(p[None] / p.sum(), q[None] / q.sum())[0])
+    return float(divergences(p[None] / p.sum(), q[None] / q.sum())[0])
 
 
-def _divergences(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Row by row. Shapes: (k, bins) each, rows sum to 1."""
+def divergences(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """The same for many pairs. Shapes: (…, bins) each, summing to 1 along the last axis; (…) out."""
     middle = (p + q) / 2
 
     def entropy(x: np.ndarray) -> np.ndarray:
         safe = np.where(x > 0, x, 1.0)
-        return -(x * np.log(safe)).sum(axis=1)
+        return -(x * np.log(safe)).sum(axis=-1)
 
     return np.maximum(0.0, entropy(middle) - (entropy(p) + entropy(q)) / 2)
 
@@ -159,7 +167,7 @@ def by_chance(reference: np.ndarray, current: np.ndarray, *, n_permutations: int
     drawn = np.random.default_rng(seed).multivariate_hypergeometric(
         pooled, n_current, size=n_permutations, method="marginals"
     )
-    return _divergences((pooled - drawn) / (n - n_current), drawn / n_current)
+    return divergences((pooled - drawn) / (n - n_current), drawn / n_current)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +184,8 @@ class FeatureDrift:
     p_value: float | None = None
     p_adjusted: float | None = None
     is_drifted: bool = False
+    # Of the words in the bins: the p-value of each, corrected over all words looked at.
+    word_p: tuple[float, ...] = ()
 
     @property
     def advice(self) -> str:
@@ -191,10 +201,12 @@ def read_drift(
     *,
     settings: Settings,
     seed: int,
+    more: Sequence[FeatureDrift] = (),
 ) -> list[FeatureDrift]:
     """Every feature of the reference against the values seen lately; p-values are Holm's over the features.
 
-    A feature below the minimum sample on either side is named, and says nothing.
+    A feature below the minimum sample on either side is named, and says nothing. `more`: readings made elsewhere,
+    to be corrected together with these.
     """
     raw: list[FeatureDrift] = []
     for index, (name, (bins, counts)) in enumerate(sorted(reference.items())):
@@ -210,6 +222,7 @@ def read_drift(
         p = float((1 + (chance >= found - 1e-12).sum()) / (1 + settings.n_permutations))
         limit = max(float(np.quantile(chance, 1 - settings.alpha)), settings.least_divergence)
         raw.append(FeatureDrift(*shown, divergence=found, threshold=limit, p_value=p))
+    raw += more
     adjusted = iter(holm([r.p_value for r in raw if r.p_value is not None]))
     done = []
     for r in raw:
@@ -218,19 +231,7 @@ def read_drift(
             continue
         p = next(adjusted)
         drifted = p <= settings.alpha and r.divergence >= settings.least_divergence
-        done.append(
-            FeatureDrift(
-                r.feature,
-                r.bins,
-                r.reference_counts,
-                r.current_counts,
-                r.divergence,
-                r.threshold,
-                r.p_value,
-                p,
-                drifted,
-            )
-        )
+        done.append(replace(r, p_adjusted=p, is_drifted=drifted))
     return done
 
 
@@ -258,10 +259,25 @@ def tell(readings: Sequence[FeatureDrift], *, n_current: int, min_sample: int) -
     return "drifted", f"{len(drifted)} of {len(said)} features moved: {names}{more}. {change}".strip()
 
 
-def strongest_change(reading: FeatureDrift) -> str:
-    """The bin whose share moved most, in words."""
+def strongest_bin(reading: FeatureDrift) -> int:
+    """The bin whose share moved most; of words, the one chance explains least."""
+    if reading.bins.kind == "words":
+        return 0
     before, now = np.asarray(reading.reference_counts, float), np.asarray(reading.current_counts, float)
-    p, q = before / before.sum(), now / now.sum()
-    at = int(np.argmax(np.abs(q - p)))
+    return int(np.argmax(np.abs(now / now.sum() - before / before.sum())))
+
+
+def strongest_change(reading: FeatureDrift) -> str:
+    """What moved most, in words."""
+    before, now = reading.reference_counts, reading.current_counts
+    if reading.bins.kind == "words":
+        said = [
+            f"“{name}” from {before[i] / before[-1]:.1%} to {now[i] / now[-1]:.1%}"
+            for i, name in enumerate(reading.bins.names)
+            if i < 1 or (i < 4 and reading.word_p[i] <= 0.05)
+        ]
+        return f"Words in texts: {', '.join(said)}." if said else ""
+    at = strongest_bin(reading)
+    p, q = before[at] / sum(before), now[at] / sum(now)
     name, label = reading.feature.replace("_", " "), reading.bins.labels()[at]
-    return f"{name.capitalize()} “{label}” went from {p[at]:.0%} to {q[at]:.0%} of requests."
+    return f"{name.capitalize()} “{label}” went from {p:.0%} to {q:.0%} of requests."

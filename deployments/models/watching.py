@@ -74,7 +74,8 @@ class Reading(TeamOwned):
     check_of = models.ForeignKey(DriftCheck, on_delete=models.CASCADE, related_name="readings")
     feature = models.CharField(max_length=60)
     kind = models.CharField(max_length=8)
-    # Numbers: edges, with a bin below and one above; names: the categories in order, "other" last.
+    # Numbers: edges, with a bin below and one above; names: the categories in order, "other" last;
+    # words: those that moved most, each counted in texts that hold it, all texts last.
     bins = models.JSONField(default=list)
     reference_counts = models.JSONField(default=list)
     current_counts = models.JSONField(default=list)
@@ -85,6 +86,10 @@ class Reading(TeamOwned):
     p_adjusted = models.FloatField(null=True, blank=True)
     is_drifted = models.BooleanField(default=False)
     advice = models.CharField(max_length=20, help_text="retrain_needed, monitor or too_few")
+    # Of words: each one's p-value, corrected over all words looked at.
+    word_p = models.JSONField(default=list, blank=True)
+    # Where it moved most: {"requests": [prediction ids], "rows": [row ids]}. Never text, which has its own end.
+    samples = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["-is_drifted", "p_adjusted", "feature"]
@@ -227,6 +232,8 @@ class Retraining(TeamOwned):
     approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    # Who approved it, where that was no person of the team: the demo names itself here.
+    approved_as = models.CharField(max_length=100, blank=True)
     approved_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -246,6 +253,11 @@ class Retraining(TeamOwned):
 
     def __str__(self) -> str:
         return f"retraining for {self.endpoint.slug}"
+
+    @property
+    def approver(self) -> str:
+        """Who approved it, as pages name them; "" while nobody did."""
+        return self.approved_as or (str(self.approved_by) if self.approved_by else "")
 
     @property
     def phase(self) -> Retraining.State:

@@ -16,6 +16,8 @@ from deployments.domain.routing import share_in_buckets
 from deployments.models import Endpoint, GatewayToken, ModelVersion, TrafficChange
 from deployments.models.serving import SystemPolicy, TextRetention
 from deployments.services.routing import touch_routing
+from foundation.jobs import schedules
+from foundation.jobs.models import Schedule
 from foundation.teams import audit
 from foundation.teams.errors import BadInput, Conflict
 from foundation.teams.models import User
@@ -36,6 +38,14 @@ EDITABLE = (
     "falls_back",
 )
 TOKEN_LIFE_DAYS_MAX = 3650
+HOUR_S, DAY_S = 3600, 86_400
+# Kind, name, seconds between two looks, settings, switched on. A look at too little says so and costs nothing.
+DEFAULT_SCHEDULES: tuple[tuple[str, str, int, dict[str, Any], bool], ...] = (
+    ("deployments.check_drift", "Look for drift", HOUR_S, {"hours": 24}, True),
+    ("deployments.check_performance", "Look at right answers", DAY_S, {"hours": 168}, True),
+    # Whether age alone is a reason depends on the use case.
+    ("deployments.propose_retraining", "Propose periodic retraining", DAY_S, {"days": 30}, False),
+)
 
 
 def create_endpoint(
@@ -72,6 +82,7 @@ def create_endpoint(
                 target=endpoint,
                 fields=["slug", "baseline", *settings],
             )
+            watch_by_the_clock(actor=actor, endpoint=endpoint)
             touch_routing()
     except IntegrityError:
         # The address is one for all teams, so the words must not say whose it is.
@@ -185,12 +196,45 @@ def switch(*, actor: User | None, endpoint: Endpoint, on: bool, reason: str) -> 
     return endpoint
 
 
+def watch_by_the_clock(*, actor: User | None, endpoint: Endpoint) -> list[Schedule]:
+    """The schedules of an endpoint, written with it: drift each hour, right answers each day, age when switched on.
+
+    Administrators edit them like any other; what is there already stays as it is.
+    """
+    known = {s.kind: s for s in schedules_of(endpoint)}
+    for kind, name, every_s, recipe, enabled in DEFAULT_SCHEDULES:
+        if kind not in known:
+            known[kind] = schedules.create_schedule(
+                actor=actor,
+                team=endpoint.team,
+                name=f"{name} at {endpoint.slug}",
+                kind=kind,
+                interval_s=every_s,
+                recipe={"endpoint": endpoint.slug, **recipe},
+                enabled=enabled,
+            )
+    return list(known.values())
+
+
+def schedules_of(endpoint: Endpoint) -> list[Schedule]:
+    """What the clock does for this endpoint alone."""
+    return list(
+        Schedule.objects.filter(
+            team_id=endpoint.team_id,
+            kind__in=[kind for kind, *_ in DEFAULT_SCHEDULES],
+            recipe__endpoint=endpoint.slug,
+        )
+    )
+
+
 def archive_endpoint(*, actor: User | None, endpoint: Endpoint) -> None:
     """Put the endpoint away: its address answers nobody and stays taken, what it recorded stays."""
     with transaction.atomic():
         if Endpoint.objects.filter(pk=endpoint.pk, archived_at=None).update(
             archived_at=timezone.now(), is_on=False
         ):
+            for schedule in schedules_of(endpoint):
+                schedules.delete_schedule(actor=actor, schedule=schedule)
             audit.record(actor=actor, team=endpoint.team, verb="endpoint.archived", target=endpoint)
             touch_routing()
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,13 +17,12 @@ from datasets.domain.statuses import ImportState
 from datasets.models import Dataset, DatasetVersion, TrainingRun
 from datasets.training import services as training
 from deployments.domain.retraining import DELAY, merged, reason_to_retrain
-from deployments.models import Endpoint, Feedback, Prediction, Retraining
-from deployments.services.measuring import is_right
+from deployments.models import Endpoint, Retraining
+from deployments.services.judged import JudgedRow, judged_requests, not_in, stage
 from deployments.services.versions import register_version
 from evaluations import services as evaluations
 from evaluations.models import Candidate, Comparison
 from evaluations.services.candidates import candidate_for_run
-from foundation.files import store
 from foundation.teams import audit
 from foundation.teams.errors import Conflict, PortalError
 from foundation.teams.models import User
@@ -32,39 +30,21 @@ from foundation.teams.notices import notify
 
 log = logging.getLogger("deployments.retraining")
 
-# One proposal brings in this many of the newest judged requests at most.
-MOST_ROWS = 20_000
 # Production may be a paid prompt; comparing with it costs at most a dollar unless the options say otherwise.
 CAP_MICROUSD = 1_000_000
 State = Retraining.State
 
 
-def new_rows(
-    endpoint: Endpoint, *, until: datetime, since: datetime | None = None
-) -> Iterator[dict[str, Any]]:
-    """Judged requests whose text was kept and whose right answer is known, newest word first; one row a prediction."""
-    feedback = Feedback.objects.filter(endpoint=endpoint, at__lte=until).order_by("-pk")
-    if since is not None:
-        feedback = feedback.filter(at__gt=since)
-    said = list(feedback.values_list("prediction_id", "label", "is_correct", "at")[: 3 * MOST_ROWS])
-    seen: set[Any] = set()
-    for start in range(0, len(said), 500):
-        part = said[start : start + 500]
-        rows = (
-            Prediction.objects.filter(endpoint=endpoint)
-            .exclude(prompt_text="")
-            .only("pk", "prompt_text", "answer_text", "predicted")
-            .in_bulk([prediction for prediction, *_ in part])
-        )
-        for prediction, label, correct, at in part:
-            row = rows.get(prediction)
-            if row is None or prediction in seen:
-                continue
-            was_right = is_right(correct, label, row.predicted)
-            answer = (label or (row.predicted or row.answer_text if was_right else "")).strip()
-            if answer and len(seen) < MOST_ROWS:
-                seen.add(prediction)
-                yield {"prompt": row.prompt_text, "answer": answer, "at": at.isoformat()}
+def new_rows(endpoint: Endpoint, *, until: datetime) -> list[JudgedRow]:
+    """Judged requests since the last retraining that the dataset does not hold yet."""
+    rows = judged_requests(endpoint, until=until, since=last_rows_until(endpoint))
+    version = endpoint.baseline.candidate.version or _newest_frozen(endpoint)
+    return not_in(version.dataset, rows) if version else list(rows)
+
+
+def _newest_frozen(endpoint: Endpoint) -> DatasetVersion | None:
+    rows = DatasetVersion.objects.filter(dataset__use_case_id=endpoint.use_case_id, state="frozen")
+    return rows.order_by("-pk").first()
 
 
 def last_rows_until(endpoint: Endpoint) -> datetime | None:
@@ -89,7 +69,7 @@ def propose_retraining(
     now = now or timezone.now()
     if found := endpoint.retrainings.open().first():  # type: ignore[attr-defined]
         return found
-    n = sum(1 for _ in new_rows(endpoint, until=now, since=last_rows_until(endpoint)))
+    n = len(new_rows(endpoint, until=now))
     try:
         with transaction.atomic():
             retraining = Retraining.objects.create(
@@ -160,15 +140,21 @@ def approve_retraining(
     retraining: Retraining,
     options: Mapping[str, Any] | None = None,
     at_once: bool = False,
+    approved_as: str = "",
     now: datetime | None = None,
 ) -> Retraining:
-    """The retraining on its way: it begins after 24 hours (S76), or now. Raises Conflict when it is not proposed."""
+    """The retraining on its way: it begins after 24 hours (S76), or now.
+
+    `approved_as` names who stands for the approval where that is no person (the demo). Raises Conflict when it is not
+    proposed any more.
+    """
     now = now or timezone.now()
     begin = now if at_once else now + DELAY
     with transaction.atomic():
         changes: dict[str, Any] = {
             "state": State.IMPORTING,
             "approved_by": actor,
+            "approved_as": approved_as[:100],
             "approved_at": now,
             "starts_at": begin,
             "options": merged(retraining.options, options or {}),
@@ -261,10 +247,7 @@ def _fail(r: Retraining, sentence: str, now: datetime) -> None:
 
 def _dataset_version(r: Retraining) -> DatasetVersion:
     """The version production learnt from, or the newest frozen one of the use case."""
-    version = r.previous.candidate.version
-    if version is None:
-        rows = DatasetVersion.objects.filter(dataset__use_case_id=r.endpoint.use_case_id, state="frozen")
-        version = rows.order_by("-pk").first()
+    version = r.previous.candidate.version or _newest_frozen(r.endpoint)
     if version is None:
         raise Conflict("The use case has no frozen dataset version to add rows to.")
     return DatasetVersion.objects.select_related("dataset__team", "dataset__use_case").get(pk=version.pk)
@@ -284,28 +267,19 @@ def _import(r: Retraining, now: datetime) -> bool:
 
 def _start_import(r: Retraining) -> bool:
     dataset: Dataset = _dataset_version(r).dataset
-    rows = list(new_rows(r.endpoint, until=r.rows_until, since=last_rows_until(r.endpoint)))
+    rows = new_rows(r.endpoint, until=r.rows_until)
     if not rows:
         # Nothing new to learn from: the same rows may still be learnt with other settings.
         if not r.options:
             raise Conflict("There are no judged requests with kept text, and no other settings to try.")
         return _move(r, State.FREEZING)
-    column = "label" if r.endpoint.use_case.task_kind == "classify" else "completion"
-    lines = [
-        json.dumps({"prompt": row["prompt"], column: row["answer"], "at": row["at"]}, ensure_ascii=False)
-        for row in rows
-    ]
-    blob = store.put(
-        team=r.team,
-        stream=("\n".join(lines) + "\n").encode(),
-        name=f"judged requests of {r.endpoint.slug}.jsonl",
-        kind="import",
-        actor=r.approved_by,
-        content_type="application/jsonl",
-    )
     with transaction.atomic():
-        import_ = datasets.stage_upload(
-            actor=r.approved_by, dataset=dataset, blob=blob, name=blob.name, source="feedback"
+        import_ = stage(
+            actor=r.approved_by,
+            endpoint=r.endpoint,
+            dataset=dataset,
+            rows=rows,
+            name=f"judged requests of {r.endpoint.slug}.jsonl",
         )
         if not Retraining.objects.filter(pk=r.pk, import_row=None).update(
             import_row=import_, n_new_rows=len(rows)
@@ -327,7 +301,7 @@ def _freeze(r: Retraining, now: datetime) -> bool:
             strategy=recipe.strategy,
             size_test_by_power=recipe.size_test_by_power,
             keep_groups=recipe.keep_groups,
-            override_reason=f"Retraining {r.pk}, approved by {r.approved_by}: {r.reason}"[:500],
+            override_reason=f"Retraining {r.pk}, approved by {r.approver}: {r.reason}"[:500],
             notes=f"With {r.n_new_rows:,} judged requests of {r.endpoint.slug}.",
         )
         return bool(Retraining.objects.filter(pk=r.pk, dataset_version=None).update(dataset_version=version))

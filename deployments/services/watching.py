@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,6 +33,7 @@ from deployments.models import (
     Prediction,
     Reading,
 )
+from deployments.services import explaining
 from deployments.services.measuring import first_id_at, judgements
 from evaluations.models import Evaluation, Result
 from foundation.teams.errors import Conflict
@@ -134,6 +135,8 @@ class DriftFound:
     readings: list[FeatureDrift]
     state: str
     finding: str
+    # By feature: where examples of what moved are found.
+    samples: Mapping[str, dict[str, list[Any]]] = field(default_factory=dict)
 
 
 def look_for_drift(
@@ -150,9 +153,10 @@ def look_for_drift(
     now, settings = now or timezone.now(), settings or Settings()
     version = endpoint.baseline
     reference = reference_of(version)
-    since = now - window
+    since = begins_at(endpoint, version, now - window)
+    requests = _requests(endpoint, version, since, now)
     # As text and through orjson: the field's own decoder takes twice the time of everything else.
-    texts = _requests(endpoint, version, since, now).annotate(text=Cast("features", TextField()))
+    texts = requests.annotate(text=Cast("features", TextField()))
     rows = [orjson.loads(text) for text in texts.values_list("text", flat=True)[:MOST]]
     known = {
         name: (
@@ -167,11 +171,42 @@ def look_for_drift(
     }
     current: Mapping[str, list[Any]] = {name: [row.get(name) for row in rows] for name in known}
     seed = zlib.crc32(f"{endpoint.pk}:{version.pk}:{now.isoformat()}".encode())
-    readings = drift.read_drift(known, current, settings=settings, seed=seed)
-    state, finding = drift.tell(readings, n_current=len(rows), min_sample=settings.min_sample)
-    return DriftFound(
-        endpoint, version, since, now, reference.n, len(rows), seed, settings, readings, state, finding
+    rows_of = version.candidate.version
+    wording = explaining.wording_of(rows_of, requests, settings=settings, seed=seed)
+    readings = drift.read_drift(
+        known, current, settings=settings, seed=seed, more=[wording] if wording else []
     )
+    state, finding = drift.tell(readings, n_current=len(rows), min_sample=settings.min_sample)
+    samples = {
+        r.feature: explaining.samples_of(r, requests, version, rows_of) for r in readings if r.is_drifted
+    }
+    return DriftFound(
+        endpoint,
+        version,
+        since,
+        now,
+        reference.n,
+        len(rows),
+        seed,
+        settings,
+        readings,
+        state,
+        finding,
+        samples,
+    )
+
+
+def begins_at(endpoint: Endpoint, version: ModelVersion, since: datetime) -> datetime:
+    """When watching begins: `since`, or when the version took over from another, if that came later.
+
+    Until then its rollout watched it, with guardrails of its own.
+    """
+    changes = endpoint.traffic_changes.order_by("-pk")
+    other = changes.exclude(baseline=version).first()
+    if other is None:
+        return since
+    took_over = endpoint.traffic_changes.filter(pk__gt=other.pk).order_by("pk").first()
+    return max(since, took_over.at) if took_over else since
 
 
 def _requests(
@@ -218,6 +253,8 @@ def keep_drift(found: DriftFound) -> DriftCheck:
                 p_adjusted=r.p_adjusted,
                 is_drifted=r.is_drifted,
                 advice=r.advice,
+                word_p=list(r.word_p),
+                samples=found.samples.get(r.feature, {}),
             )
             for r in found.readings
         )
@@ -265,7 +302,8 @@ def look_at_performance(
 ) -> PerformanceFound:
     """The judged answers of the window against the evaluation the version was registered with. Writes nothing."""
     now = now or timezone.now()
-    version, since = endpoint.baseline, now - window
+    version = endpoint.baseline
+    since = begins_at(endpoint, version, now - window)
     rows = list(
         _requests(endpoint, version, since, now)
         .filter(is_fallback=False)

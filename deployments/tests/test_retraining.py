@@ -14,12 +14,12 @@ from django.utils import timezone
 from deployments.domain.retraining import merged, reason_to_retrain, words_of
 from deployments.models import DriftCheck, Feedback, ModelVersion, Prediction, Retraining
 from deployments.services import create_endpoint, register_version
+from deployments.services.judged import judged_requests
 from deployments.services.measuring import first_id_at
 from deployments.services.retraining import (
     advance_retrainings,
     approve_retraining,
     decline_retraining,
-    new_rows,
     propose_retraining,
     propose_where_needed,
 )
@@ -92,9 +92,9 @@ def test_only_judged_requests_with_text_are_rows(endpoint):
     judged(endpoint, 3, seed=2, kept=False)
     unsure = Prediction.objects.exclude(prompt_text="").first()
     Feedback.objects.filter(prediction=unsure).update(label="", is_correct=False)
-    rows = list(new_rows(endpoint, until=timezone.now()))
-    assert len(rows) == 3 and {r["answer"] for r in rows} <= {"billing", "delivery"}
-    assert not list(new_rows(endpoint, until=timezone.now(), since=timezone.now()))
+    rows = list(judged_requests(endpoint, until=timezone.now()))
+    assert len(rows) == 3 and {r.answer for r in rows} <= {"billing", "delivery"}
+    assert not list(judged_requests(endpoint, until=timezone.now(), since=timezone.now()))
 
 
 @pytest.mark.django_db

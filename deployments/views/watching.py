@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 from deployments import reading
 from deployments.domain.drift import Bins, FeatureDrift, strongest_change
 from deployments.models import DriftCheck, Endpoint, PerformanceCheck, Reading
+from deployments.services.explaining import examples_of
 from deployments.watched import newest_of
 from foundation.jobs.models import Schedule
 from foundation.jobs.services import start_job
@@ -62,7 +63,11 @@ def watch(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
             "today": reading.requests_of_a_day([endpoint]).get(endpoint.pk, reading.QUIET),
             "n_feedback": reading.feedback_since(endpoint, since),
             "retraining": endpoint.retrainings.open().first(),
-            "schedules": list(Schedule.objects.filter(team=endpoint.team, kind__in=KINDS)),
+            "schedules": [
+                s
+                for s in Schedule.objects.filter(team=endpoint.team, kind__startswith="deployments.")
+                if s.recipe.get("endpoint") in (None, endpoint.slug, endpoint.pk)
+            ],
         },
     )
 
@@ -107,12 +112,13 @@ def watch_check(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
 def drift_detail(request: HttpRequest, check: DriftCheck) -> HttpResponse:
     """One drift check, feature by feature."""
     readings = list(check.readings.all())
+    examples = examples_of(readings)
     return render(
         request,
         "deployments/drift_detail.html",
         {
             "check": check,
-            "readings": [_shown(r, check) for r in readings],
+            "readings": [{**_shown(r, check), "examples": examples[r.pk]} for r in readings],
             "n_drifted": sum(r.is_drifted for r in readings),
         },
     )
@@ -125,16 +131,24 @@ def _shown(row: Reading, check: DriftCheck) -> dict[str, Any]:
     bins = Bins(
         row.kind,
         edges=tuple(row.bins) if row.kind == "number" else (),
-        names=tuple(row.bins) if row.kind == "name" else (),
+        names=tuple(row.bins) if row.kind != "number" else (),
     )
     finding, chart, names = title, "", []
     if row.divergence is not None:
         change = strongest_change(
-            FeatureDrift(row.feature, bins, tuple(row.reference_counts), tuple(row.current_counts))
+            FeatureDrift(
+                row.feature,
+                bins,
+                tuple(row.reference_counts),
+                tuple(row.current_counts),
+                word_p=tuple(row.word_p),
+            )
         )
         finding = change if row.is_drifted else f"{title} looks as before"
     if row.kind == "number":
         chart = histogram_pair(_pair(row, bins, finding, check))
+    elif row.kind == "words":
+        names = _word_shares(row)
     else:
         names = _name_shares(row, bins)
     return {
@@ -172,6 +186,15 @@ def _pair(row: Reading, bins: Bins, finding: str, check: DriftCheck) -> Histogra
         x_name=row.feature.replace("_", " "),
         sub=f"{check.n_reference:,} rows and {check.n_current:,} requests{more}; the outermost bins hold what lay outside",
     )
+
+
+def _word_shares(row: Reading) -> list[dict[str, Any]]:
+    *before, n_before = row.reference_counts
+    *now, n_now = row.current_counts
+    return [
+        {"name": name, "before": x / n_before, "now": y / n_now, "n": y, "p": p}
+        for name, x, y, p in zip(row.bins, before, now, row.word_p, strict=True)
+    ]
 
 
 def _name_shares(row: Reading, bins: Bins) -> list[dict[str, Any]]:
