@@ -1,8 +1,16 @@
 from django.urls import URLPattern, URLResolver
 
 from decisions.models import UseCase
-from deployments.models import DriftCheck, Endpoint, GatewayToken, ModelVersion, Retraining, Rollout
-from deployments.views import endpoints, retrainings, rollouts, versions, watching
+from deployments.models import (
+    DriftCheck,
+    Endpoint,
+    GatewayToken,
+    ModelVersion,
+    Prediction,
+    Retraining,
+    Rollout,
+)
+from deployments.views import endpoints, predictions, retrainings, rollouts, versions, watching
 from foundation.teams.domain.roles import Role
 from foundation.teams.routes import object_path, team_path
 
@@ -84,6 +92,42 @@ shipping_urls: list[URLPattern | URLResolver] = [
 ]
 
 
+def _predictions() -> object:
+    return Prediction.objects.select_related("team", "endpoint__use_case", "version")
+
+
+prediction_urls: list[URLPattern | URLResolver] = [
+    object_path(
+        "endpoints/<int:pk>/predictions/",
+        predictions.prediction_list,
+        Endpoint,
+        name="prediction-list",
+        queryset=_endpoints,
+    ),
+    object_path(
+        "endpoints/<int:pk>/predictions/add/",
+        predictions.prediction_add,
+        Endpoint,
+        name="prediction-add",
+        queryset=_endpoints,
+    ),
+    object_path(
+        "predictions/<uuid:pk>/",
+        predictions.prediction_detail,
+        Prediction,
+        name="prediction-detail",
+        queryset=_predictions,
+    ),
+    object_path(
+        "predictions/<uuid:pk>/feedback/",
+        predictions.prediction_feedback,
+        Prediction,
+        name="prediction-feedback",
+        queryset=_predictions,
+    ),
+]
+
+
 def _drift_checks() -> object:
     return DriftCheck.objects.for_pages()
 
@@ -139,6 +183,7 @@ retraining_urls: list[URLPattern | URLResolver] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     *gateway_urls,
     *shipping_urls,
+    *prediction_urls,
     *watching_urls,
     *retraining_urls,
 ]

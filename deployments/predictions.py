@@ -1,0 +1,125 @@
+"""What the browser of predictions asks: filters as the address says them, pages by key, few queries."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.utils.dateparse import parse_date
+
+from deployments.models import Endpoint, Feedback, Prediction
+from deployments.services.measuring import first_id_at, is_right
+
+PAGE_SIZE = 50
+ARMS = ("baseline", "candidate", "shadow")
+FEEDBACK = {"any": "Judged", "right": "Right", "wrong": "Wrong", "none": "Not judged"}
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What is asked for; "" and None mean everything. Words nobody knows are left out."""
+
+    arm: str = ""
+    label: str = ""
+    feedback: str = ""
+    since: str = ""
+    until: str = ""
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> Filters:
+        """From the parameters of an address."""
+        arm, feedback = query.get("arm", ""), query.get("feedback", "")
+        return cls(
+            arm=arm if arm in ARMS else "",
+            label=query.get("label", "").strip()[:200],
+            feedback=feedback if feedback in FEEDBACK else "",
+            since=query.get("since", "") if _day(query.get("since", "")) else "",
+            until=query.get("until", "") if _day(query.get("until", "")) else "",
+        )
+
+    @property
+    def is_any(self) -> bool:
+        """Whether something is left out."""
+        return bool(self.arm or self.label or self.feedback or self.since or self.until)
+
+
+def _day(text: str) -> datetime | None:
+    try:
+        found = parse_date(text)
+    except ValueError:
+        return None
+    return datetime.combine(found, time(), UTC) if found else None
+
+
+def found(endpoint: Endpoint, filters: Filters) -> QuerySet[Prediction]:
+    """The predictions that fit, newest first. Days are in UTC; `until` is included."""
+    rows = Prediction.objects.filter(endpoint=endpoint).newest()
+    if filters.arm:
+        rows = rows.filter(arm=filters.arm)
+    if filters.label:
+        rows = rows.filter(predicted__iexact=filters.label)
+    if day := _day(filters.since):
+        rows = rows.filter(pk__gte=first_id_at(day))
+    if day := _day(filters.until):
+        rows = rows.filter(pk__lt=first_id_at(day + timedelta(days=1)))
+    if filters.feedback:
+        rows = _judged(rows, filters.feedback)
+    return rows
+
+
+def _judged(rows: QuerySet[Prediction], wanted: str) -> QuerySet[Prediction]:
+    """By the newest feedback that tells right from wrong, as everywhere."""
+    about = Feedback.objects.filter(prediction=OuterRef("pk"))
+    tells = about.filter(Q(is_correct__isnull=False) | ~Q(label="")).order_by("-pk")
+    if wanted in ("any", "none"):
+        judged = Exists(tells)
+        return rows.filter(judged if wanted == "any" else ~judged)
+    newest = rows.annotate(
+        said=Exists(tells),
+        said_correct=Subquery(tells.values("is_correct")[:1]),
+        said_label=Subquery(tells.values("label")[:1]),
+    ).filter(said=True)
+    by_label = Q(said_correct=None) & ~Q(said_label="") & ~Q(predicted="")
+    same = Q(said_label__iexact=F("predicted"))
+    if wanted == "right":
+        return newest.filter(Q(said_correct=True) | by_label & same)
+    return newest.filter(Q(said_correct=False) | by_label & ~same)
+
+
+def page_of(
+    endpoint: Endpoint, filters: Filters, *, after: str = ""
+) -> tuple[list[dict[str, Any]], uuid.UUID | None]:
+    """One page with what feedback says of each, and the cursor of the next one. Two queries."""
+    rows = found(endpoint, filters)
+    with contextlib.suppress(ValueError):
+        rows = rows.filter(pk__lt=uuid.UUID(after)) if after else rows
+    some = list(rows.select_related("version").defer("features")[: PAGE_SIZE + 1])
+    shown = some[:PAGE_SIZE]
+    return judged(shown), shown[-1].pk if len(some) > PAGE_SIZE else None
+
+
+def judged(rows: list[Prediction]) -> list[dict[str, Any]]:
+    """Each prediction with its newest word of feedback. One query."""
+    said: dict[uuid.UUID, tuple[str, bool | None]] = {}
+    for pk, label, correct, predicted in (
+        Feedback.objects.filter(prediction__in=[p.pk for p in rows])
+        .order_by("pk")
+        .values_list("prediction_id", "label", "is_correct", "prediction__predicted")
+    ):
+        right = is_right(correct, label, predicted)
+        if right is not None or pk not in said:
+            said[pk] = (label, right)
+    return [
+        {
+            "p": p,
+            "label": said.get(p.pk, ("", None))[0],
+            "right": said.get(p.pk, ("", None))[1],
+            "has_feedback": p.pk in said,
+        }
+        for p in rows
+    ]
