@@ -58,7 +58,7 @@ def _day(text: str) -> datetime | None:
 
 def found(endpoint: Endpoint, filters: Filters) -> QuerySet[Prediction]:
     """The predictions that fit, newest first. Days are in UTC; `until` is included."""
-    rows = Prediction.objects.filter(endpoint=endpoint).newest()
+    rows: QuerySet[Prediction] = Prediction.objects.filter(endpoint=endpoint).newest()
     if filters.arm:
         rows = rows.filter(arm=filters.arm)
     if filters.label:

@@ -54,8 +54,8 @@ def read_wording(
     n = min(settings.n_permutations, MOST_PERMUTATIONS)
     rng = np.random.default_rng(seed)
     drawn = np.zeros((n, before + now), dtype=np.float32)
-    for row in drawn:
-        row[rng.choice(before + now, now, replace=False)] = 1
+    for shuffle in drawn:
+        shuffle[rng.choice(before + now, now, replace=False)] = 1
     shuffled = (drawn @ holds).astype(np.float64)
 
     def apart(counts: np.ndarray) -> np.ndarray:

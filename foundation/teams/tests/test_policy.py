@@ -1,5 +1,6 @@
 """Every address says whom it serves, and keeps to it."""
 
+import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import reverse
+from django.urls.converters import UUIDConverter
 
 from foundation.teams import policy, routes, services
 from foundation.teams.domain.roles import Role
@@ -129,7 +131,8 @@ def test_a_row_that_is_not_there_is_404_on_every_address(client_for, superuser):
     client = client_for(superuser)
     for line in _own_lines():
         if line.policy.scope is Scope.OBJECT and set(line.pattern.pattern.converters) == {"pk"}:
-            address = reverse(line.name, args=[10**9])
+            is_uuid = isinstance(line.pattern.pattern.converters["pk"], UUIDConverter)
+            address = reverse(line.name, args=[uuid.UUID(int=10**9) if is_uuid else 10**9])
             assert client.get(address).status_code == 404, address
             assert client.post(address).status_code == 404, address
 
