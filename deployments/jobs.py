@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from deployments.domain.drift import Settings
 from deployments.domain.retraining import Reason, reason_to_retrain
+from deployments.jobs_replay import Replay
 from deployments.models import Endpoint
 from deployments.services import watching
 from deployments.services.retraining import propose_retraining
@@ -137,4 +138,4 @@ class ProposeRetraining(EndpointKind):
                 propose_retraining(actor=None, endpoint=endpoint, reason=reason.words, trigger=reason.trigger)
 
 
-KINDS: list[type[Kind]] = [CheckDrift, CheckPerformance, ProposeRetraining]
+KINDS: list[type[Kind]] = [CheckDrift, CheckPerformance, ProposeRetraining, Replay]

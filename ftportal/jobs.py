@@ -11,7 +11,8 @@ from foundation.jobs.domain.states import ItemState
 from foundation.jobs.kinds import Outcome, Plan, RemoteKind, Wait, Work
 from foundation.jobs.models import Job, Shard
 from foundation.teams.errors import PortalError
-from ftportal.lifecycle import STEPS, Course, Waiting
+from ftportal.course import Course, Waiting
+from ftportal.lifecycle import STEPS
 
 ASK_AGAIN_S = 0.4
 

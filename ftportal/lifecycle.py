@@ -1,14 +1,10 @@
-"""From a raw file to a verdict: every stage of the lifecycle, one after the other, through the same services people use.
+"""From a raw file to a version in service: every stage of the lifecycle, through the same services people use.
 
 A stage is asked again and again until it is done, so it may be asked twice at any point: whatever it starts is
 found again by what it wrote down. Knows no page and no command.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from datasets import importing
 from datasets.domain.mapping import guess_mapping
@@ -21,11 +17,10 @@ from decisions.models import UseCase
 from evaluations import services as evaluations
 from evaluations.models import Comparison
 from foundation.files.models import Blob
-from foundation.jobs.models import Job
 from foundation.llm.connections import default_connection
-from foundation.teams.errors import PortalError
-from foundation.teams.models import Team, User
 from foundation.ui import formats
+from ftportal.course import Course, Found, Step, Stuck, Waiting, state_of
+from ftportal.shipping import SHIP_AND_WATCH
 
 # Fixes a careful person would press without looking at each row; the rest is left for people to see.
 SAFE_FIXES = (
@@ -42,53 +37,6 @@ ROUNDS_OF_MENDING = 3
 # Small rows in great number: the cheapest current model is the fair opponent. Another one is a recipe's "model".
 PROMPT_MODEL = "claude-haiku-5-5"
 TRIAL_REASON = "A trial run: nobody has reviewed these rows, so its verdict is provisional."
-
-
-class Stuck(PortalError):
-    """A stage cannot go on; the sentence says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """The stage's work is under way."""
-
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The stage is done; `finding` is what a person reads, `facts` are the ids and figures later stages use."""
-
-    finding: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Course:
-    """One run of the lifecycle: who, where, the recipe it was started with, and the facts of the stages so far."""
-
-    team: Team
-    actor: User | None
-    recipe: Mapping[str, Any]
-    facts: dict[str, Any]
-
-    def row(self, model: Any, name: str) -> Any:
-        """The row whose id an earlier stage wrote down under `name`."""
-        return model.objects.of(self.team).get(pk=self.facts[name])
-
-
-def _state_of(job: Job | None, doing: str) -> Waiting | None:
-    """None when `job` ended well, Waiting while it runs. Raises Stuck with its own sentence when it failed."""
-    if job is None:
-        return None
-    job.refresh_from_db()
-    if job.status.value == "paused":
-        raise Stuck(f"{job.title} is paused: {job.error or job.step or 'somebody has to decide'}")
-    if not job.status.is_final:
-        return Waiting(job.step or doing)
-    if job.status.value != "succeeded":
-        raise Stuck(f"{job.title}: {job.error or job.status.label.lower()}")
-    return None
 
 
 def state_use_case(course: Course) -> Found | Waiting:
@@ -145,7 +93,7 @@ def bring_in(course: Course) -> Found | Waiting:
             imports.set_mapping(actor=course.actor, import_=import_, mapping={**import_.mapping, **wanted})
     if import_.state in ("draft", "running"):
         job = imports.start_import(actor=course.actor, import_=import_, skip_bad_rows=True)
-        if waiting := _state_of(job, "Reading the file"):
+        if waiting := state_of(job, "Reading the file"):
             return waiting
         import_.refresh_from_db()
     if import_.state != "done":
@@ -162,7 +110,7 @@ def _checked(course: Course, dataset: Dataset) -> CheckRun | Waiting:
     dataset.refresh_from_db()
     if dataset.checks is None or dataset.checks.revision != dataset.revision:
         job = checks.start_checks(actor=course.actor, dataset=dataset)
-        if waiting := _state_of(job, "Checking every row"):
+        if waiting := state_of(job, "Checking every row"):
             return waiting
         dataset.refresh_from_db()
     return dataset.checks or Waiting("Checking every row")
@@ -213,7 +161,7 @@ def judge(course: Course) -> Found | Waiting:
     if run is None:
         run = judging.start_quality(actor=course.actor, dataset=dataset, cap_microusd=cap)
     if run.finished_at is None:
-        if waiting := _state_of(run.job, "Asking the judge"):
+        if waiting := state_of(run.job, "Asking the judge"):
             return waiting
         run.refresh_from_db()
     unscored = run.n_sample - run.n_scored
@@ -259,7 +207,7 @@ def freeze(course: Course) -> Found | Waiting:
             override_reason=TRIAL_REASON if standing else "",
         )
     if not version.is_frozen:
-        if waiting := _state_of(version.job, "Splitting and freezing"):
+        if waiting := state_of(version.job, "Splitting and freezing"):
             return waiting
         version.refresh_from_db()
     power = version.report.get("power", {}).get("sentence", "")
@@ -281,7 +229,7 @@ def train(course: Course) -> Found | Waiting:
     )
     if run is None:
         run = training.start_training(actor=course.actor, version=version)
-    if waiting := _state_of(run.job, "Training"):
+    if waiting := state_of(run.job, "Training"):
         return waiting
     run.refresh_from_db()
     return Found(
@@ -295,7 +243,7 @@ def _compared(comparison: Comparison, doing: str) -> Waiting | None:
     if comparison.state == "waiting":
         jobs = [e.job for e in comparison.evaluations.select_related("job")]
         for job in jobs:
-            if waiting := _state_of(job, doing):
+            if waiting := state_of(job, doing):
                 return waiting
         return Waiting(doing)
     if comparison.state != "done":
@@ -375,15 +323,6 @@ def reprice(course: Course) -> Found | Waiting:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of the course: its title and the function that is asked until it is done."""
-
-    key: str
-    title: str
-    ask: Callable[[Course], Found | Waiting]
-
-
 STEPS = (
     Step("use-case", "Use case", state_use_case),
     Step("decision", "Decide", decide),
@@ -398,4 +337,5 @@ STEPS = (
     Step("choose", "Evaluate", choose),
     Step("claim", "Compare", claim),
     Step("return", "Return again", reprice),
+    *SHIP_AND_WATCH,
 )

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand
 
 from foundation.teams.models import Team
 from ftportal.first_person import ensure_first_admin
-from ftportal.trials import DEMO_FILE, DEMO_RECIPE, start_trial
+from ftportal.trials import DEMO_FILE, DEMO_RECIPE, DEMO_TRAFFIC, TRAFFIC_COLUMNS, start_trial
 
 
 class Command(BaseCommand):
@@ -16,6 +16,13 @@ class Command(BaseCommand):
         ensure_first_admin()
         team = Team.objects.filter(memberships__user__is_superuser=True).order_by("pk").first()
         admin = team.memberships.filter(user__is_superuser=True).select_related("user").first().user
-        job = start_trial(actor=admin, team=team, path=DEMO_FILE, recipe=DEMO_RECIPE)
+        job = start_trial(
+            actor=admin,
+            team=team,
+            path=DEMO_FILE,
+            recipe=DEMO_RECIPE,
+            traffic=DEMO_TRAFFIC,
+            traffic_columns=TRAFFIC_COLUMNS,
+        )
         if int(str(options["verbosity"])):
             self.stdout.write(f"{job.title}: {job.status.label.lower()}")

@@ -1,4 +1,4 @@
-"""`manage.py lifecycle FILE`: from a raw file to a verdict on the command line, each stage's finding printed."""
+"""`manage.py lifecycle FILE`: all six stages on the command line, each finding printed as it is made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from foundation.teams.errors import PortalError
 from foundation.teams.models import Team
 from foundation.ui import formats
 from ftportal.first_person import ensure_first_admin
-from ftportal.trials import DEMO_FILE, DEMO_RECIPE, start_trial
+from ftportal.trials import DEMO_FILE, DEMO_RECIPE, DEMO_TRAFFIC, TRAFFIC_COLUMNS, start_trial
 
 
 class Command(BaseCommand):
@@ -33,6 +33,14 @@ class Command(BaseCommand):
             "--group", default="", help="column whose rows must stay in one split, e.g. the customer"
         )
         parser.add_argument("--at", default="", help="column with the time")
+        parser.add_argument(
+            "--traffic", default="", help="file of later requests with their right answers, to be replayed"
+        )
+        parser.add_argument(
+            "--traffic-label",
+            default="",
+            help="its column with the right answer, when it is named differently",
+        )
         parser.add_argument("--seed", default="", help="seed of the split")
         parser.add_argument(
             "--cap", type=float, default=0, help="dollars each paid run may spend on a connected model"
@@ -72,10 +80,17 @@ class Command(BaseCommand):
             "name": options["name"] or path.stem.replace("-", " ").replace("_", " ").capitalize(),
             **given,
         }
+        traffic, columns = Path(options["traffic"]) if options["traffic"] else None, {}
+        if options["traffic_label"]:
+            columns = {"label": options["traffic_label"]}
         if path.exists() and path.resolve() == DEMO_FILE.resolve():
             recipe = {**DEMO_RECIPE, **{k: v for k, v in recipe.items() if k != "name"}}
+            if traffic is None:
+                traffic, columns = DEMO_TRAFFIC, TRAFFIC_COLUMNS
         started = time.monotonic()
-        job = start_trial(actor=admin, team=team, path=path, recipe=recipe)
+        job = start_trial(
+            actor=admin, team=team, path=path, recipe=recipe, traffic=traffic, traffic_columns=columns
+        )
         printed = 0
         try:
             while True:
