@@ -6,7 +6,7 @@ Rows are read in the order of their digest, so the order of imports leaves no tr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -268,16 +268,24 @@ def synthetic_ids(dataset: Dataset) -> set[int]:
 
 
 def _furthest(dataset: Dataset, recipe: Recipe, example_ids: list[int], digests: list[bytes]) -> list[int]:
-    """How far each row may go (splitting.assign): written by a model, training only; seen before, not the test."""
+    """How far each row may go (splitting.assign): written by a model or learnt from, training only; seen, not the test."""
     synthetic = synthetic_ids(dataset)
-    seen: set[bytes] = set()
-    if recipe.fresh_after:
-        versions = DatasetVersion.objects.frozen().filter(dataset=dataset, checksum__in=recipe.fresh_after)
-        rows = VersionRow.objects.filter(version__in=versions).values_list("content__digest", flat=True)
-        seen = {bytes(digest) for digest in rows.iterator(chunk_size=10_000)}
-    if not synthetic and not seen:
+    seen = _digests(dataset, recipe.fresh_after)
+    learnt = _digests(dataset, recipe.learnt_from, split=Split.TRAIN)
+    if not synthetic and not seen and not learnt:
         return []
     return [
-        0 if key in synthetic else 1 if digest in seen else 2
+        0 if key in synthetic or digest in learnt else 1 if digest in seen else 2
         for key, digest in zip(example_ids, digests, strict=True)
     ]
+
+
+def _digests(dataset: Dataset, checksums: Sequence[str], split: Split | None = None) -> set[bytes]:
+    if not checksums:
+        return set()
+    versions = DatasetVersion.objects.frozen().filter(dataset=dataset, checksum__in=checksums)
+    rows = VersionRow.objects.filter(version__in=versions)
+    if split is not None:
+        rows = rows.filter(split=split)
+    found = rows.values_list("content__digest", flat=True)
+    return {bytes(digest) for digest in found.iterator(chunk_size=10_000)}

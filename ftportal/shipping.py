@@ -20,6 +20,7 @@ from decisions.models import UseCase
 from deployments.domain.canary import SCHEDULES, Action, Guardrail, Measure, RolloutState
 from deployments.domain.canary import Step as Rung
 from deployments.domain.retraining import words_of
+from deployments.domain.sequential import Difference, pooled
 from deployments.models import (
     Alias,
     DriftCheck,
@@ -51,21 +52,31 @@ from foundation.teams.errors import BadInput
 from foundation.ui import formats
 from ftportal.course import Course, Found, Step, Stuck, Waiting, state_of
 
-# Seconds instead of hours, and samples a file of some hundred requests can give. Each step replays its rows once, so
-# within a step every request counts once.
-LADDER = (Rung(0.20, timedelta(seconds=2), 50), Rung(0.50, timedelta(seconds=2), 120))
-# Of rows nobody learnt from there are fewer.
-LAST_LADDER = (Rung(0.50, timedelta(seconds=2), 50),)
-# Answers take a millisecond here and all on one machine: only a half more would mean something.
-RAILS = (
-    Guardrail(Measure.QUALITY, 0.05, 40),
-    Guardrail(Measure.LATENCY, 0.50, 40),
-    Guardrail(Measure.ERRORS, 0.10, 40),
-)
+# Seconds instead of hours. Each step replays its rows once, so within a step every request counts once.
+FIRST_SHARES, LAST_SHARES = (0.20, 0.50), (0.50,)
+HOLD = timedelta(seconds=2)
+# Points of right answers that may be lost.
+MARGIN = 0.05
 # The last third of the traffic is kept back: what was learnt again must not be tried on what it learnt from.
 LEARN_SHARE = 2 / 3
 SMOKE_ROWS = 20
-HELD_AFTER = timedelta(seconds=20)
+# When everything was sent and recorded, what is still missing does not come by itself.
+HELD_AFTER = timedelta(seconds=5)
+
+
+def _ladder(shares: tuple[float, ...], n: int) -> tuple[Rung, ...]:
+    """Steps whose samples `n` requests can give: 60 % of what each share lets expect."""
+    return tuple(Rung(share, HOLD, max(20, round(0.6 * share * n))) for share in shares)
+
+
+def _rails(n: int) -> tuple[Guardrail, ...]:
+    """Answers take a millisecond here and all on one machine: only a half more latency would mean something."""
+    least = min(40, max(20, n // 10))
+    return (
+        Guardrail(Measure.QUALITY, MARGIN, least),
+        Guardrail(Measure.LATENCY, 0.50, least),
+        Guardrail(Measure.ERRORS, 0.10, least),
+    )
 
 
 def _has_traffic(course: Course) -> bool:
@@ -197,7 +208,7 @@ def roll_out(course: Course) -> Found | Waiting:
     if "baseline_version" not in course.facts:
         return Found("There is one version only: nothing to roll out against.")
     version = course.row(ModelVersion, "model_version")
-    rollout = _walk(course, endpoint, version, LADDER, 0, course.facts["n_learn"])
+    rollout = _walk(course, endpoint, version, FIRST_SHARES, 0, course.facts["n_learn"])
     if isinstance(rollout, Waiting):
         return rollout
     return Found(_story(rollout), {"rollout": rollout.pk, "rollout_state": rollout.state})
@@ -237,7 +248,7 @@ def _answered(job: Job) -> str:
 
 
 def _walk(
-    course: Course, endpoint: Endpoint, version: ModelVersion, ladder: tuple[Rung, ...], start: int, end: int
+    course: Course, endpoint: Endpoint, version: ModelVersion, shares: tuple[float, ...], start: int, end: int
 ) -> Rollout | Waiting:
     """The rollout when it has come to its end, or to where a person decides; every step gets its requests once."""
     rollout = Rollout.objects.filter(endpoint=endpoint, candidate=version).order_by("-pk").first()
@@ -247,8 +258,8 @@ def _walk(
             endpoint=endpoint,
             candidate=version,
             schedule="demo",
-            steps=ladder,
-            guardrails=RAILS,
+            steps=_ladder(shares, end - start),
+            guardrails=_rails(end - start),
             promotes=SCHEDULES["demo"].promotes,
         )
     if rollout.phase is not RolloutState.RUNNING:
@@ -398,26 +409,44 @@ def ship_again(course: Course) -> Found | Waiting:
     if retraining.improvement.get("verdict") == "worse":
         return Found(f"{version.label} is not rolled out: it is worse than production. {_aliases(course)}")
     rollout = _walk(
-        course, endpoint, version, LAST_LADDER, course.facts["n_learn"], course.facts["n_traffic"]
+        course, endpoint, version, LAST_SHARES, course.facts["n_learn"], course.facts["n_traffic"]
     )
     if isinstance(rollout, Waiting):
         return rollout
     reviewer = course.recipe.get("reviewer", "")
     if rollout.phase is RolloutState.PAUSED and reviewer:
-        held = rollout.reason
-        words = words_of(retraining.improvement)
+        held, together = rollout.reason, _together(rollout, retraining)
+        if together is None or together.low < -MARGIN:
+            return Found(f"{_story(rollout)} {_aliases(course)}", {"second_rollout": rollout.pk})
+        words = (
+            f"{together.value * 100:+.1f} points ({together.low * 100:+.1f} to {together.high * 100:+.1f})"
+        )
         rollout = move_rollout(
             actor=course.actor,
             rollout=rollout,
             action=Action.PROMOTE,
-            reason=f"{reviewer}: too few requests to tell; not worse in its evaluation ({words}), and it knows the newer words",
+            reason=f"{reviewer}: live and in its evaluation together {words}, within the margin, and it knows the newer words",
         )
         return Found(
-            f"{version.label} at 50 % of requests nobody learnt from, then held: {held}. "
-            f"Promoted by hand, recorded as {reviewer}. {_aliases(course)}",
+            f"{version.label} at 50 % of requests nobody learnt from, then held: {held}. Together with its evaluation "
+            f"{words}: promoted by hand, recorded as {reviewer}. {_aliases(course)}",
             {"second_rollout": rollout.pk},
         )
     return Found(f"{_story(rollout)} {_aliases(course)}", {"second_rollout": rollout.pk})
+
+
+def _together(rollout: Rollout, retraining: Retraining) -> Difference | None:
+    """What a person weighs: the live difference and the evaluation's, two independent looks at one thing."""
+    live = next((r for r in rollout.measured.get("readings", []) if r["measure"] == Measure.QUALITY), {})
+    looks = [
+        Difference(*found)
+        for found in (
+            (live.get("difference"), live.get("low"), live.get("high")),
+            tuple(retraining.improvement.get(k) for k in ("value", "low", "high")),
+        )
+        if None not in found
+    ]
+    return pooled(looks)
 
 
 def _aliases(course: Course) -> str:

@@ -35,6 +35,8 @@ class Recipe:
     fresh_after: tuple[str, ...] = ()
     # Training rows that share this with validation or test are left out: "prompt", "group", "time".
     drop_leaks: tuple[str, ...] = ()
+    # Checksums of versions whose training rows train again: a model that learnt from them is compared on the others.
+    learnt_from: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.near_threshold <= 1:
@@ -55,6 +57,7 @@ class Recipe:
                 ("n_folds", self.n_folds),
                 ("fresh_after", sorted(self.fresh_after)),
                 ("drop_leaks", sorted(self.drop_leaks)),
+                ("learnt_from", sorted(self.learnt_from)),
             )
             if value
         }
@@ -84,6 +87,7 @@ class Recipe:
             n_folds=int(value.get("n_folds", 0)),
             fresh_after=tuple(value.get("fresh_after", ())),
             drop_leaks=tuple(value.get("drop_leaks", ())),
+            learnt_from=tuple(value.get("learnt_from", ())),
         )
 
 

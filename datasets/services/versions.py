@@ -69,13 +69,15 @@ def start_freeze(
     n_folds: int = 0,
     fresh_test: bool = False,
     drop_leaks: Sequence[str] = (),
+    learnt_from: Sequence[str] = (),
     override_reason: str = "",
     notes: str = "",
 ) -> DatasetVersion:
     """A version being built; its job (`version.job`) freezes it. The same request while one is built is that one.
 
     `fresh_test` draws the test from rows no frozen version held; `drop_leaks` leaves out training rows that share a
-    prompt, a group or a later time with the test.
+    prompt, a group or a later time with the test. `learnt_from` are checksums of versions whose training rows train
+    again, so that whoever learnt from them can be compared on validation and test.
 
     Raises: BadInput for shares, strategy or seed that make no sense, Blocked while a gate stands and no reason of
     10 characters is given.
@@ -94,6 +96,7 @@ def start_freeze(
         n_folds=n_folds,
         fresh_test=fresh_test,
         drop_leaks=drop_leaks,
+        learnt_from=learnt_from,
     )
     if recipe.strategy is Strategy.TIME and not dataset.examples.active().exclude(at=None).exists():
         raise BadInput(
@@ -159,6 +162,7 @@ def make_recipe(
     n_folds: int = 0,
     fresh_test: bool = False,
     drop_leaks: Sequence[str] = (),
+    learnt_from: Sequence[str] = (),
 ) -> Recipe:
     """The recipe a person asked for. Raises BadInput naming the field."""
     if not isinstance(ratios, Ratios):
@@ -189,6 +193,7 @@ def make_recipe(
             n_folds=n_folds,
             fresh_after=fresh_after,
             drop_leaks=tuple(sorted(set(drop_leaks))),
+            learnt_from=tuple(sorted(set(learnt_from))),
         )
     except ValueError as error:
         field = "n_folds" if "folds" in str(error) else "drop_leaks" if "Leaks" in str(error) else "seed"
@@ -224,6 +229,7 @@ def repair_leaks(*, actor: User | None, version: DatasetVersion, repair: str) ->
         "n_folds": recipe.n_folds,
         "fresh_test": bool(recipe.fresh_after),
         "drop_leaks": recipe.drop_leaks,
+        "learnt_from": recipe.learnt_from,
     }
     change = dict(REPAIRS[repair])
     if "drop_leaks" in change:

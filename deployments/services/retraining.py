@@ -301,6 +301,10 @@ def _freeze(r: Retraining, now: datetime) -> bool:
             strategy=recipe.strategy,
             size_test_by_power=recipe.size_test_by_power,
             keep_groups=recipe.keep_groups,
+            n_folds=recipe.n_folds,
+            drop_leaks=recipe.drop_leaks,
+            # What production learnt from must not become what it is judged on.
+            learnt_from=[before.checksum],
             override_reason=f"Retraining {r.pk}, approved by {r.approver}: {r.reason}"[:500],
             notes=f"With {r.n_new_rows:,} judged requests of {r.endpoint.slug}.",
         )

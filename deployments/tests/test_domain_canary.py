@@ -234,3 +234,12 @@ def test_a_ladder_can_be_written_and_read():
     assert read_ladder("2.5%,90 s,1,000\n\n50 %, 2 d, 10")[0] == Step(0.025, timedelta(seconds=90), 1000)
     with pytest.raises(ValueError, match="line 2"):
         read_ladder("5 %, 1 h, 1\nsoon")
+
+
+def test_two_looks_put_together_weigh_by_their_precision():
+    # Half widths 2 and 4: variances 1 and 4 (in units of z²), weights 1 and 1/4: (0.10 + 0.02/4) / 1.25 = 0.084; half 2/sqrt(1.25).
+    found = sequential.pooled(
+        [sequential.Difference(0.10, 0.08, 0.12), sequential.Difference(0.02, -0.02, 0.06)]
+    )
+    assert found.value == pytest.approx(0.084) and found.high - found.value == pytest.approx(0.02 / 1.25**0.5)
+    assert sequential.pooled([]) is None and sequential.pooled([sequential.Difference(0.1, 0.1, 0.1)]) is None

@@ -190,7 +190,7 @@ def test_the_whole_way_from_judged_requests_to_a_new_version(
 ):
     """S76, S77: rows, version by the same recipe, run with merged settings, evaluation, new version."""
     from datasets import services as datasets
-    from datasets.models import DatasetVersion, TrainingRun
+    from datasets.models import DatasetVersion, TrainingRun, VersionRow
     from datasets.training.services import start_training
     from evaluations.services.candidates import candidate_for_run
     from foundation.files import store
@@ -233,6 +233,12 @@ def test_the_whole_way_from_judged_requests_to_a_new_version(
     assert again.number == 2 and again.n_rows > first.n_rows
     kept = ("seed", "ratios", "strategy")
     assert {k: again.recipe[k] for k in kept} == {k: first.recipe[k] for k in kept}
+    # What production learnt from is not what it is judged on.
+    train, rest = (
+        set(VersionRow.objects.filter(version=v, split__in=splits).values_list("content_id", flat=True))
+        for v, splits in ((first, ["train"]), (again, ["validation", "test"]))
+    )
+    assert train and rest and not train & rest
     assert TrainingRun.objects.get(pk=made.training_run_id).settings == run.settings
     assert made.version.number == 2 and made.version.previous == version
     assert made.improvement["verdict"] and made.improvement["value"] is not None
