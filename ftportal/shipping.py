@@ -437,7 +437,9 @@ def ship_again(course: Course) -> Found | Waiting:
 
 def _together(rollout: Rollout, retraining: Retraining) -> Difference | None:
     """What a person weighs: the live difference and the evaluation's, two independent looks at one thing."""
-    live = next((r for r in rollout.measured.get("readings", []) if r["measure"] == Measure.QUALITY), {})
+    live: dict[str, Any] = next(
+        (r for r in rollout.measured.get("readings", []) if r["measure"] == Measure.QUALITY), {}
+    )
     looks = [
         Difference(*found)
         for found in (
