@@ -159,6 +159,7 @@ TEMPLATES = [
                 "foundation.ui.context.page",
                 "foundation.teams.context.people",
                 "foundation.jobs.context.work",
+                "ftportal.workspace.demo",
             ],
             "builtins": ["django.templatetags.static", "foundation.ui.templatetags.ui"],
         },

@@ -28,6 +28,7 @@ TRAFFIC_COLUMNS = {
 }
 DEMO_RECIPE: dict[str, Any] = {
     "name": "Support triage",
+    "is_demo": True,
     "text": "text",
     "label": "queue",
     "group": "customer_id",

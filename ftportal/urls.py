@@ -3,9 +3,11 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from foundation.teams.routes import public_path, self_path
+from foundation.teams.domain.roles import Role
+from foundation.teams.routes import public_path, self_path, team_path
 from foundation.ui import views as ui
 from ftportal.api import api
+from ftportal.workspace import demo_remove
 
 # The ui floor stands below the one that knows people, so the roof says whom its pages serve.
 ui_patterns = [
@@ -17,8 +19,15 @@ ui_patterns = [
     self_path("ui/gallery/", ui.gallery, name="gallery"),
 ]
 
+roof_patterns = [
+    team_path(
+        "t/<slug:team>/demo/remove/", demo_remove, name="demo-remove", read=Role.ADMIN, write=Role.ADMIN
+    ),
+]
+
 urlpatterns = [
     path("", include((ui_patterns, "ui"))),
+    path("", include((roof_patterns, "roof"))),
     path("", include("foundation.teams.urls")),
     path("", include("foundation.files.urls")),
     path("", include("foundation.jobs.urls")),

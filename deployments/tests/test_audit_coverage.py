@@ -1,0 +1,130 @@
+"""T38 for shipping and watching: every address that changes something leaves an event of who did it."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from deployments.models import ModelVersion, Retraining
+from deployments.services import (
+    issue_gateway_token,
+    register_version,
+    set_alias,
+    set_split,
+    start_rollout,
+)
+from deployments.services.retraining import propose_retraining
+from deployments.tests.test_views_predictions import ask, dataset  # noqa: F401 - a fixture
+from foundation.teams.models import AuditEvent
+from foundation.teams.policy import table
+
+pytestmark = pytest.mark.django_db
+# Pages with a POST of their own, and what is sent there.
+ONLY_READ = {
+    "deployments:endpoint-list", "deployments:endpoint-detail", "deployments:version-list", "deployments:rollout-list",
+    "deployments:rollout-detail", "deployments:watch-home", "deployments:watch", "deployments:drift-detail",
+    "deployments:retraining-list", "deployments:retraining-detail", "deployments:prediction-list",
+    "deployments:prediction-detail",
+}  # fmt: skip
+
+
+@pytest.fixture
+def presses(
+    endpoint, make_version, make_candidate, use_case, team, admin_user, dataset, settings, tmp_path
+):  # fmt: skip
+    """By route: address and data of one press that changes something, and the verb it leaves."""
+    settings.FILES_DIR = tmp_path / "files"
+    second = make_version("Second")
+
+    def token():
+        return issue_gateway_token(actor=admin_user, endpoint=endpoint, name="x")[0]
+
+    def rolled():
+        return start_rollout(actor=admin_user, endpoint=endpoint, candidate=second)
+
+    def proposed():
+        Retraining.objects.all().delete()
+        return propose_retraining(actor=admin_user, endpoint=endpoint, reason="r")
+
+    def twice_named():
+        set_alias(actor=admin_user, version=ModelVersion.objects.order_by("pk").first())
+        set_alias(actor=admin_user, version=second)
+        return use_case
+
+    def judged():
+        return ask(endpoint, "a new text entirely", said=[("billing", None)])
+
+    settings_form = {
+        "text_retention": "none", "text_percent": 10, "text_days": 30, "system_policy": "replace", "timeout_s": 60,
+        "max_in_flight": 200,
+    }  # fmt: skip
+    return {
+        "endpoint-create": (
+            lambda: team.slug,
+            {"version": second.pk, "slug": "new-one", "text_retention": "none", "system_policy": "replace", "press": "p1"},
+            "endpoint.created",
+        ),
+        "endpoint-edit": (lambda: endpoint.pk, settings_form, "endpoint.changed"),
+        "endpoint-tokens": (lambda: endpoint.pk, {"name": "a", "days": "30", "press": "p2"}, "gateway_token.issued"),
+        "endpoint-switch": (lambda: endpoint.pk, {}, "endpoint.switched_off"),
+        "endpoint-archive": (lambda: endpoint.pk, {}, "endpoint.archived"),
+        "token-revoke": (lambda: token().pk, {}, "gateway_token.revoked"),
+        "version-detail": (lambda: second.pk, {"notes": "changed", "tags": ""}, "model_version.edited"),
+        "version-promote": (lambda: second.pk, {}, "alias.moved"),
+        "version-register": (
+            lambda: use_case.pk, {"candidate": make_candidate("third").pk}, "model_version.registered"
+        ),
+        "use-case-rollback": (lambda: twice_named().pk, {}, "model_version.rolled_back"),
+        "rollout-create": (
+            lambda: endpoint.pk,
+            {
+                "candidate": second.pk, "schedule": "canary", "steps": "5 %, 1 h, 300 requests", "quality_margin": 5,
+                "quality_min_n": 100, "latency_margin": 10, "errors_margin": 2,
+            },
+            "rollout.created",
+        ),
+        "rollout-move": (lambda: rolled().pk, {"action": "pause", "reason": "r"}, "rollout.pause"),
+        "watch-check": (lambda: endpoint.pk, {}, "job.started"),
+        "prediction-add": (
+            lambda: endpoint.pk, lambda: {"dataset": dataset.pk, "prediction": [str(judged().pk)]},
+            "predictions.added_to_dataset",
+        ),
+        "prediction-feedback": (lambda: judged().pk, {"correct": "yes"}, "feedback.given"),
+        "retraining-create": (lambda: endpoint.pk, {"reason": "r"}, "retraining.proposed"),
+        "retraining-approve": (lambda: proposed().pk, {"when": "later"}, "retraining.approved"),
+        "retraining-decline": (lambda: proposed().pk, {}, "retraining.declined"),
+    }  # fmt: skip
+
+
+def changing_routes():
+    """Every route of shipping and watching that is not only read."""
+    names = {line.name for line in table() if line.name and line.name.startswith("deployments:")}
+    return sorted(name.removeprefix("deployments:") for name in names - ONLY_READ)
+
+
+@pytest.mark.parametrize("name", changing_routes())
+def test_every_change_names_who_made_it(name, presses, client_for, approver, team):
+    where, data, verb = presses[name]
+    url = reverse(f"deployments:{name}", args=[where()])
+    sent = data() if callable(data) else data
+    before = AuditEvent.objects.filter(verb=verb).count()
+    answer = client_for(approver).post(url, sent)
+    assert answer.status_code in (200, 302), answer.content.decode()[:600]
+    new = AuditEvent.objects.filter(verb=verb)
+    assert new.count() > before
+    event = new.order_by("-pk").first()
+    assert event.actor_id == approver.pk and event.team_id == team.pk
+
+
+def test_a_split_moved_by_hand_is_written_down_too(endpoint, make_version, editor):
+    set_split(
+        actor=editor, endpoint=endpoint, baseline=endpoint.baseline, candidate=make_version("B"), share=0.1, reason="r"
+    )  # fmt: skip
+    assert AuditEvent.objects.get(verb="endpoint.traffic_moved").actor_id == editor.pk
+
+
+def test_registering_twice_is_one_event(use_case, make_candidate, editor):
+    candidate = make_candidate()
+    for _ in range(2):
+        register_version(actor=editor, use_case=use_case, candidate=candidate)
+    assert AuditEvent.objects.filter(verb="model_version.registered").count() == 1
