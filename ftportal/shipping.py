@@ -6,6 +6,7 @@ on nothing: the version serves, a smoke test is sent, and the stages say what wa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -55,8 +56,8 @@ from ftportal.course import Course, Found, Step, Stuck, Waiting, state_of
 # Seconds instead of hours. Each step replays its rows once, so within a step every request counts once.
 FIRST_SHARES, LAST_SHARES = (0.20, 0.50), (0.50,)
 HOLD = timedelta(seconds=2)
-# Points of right answers that may be lost.
-MARGIN = 0.05
+# Points of right answers that may be lost; while a step gives some dozens of requests, nothing finer can be told.
+MARGIN, FIRST_MARGIN = 0.05, 0.10
 # The last third of the traffic is kept back: what was learnt again must not be tried on what it learnt from.
 LEARN_SHARE = 2 / 3
 SMOKE_ROWS = 20
@@ -69,11 +70,11 @@ def _ladder(shares: tuple[float, ...], n: int) -> tuple[Rung, ...]:
     return tuple(Rung(share, HOLD, max(20, round(0.6 * share * n))) for share in shares)
 
 
-def _rails(n: int) -> tuple[Guardrail, ...]:
+def _rails(n: int, margin: float) -> tuple[Guardrail, ...]:
     """Answers take a millisecond here and all on one machine: only a half more latency would mean something."""
     least = min(40, max(20, n // 10))
     return (
-        Guardrail(Measure.QUALITY, MARGIN, least),
+        Guardrail(Measure.QUALITY, margin, least),
         Guardrail(Measure.LATENCY, 0.50, least),
         Guardrail(Measure.ERRORS, 0.10, least),
     )
@@ -208,10 +209,39 @@ def roll_out(course: Course) -> Found | Waiting:
     if "baseline_version" not in course.facts:
         return Found("There is one version only: nothing to roll out against.")
     version = course.row(ModelVersion, "model_version")
-    rollout = _walk(course, endpoint, version, FIRST_SHARES, 0, course.facts["n_learn"])
+    rollout = _walk(course, endpoint, version, FIRST_SHARES, 0, course.facts["n_learn"], FIRST_MARGIN)
     if isinstance(rollout, Waiting):
         return rollout
-    return Found(_story(rollout), {"rollout": rollout.pk, "rollout_state": rollout.state})
+    story = _story(rollout)
+    if rollout.phase is RolloutState.PAUSED and (reviewer := course.recipe.get("reviewer", "")):
+        claim = course.row(Comparison, "claim")
+        together = _together(rollout, _claimed(claim, version))
+        if claim.verdict == "better" and together is not None and together.low > 0:
+            last = rollout.step_index + 1 == len(rollout.step_rows)
+            rollout = move_rollout(
+                actor=course.actor,
+                rollout=rollout,
+                action=Action.PROMOTE if last else Action.STEP,
+                reason=f"{reviewer}: live and on test rows together {_points(together)}",
+            )
+            if not last:
+                return Waiting("One step on by hand")
+            story += (
+                f" Together with its test rows {_points(together)}: promoted by hand, recorded as {reviewer}."
+            )
+    return Found(story, {"rollout": rollout.pk, "rollout_state": rollout.state})
+
+
+def _claimed(claim: Comparison, version: ModelVersion) -> dict[str, Any]:
+    """The claim's own difference of right answers for this version."""
+    keys = set(claim.evaluations.filter(candidate=version.candidate).values_list("pk", flat=True))
+    lines = [line for line in claim.result.get("lines", []) if line["candidate_key"] in keys]
+    line = lines[0] if lines else {}
+    return {"value": line.get("difference"), "low": line.get("low"), "high": line.get("high")}
+
+
+def _points(d: Difference) -> str:
+    return f"{d.value * 100:+.1f} points ({d.low * 100:+.1f} to {d.high * 100:+.1f})"
 
 
 def _smoke(course: Course, endpoint: Endpoint) -> Found | Waiting:
@@ -248,7 +278,13 @@ def _answered(job: Job) -> str:
 
 
 def _walk(
-    course: Course, endpoint: Endpoint, version: ModelVersion, shares: tuple[float, ...], start: int, end: int
+    course: Course,
+    endpoint: Endpoint,
+    version: ModelVersion,
+    shares: tuple[float, ...],
+    start: int,
+    end: int,
+    margin: float,
 ) -> Rollout | Waiting:
     """The rollout when it has come to its end, or to where a person decides; every step gets its requests once."""
     rollout = Rollout.objects.filter(endpoint=endpoint, candidate=version).order_by("-pk").first()
@@ -259,7 +295,7 @@ def _walk(
             candidate=version,
             schedule="demo",
             steps=_ladder(shares, end - start),
-            guardrails=_rails(end - start),
+            guardrails=_rails(end - start, margin),
             promotes=SCHEDULES["demo"].promotes,
         )
     if rollout.phase is not RolloutState.RUNNING:
@@ -409,18 +445,16 @@ def ship_again(course: Course) -> Found | Waiting:
     if retraining.improvement.get("verdict") == "worse":
         return Found(f"{version.label} is not rolled out: it is worse than production. {_aliases(course)}")
     rollout = _walk(
-        course, endpoint, version, LAST_SHARES, course.facts["n_learn"], course.facts["n_traffic"]
+        course, endpoint, version, LAST_SHARES, course.facts["n_learn"], course.facts["n_traffic"], MARGIN
     )
     if isinstance(rollout, Waiting):
         return rollout
     reviewer = course.recipe.get("reviewer", "")
     if rollout.phase is RolloutState.PAUSED and reviewer:
-        held, together = rollout.reason, _together(rollout, retraining)
+        held, together = rollout.reason, _together(rollout, retraining.improvement)
         if together is None or together.low < -MARGIN:
             return Found(f"{_story(rollout)} {_aliases(course)}", {"second_rollout": rollout.pk})
-        words = (
-            f"{together.value * 100:+.1f} points ({together.low * 100:+.1f} to {together.high * 100:+.1f})"
-        )
+        words = _points(together)
         rollout = move_rollout(
             actor=course.actor,
             rollout=rollout,
@@ -435,18 +469,18 @@ def ship_again(course: Course) -> Found | Waiting:
     return Found(f"{_story(rollout)} {_aliases(course)}", {"second_rollout": rollout.pk})
 
 
-def _together(rollout: Rollout, retraining: Retraining) -> Difference | None:
+def _together(rollout: Rollout, offline: Mapping[str, Any]) -> Difference | None:
     """What a person weighs: the live difference and the evaluation's, two independent looks at one thing."""
     live: dict[str, Any] = next(
         (r for r in rollout.measured.get("readings", []) if r["measure"] == Measure.QUALITY), {}
     )
     looks = [
-        Difference(*found)
-        for found in (
-            (live.get("difference"), live.get("low"), live.get("high")),
-            tuple(retraining.improvement.get(k) for k in ("value", "low", "high")),
+        Difference(value, low, high)
+        for value, low, high in (
+            (found.get("difference", found.get("value")), found.get("low"), found.get("high"))
+            for found in (live, offline)
         )
-        if None not in found
+        if value is not None and low is not None and high is not None
     ]
     return pooled(looks)
 

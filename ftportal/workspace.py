@@ -19,6 +19,7 @@ from foundation.jobs.models import Job
 from foundation.jobs.services import cancel_job
 from foundation.teams import audit
 from foundation.teams.models import Team, User
+from foundation.teams.requests import TeamRequest
 from foundation.ui.htmx import redirect, toast
 from ftportal.trials import DEMO_RECIPE
 
@@ -71,7 +72,7 @@ def put_away(*, actor: User, team: Team) -> UseCase | None:
 
 
 @require_POST
-def demo_remove(request: HttpRequest, team: Team) -> HttpResponse:
+def demo_remove(request: TeamRequest, team: Team) -> HttpResponse:
     """One press: the demo is out of the way."""
     gone = put_away(actor=request.user, team=team)
     toast(

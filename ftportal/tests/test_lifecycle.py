@@ -153,7 +153,8 @@ def it_shipped_behind_the_gateway(job):
     before, winner = ModelVersion.objects.filter(number__lte=2).order_by("number")
     assert (before.candidate.kind, winner.candidate.kind, winner.previous) == ("nearest", "trained", before)
     first = Rollout.objects.order_by("pk").first()
-    moves = list(first.events.order_by("pk").values_list("action", "share"))
+    # Who meets whom is drawn anew each time: a step may be held, and then goes on by hand with the test rows' word.
+    moves = list(first.events.exclude(action="pause").order_by("pk").values_list("action", "share"))
     assert moves == [("start", 0.2), ("step", 0.5), ("promote", 1.0)], first.reason
     assert (first.baseline, first.candidate) == (before, winner)
     # Each of the two steps, then the watch: 400 real requests each, all answered, each judged by its id.
@@ -164,7 +165,7 @@ def it_shipped_behind_the_gateway(job):
     assert predictions.count() == 1400 and Feedback.objects.values("prediction").distinct().count() == 1400
     assert predictions.filter(is_sticky=True, status=200, error="").count() == 1400
     # Growing the share moved nobody back: who met the winner at 20 % met it at 50 %.
-    began, grew, ended = first.events.order_by("pk").values_list("at", flat=True)
+    began, grew, ended = first.events.exclude(action="pause").order_by("pk").values_list("at", flat=True)
     at_20, at_50 = (
         set(
             predictions.filter(arm="candidate", at__gte=since, at__lt=until).values_list(
