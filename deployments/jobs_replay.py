@@ -37,6 +37,7 @@ class Replay(Kind):
     title = "Replay requests"
     batch_size = 1
     parallel = 1
+    quiet = True
 
     def plan(self, job: Job, cursor: int) -> Plan:
         """Pieces of a hundred rows."""

@@ -121,6 +121,7 @@ def watch_states(use_cases: list[UseCase]) -> dict[int, StageState]:
 
 def _watch(endpoint: Endpoint, drift: DriftCheck | None, right: PerformanceCheck | None) -> StageState:
     page = reverse("deployments:watch", args=[endpoint.pk])
+    before = next((c for c in (drift, right) if c and c.version_id != endpoint.baseline_id), None)
     # A check of a version that no longer serves says nothing about the one that does.
     drift = drift if drift and drift.version_id == endpoint.baseline_id else None
     right = right if right and right.version_id == endpoint.baseline_id else None
@@ -128,6 +129,11 @@ def _watch(endpoint: Endpoint, drift: DriftCheck | None, right: PerformanceCheck
         return StageState("warn", f"Fewer answers are right: {right.finding}", url=page, action="Look at it")
     if drift is not None and drift.state == "drifted":
         return StageState("warn", f"Requests have changed: {drift.finding}", url=page, action="Look at it")
+    if drift is None and right is None and before is not None:
+        words = (
+            f"Waits for requests to {endpoint.baseline.label}; the last look was at {before.version.label}"
+        )
+        return StageState("now", words, url=page)
     if drift is None and right is None:
         return StageState("next", f"{endpoint.slug} was not looked at yet", url=page, action="Look at it")
     if right is not None and right.state == "holding":

@@ -19,4 +19,5 @@ def newest_of(model: type[Any], endpoints: Iterable[Endpoint]) -> dict[int, Any]
         .order_by()
         .values("last")
     )
-    return {row.endpoint_id: row for row in model.objects.filter(pk__in=last)}
+    rows = model.objects.filter(pk__in=last).select_related("version").defer("version__vocabulary")
+    return {row.endpoint_id: row for row in rows}

@@ -9,6 +9,8 @@ from deployments.domain.sequential import Count, shares_once, wilson
 # S74, S75: a relative drop above 5 % asks for retraining.
 THRESHOLD = 0.05
 MIN_JUDGED = 50
+# Fewer milliseconds more are nobody's trouble, however large a part of very little they are.
+NOTICED_MS = 20
 # Rounding: 0.90 to 0.855 is exactly 5 %, which is not above it (D28).
 CLOSE = 1e-9
 
@@ -79,7 +81,8 @@ def judge(
     figures = (share, low, high, change.value, change.low, change.high, drop)
     words = f"{share:.1%} of {n:,} judged answers were right, {before:.1%} in its evaluation"
     advice = []
-    if baseline_ms and lately.p50_ms and lately.p50_ms > baseline_ms * 1.5:
+    slower = (lately.p50_ms or 0) - (baseline_ms or 0)
+    if baseline_ms and lately.p50_ms and lately.p50_ms > baseline_ms * 1.5 and slower >= NOTICED_MS:
         advice.append(f"Typical latency is {lately.p50_ms:,.0f} ms, it was {baseline_ms:,.0f} ms.")
     if drop > threshold + CLOSE and change.high < 0:
         advice = [

@@ -7,7 +7,7 @@ from decisions.services import create_use_case
 from deployments.domain.canary import Action
 from deployments.lifecycle import ship_states, watch_states
 from deployments.models import DriftCheck, PerformanceCheck
-from deployments.services import create_endpoint, move_rollout, start_rollout
+from deployments.services import create_endpoint, move_rollout, set_split, start_rollout
 
 pytestmark = pytest.mark.django_db
 
@@ -49,7 +49,7 @@ def test_watching_is_told_from_the_newest_checks(use_case, endpoint, make_versio
     assert "Fewer answers" in watch(use_case).headline
     endpoint.baseline = make_version("B")
     endpoint.save()
-    assert watch(use_case).state == "next"
+    assert watch(use_case).state == "now"
 
 
 def test_many_use_cases_ask_no_more(team, editor, use_case, endpoint, django_assert_max_num_queries):
@@ -57,3 +57,19 @@ def test_many_use_cases_ask_no_more(team, editor, use_case, endpoint, django_ass
     with django_assert_max_num_queries(10):
         ship_states(many)
         watch_states(many)
+
+
+def test_a_look_at_the_version_before_is_named_and_not_taken_for_one_at_this(use_case, make_version, editor):
+    one, two = make_version("A"), make_version("B")
+    endpoint = create_endpoint(actor=editor, use_case=use_case, slug="triage", version=one)
+    DriftCheck.objects.create(
+        team=use_case.team,
+        endpoint=endpoint,
+        version=one,
+        until=timezone.now(),
+        state="drifted",
+        finding="F.",
+    )
+    assert watch(use_case).state == "warn"
+    set_split(actor=editor, endpoint=endpoint, baseline=two, candidate=None, share=0, reason="r")
+    assert watch(use_case).state == "now" and "the last look was at v1" in watch(use_case).headline

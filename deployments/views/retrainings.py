@@ -60,7 +60,11 @@ def retraining_detail(request: HttpRequest, retraining: Retraining) -> HttpRespo
             "steps": [(title, "good" if i < at or r.state == "done" else "live" if i == at else "")
                       for i, title in enumerate(titles)],
             "job": jobs.get(r.state),
-            "settings": [(k, json.dumps(v)) for k, v in settings.items() if not isinstance(v, list | dict)],
+            "settings": [
+                (k.replace("_", " "), v if isinstance(v, str) else json.dumps(v))
+                for k, v in settings.items()
+                if not isinstance(v, dict)
+            ],
             "improvement": words_of(r.improvement),
             "is_few": r.n_new_rows < FEW_ROWS,
         },

@@ -141,7 +141,10 @@ def _split(rollout: Rollout) -> dict[str, Any]:
     found = rollout.measured
     a, b = found.get("routed_baseline", 0), found.get("routed_candidate", 0)
     return {
-        "planned": rollout.planned_share,
+        # What was measured belongs to the last step, also after the end.
+        "planned": rollout.steps[rollout.step_index].share
+        if rollout.phase.is_final
+        else rollout.planned_share,
         "actual": b / (a + b) if a + b else None,
         "n": a + b,
         "n_candidate": b,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -13,6 +15,7 @@ from deployments.models import Alias, Endpoint, ModelVersion, Rollout
 from evaluations.models import Candidate, Evaluation
 from foundation.teams.errors import BadInput
 from foundation.teams.models import Team
+from foundation.ui import formats
 from foundation.ui.htmx import redirect, toast
 
 PAGE_SIZE = 50
@@ -86,7 +89,7 @@ def version_detail(request: HttpRequest, version: ModelVersion) -> HttpResponse:
             ],
             "best": best,
             "evaluations": version.performance.get("evaluations", []),
-            "metadata": [(k.replace("_", " "), v) for k, v in version.metadata.items()],
+            "metadata": _facts(version.metadata),
             "aliases": list(
                 Alias.objects.of(version.team).filter(version=version).values_list("name", flat=True)
             ),
@@ -103,6 +106,38 @@ def version_detail(request: HttpRequest, version: ModelVersion) -> HttpResponse:
             "tags": ", ".join(version.tags),
         },
     )
+
+
+_TITLES = {
+    "kind": "Kind",
+    "model": "Model",
+    "digest": "Digest of all it answers with",
+    "few_shot": "Examples in its prompt",
+    "dataset_version": "Learnt from",
+    "dataset_checksum": "Checksum of those rows",
+    "training_run": "Training run",
+    "backend": "Trained by",
+    "training_cost_microusd": "Training cost",
+}
+
+
+def _facts(metadata: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Titles and values for people: digests by their beginning, money in dollars."""
+    found = []
+    for key, value in metadata.items():
+        shown = value
+        if key.endswith("_microusd"):
+            shown = formats.usd(value)
+        elif isinstance(value, str) and key in ("model", "digest", "dataset_checksum"):
+            shown = _short(value)
+        found.append((_TITLES.get(key, key.replace("_", " ").capitalize()), shown))
+    return found
+
+
+def _short(value: str) -> str:
+    name, _, digest = value.rpartition(":")
+    tail = f"{digest[:12]}…" if len(digest) == 64 else digest
+    return f"{name}:{tail}" if name else tail
 
 
 @require_POST

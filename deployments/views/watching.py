@@ -144,7 +144,7 @@ def _shown(row: Reading, check: DriftCheck) -> dict[str, Any]:
                 word_p=tuple(row.word_p),
             )
         )
-        finding = change if row.is_drifted else f"{title} looks as before"
+        finding = change if row.is_drifted else f"{title}: as before"
     if row.kind == "number":
         chart = histogram_pair(_pair(row, bins, finding, check))
     elif row.kind == "words":
