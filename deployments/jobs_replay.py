@@ -8,14 +8,12 @@ from itertools import islice
 from typing import Any
 
 from datasets import importing
-from datasets.domain.formats import ColumnMapping
-from datasets.domain.parsing import Bad
+from datasets.domain.mapping import ColumnMapping
 from datasets.models import DatasetVersion
 from datasets.reading import version_rows
 from deployments.models import Endpoint, GatewayToken
 from deployments.replaying import Asked, send
 from deployments.services import issue_gateway_token, revoke_gateway_token
-from foundation.files import store
 from foundation.files.models import Blob
 from foundation.jobs.kinds import Kind, Outcome, Plan, Work
 from foundation.jobs.models import Job, Shard
@@ -93,15 +91,11 @@ class Replay(Kind):
         blob = Blob.objects.of(job.team).get(pk=recipe["blob"])
         endpoint = Endpoint.objects.of(job.team).select_related("use_case").get(pk=recipe["endpoint"])
         mapping = ColumnMapping.from_json(recipe["mapping"])
-        with store.open(blob) as stream:
-            found = importing.stream_rows(
-                stream, importing.layout_of(blob), mapping, task_kind=endpoint.use_case.task_kind
-            )
-            for one in found:
-                if one is None or isinstance(one, Bad):
-                    continue
-                _, parts = one
-                yield Asked(parts.prompt, parts.group, parts.label or parts.completion)
+        layout, kind = importing.layout_of(blob), endpoint.use_case.task_kind
+        with importing.opened(blob, layout) as source:
+            for batch in importing.stream_batches(source.stream, layout, mapping, task_kind=kind):
+                for _, parts in batch.good:
+                    yield Asked(parts.prompt, parts.group, parts.label or parts.completion)
 
     @staticmethod
     def token(job: Job, endpoint: Endpoint) -> tuple[GatewayToken, str]:

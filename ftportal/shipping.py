@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from datasets import importing
-from datasets.domain.formats import ColumnMapping
+from datasets.domain.mapping import ColumnMapping
 from datasets.models import DatasetVersion
 from decisions.models import UseCase
 from deployments.domain.canary import SCHEDULES, Action, Guardrail, Measure, RolloutState
@@ -45,7 +45,6 @@ from deployments.services.explaining import examples_of
 from deployments.services.retraining import advance_retrainings, approve_retraining, propose_where_needed
 from evaluations import services as evaluations
 from evaluations.models import Comparison
-from foundation.files import store
 from foundation.files.models import Blob
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
@@ -172,9 +171,10 @@ def _count(course: Course) -> int:
     blob = Blob.objects.of(course.team).get(pk=course.recipe["traffic"]["blob"])
     mapping = ColumnMapping.from_json(_mapping(course))
     kind = course.row(UseCase, "use_case").task_kind
-    with store.open(blob) as stream:
-        rows = importing.stream_rows(stream, importing.layout_of(blob), mapping, task_kind=kind)
-        n = sum(isinstance(row, tuple) and len(row) == 2 for row in rows)
+    layout = importing.layout_of(blob)
+    with importing.opened(blob, layout) as source:
+        batches = importing.stream_batches(source.stream, layout, mapping, task_kind=kind)
+        n = sum(len(batch.good) for batch in batches)
     if n < 30:
         raise Stuck(f"The file of traffic has {n} usable rows. At least 30 are needed.")
     return n

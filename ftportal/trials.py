@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from datasets import importing
-from datasets.domain.formats import ColumnMapping, guess_mapping
+from datasets.domain.mapping import ColumnMapping, guess_mapping
 from foundation.files import store
 from foundation.files.models import Blob
 from foundation.jobs.models import Job
