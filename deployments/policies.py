@@ -8,6 +8,7 @@ from deployments.domain.canary import MOVES, Action
 from deployments.models import Endpoint, Rollout
 from foundation.teams.domain.roles import Role
 from foundation.teams.errors import Conflict, NotAllowed
+from foundation.teams.models import Membership, Team, User
 
 NEEDS: Mapping[Action, Role] = {
     Action.PAUSE: Role.EDITOR,
@@ -16,6 +17,20 @@ NEEDS: Mapping[Action, Role] = {
     Action.STEP: Role.APPROVER,
     Action.PROMOTE: Role.APPROVER,
 }
+
+
+def check_four_eyes(*, team: Team, actor: User | None, author: User | None, what: str) -> None:
+    """Raises NotAllowed when somebody would wave through their own work although another approver is there.
+
+    A team with one approver has nobody else to ask; the clock and the portal's own rules are not people.
+    """
+    if actor is None or author is None or actor.pk != author.pk:
+        return
+    others = Membership.objects.filter(team=team, role__gte=Role.APPROVER, user__is_active=True)
+    if others.exclude(user=actor).exists():
+        raise NotAllowed(
+            f"You {what} yourself, and this team has another approver: let them look at it and press."
+        )
 
 
 def check_can_switch(endpoint: Endpoint, role: Role, *, on: bool) -> None:

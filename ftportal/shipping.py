@@ -32,6 +32,7 @@ from deployments.models import (
     Retraining,
     Rollout,
 )
+from deployments.policies import check_four_eyes
 from deployments.services import (
     advance_rollout,
     create_endpoint,
@@ -48,7 +49,7 @@ from evaluations.models import Comparison
 from foundation.files.models import Blob
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
-from foundation.teams.errors import BadInput
+from foundation.teams.errors import BadInput, NotAllowed
 from foundation.ui import formats
 from ftportal.course import Course, Found, Step, Stuck, Waiting, state_of
 
@@ -218,6 +219,11 @@ def roll_out(course: Course) -> Found | Waiting:
         together = _together(rollout, _claimed(claim, version))
         if claim.verdict == "better" and together is not None and together.low > 0:
             last = rollout.step_index + 1 == len(rollout.step_rows)
+            if _needs_another(course, rollout):
+                return Found(
+                    f"{story} Another approver decides.",
+                    {"rollout": rollout.pk, "rollout_state": rollout.state},
+                )
             rollout = move_rollout(
                 actor=course.actor,
                 rollout=rollout,
@@ -452,7 +458,7 @@ def ship_again(course: Course) -> Found | Waiting:
     reviewer = course.recipe.get("reviewer", "")
     if rollout.phase is RolloutState.PAUSED and reviewer:
         held, together = rollout.reason, _together(rollout, retraining.improvement)
-        if together is None or together.low < -MARGIN:
+        if together is None or together.low < -MARGIN or _needs_another(course, rollout):
             return Found(f"{_story(rollout)} {_aliases(course)}", {"second_rollout": rollout.pk})
         words = _points(together)
         rollout = move_rollout(
@@ -467,6 +473,16 @@ def ship_again(course: Course) -> Found | Waiting:
             {"second_rollout": rollout.pk},
         )
     return Found(f"{_story(rollout)} {_aliases(course)}", {"second_rollout": rollout.pk})
+
+
+def _needs_another(course: Course, rollout: Rollout) -> bool:
+    try:
+        check_four_eyes(
+            team=course.team, actor=course.actor, author=rollout.created_by, what="began this rollout"
+        )
+    except NotAllowed:
+        return True
+    return False
 
 
 def _together(rollout: Rollout, offline: Mapping[str, Any]) -> Difference | None:

@@ -229,6 +229,10 @@ class Retraining(TeamOwned):
     # Filled after the run, never before: {"value", "low", "high", "verdict"} as the comparison found it.
     improvement: Any = models.JSONField(default=dict, blank=True)
     error = models.CharField(max_length=1000, blank=True)
+    # None when the clock proposed it.
+    proposed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     approved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )

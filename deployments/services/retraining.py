@@ -18,6 +18,7 @@ from datasets.models import Dataset, DatasetVersion, TrainingRun
 from datasets.training import services as training
 from deployments.domain.retraining import DELAY, merged, reason_to_retrain
 from deployments.models import Endpoint, Retraining
+from deployments.policies import check_four_eyes
 from deployments.services.judged import JudgedRow, judged_requests, not_in, stage
 from deployments.services.versions import register_version
 from evaluations import services as evaluations
@@ -81,6 +82,7 @@ def propose_retraining(
                 n_new_rows=n,
                 rows_until=now,
                 options=dict(options or {}),
+                proposed_by=actor,
             )
             audit.record(
                 actor=actor,
@@ -150,6 +152,9 @@ def approve_retraining(
     """
     now = now or timezone.now()
     begin = now if at_once else now + DELAY
+    check_four_eyes(
+        team=retraining.team, actor=actor, author=retraining.proposed_by, what="proposed this retraining"
+    )
     with transaction.atomic():
         changes: dict[str, Any] = {
             "state": State.IMPORTING,

@@ -28,6 +28,7 @@ from deployments.domain.canary import (
     read_steps,
 )
 from deployments.models import Endpoint, ModelVersion, Rollout, RolloutEvent
+from deployments.policies import check_four_eyes
 from deployments.services.endpoints import set_split
 from deployments.services.measuring import arms_since
 from deployments.services.versions import set_alias
@@ -306,7 +307,8 @@ def move_rollout(
 ) -> Rollout:
     """The rollout after a person's move: pause, resume, one step on, promote, roll back. A second press changes nothing.
 
-    Raises: Conflict when its state does not allow the move, or when it is on its last step and cannot step.
+    Raises: Conflict when its state does not allow the move, or when it is on its last step and cannot step; NotAllowed
+    when whoever began it would promote it although the team has another approver.
     """
     now = now or timezone.now()
     rollout = Rollout.objects.for_pages().get(pk=rollout.pk)
@@ -319,6 +321,8 @@ def move_rollout(
         if rollout.state == same.get(action):
             return rollout
         raise Conflict(f"This rollout is {rollout.state}: it cannot {action.value} now.")
+    if action is Action.PROMOTE:
+        check_four_eyes(team=rollout.team, actor=actor, author=rollout.created_by, what="began this rollout")
     if _try(rollout, Move(action, words), now=now, actor=actor).action is Action.WAIT:
         raise Conflict("The clock or somebody else moved this rollout in the same moment. Look again.")
     return rollout

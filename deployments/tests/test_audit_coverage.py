@@ -15,6 +15,7 @@ from deployments.services import (
 )
 from deployments.services.retraining import propose_retraining
 from deployments.tests.test_views_predictions import ask, dataset  # noqa: F401 - a fixture
+from foundation.teams.domain.roles import Role
 from foundation.teams.models import AuditEvent
 from foundation.teams.policy import table
 
@@ -128,3 +129,30 @@ def test_registering_twice_is_one_event(use_case, make_candidate, editor):
     for _ in range(2):
         register_version(actor=editor, use_case=use_case, candidate=candidate)
     assert AuditEvent.objects.filter(verb="model_version.registered").count() == 1
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["the only approver", "one of two"])
+def test_nobody_waves_their_own_rollout_through_when_another_may(
+    alone, endpoint, make_version, approver, admin_user, client_for, team
+):
+    """T39, short: promotion by hand and approval of a retraining need a second approver where there is one."""
+    if alone:
+        admin_user.memberships.filter(team=team).update(role=Role.EDITOR)
+    rollout = start_rollout(actor=approver, endpoint=endpoint, candidate=make_version("B"))
+    move = reverse("deployments:rollout-move", args=[rollout.pk])
+    answer = client_for(approver).post(move, {"action": "promote", "reason": "r"})
+    rollout.refresh_from_db()
+    assert (rollout.state == "promoted") is alone, answer.content.decode()[:300]
+    retraining = propose_retraining(actor=approver, endpoint=endpoint, reason="r")
+    approve = reverse("deployments:retraining-approve", args=[retraining.pk])
+    client_for(approver).post(approve, {"when": "later"})
+    retraining.refresh_from_db()
+    assert (retraining.state == "importing") is alone
+    if not alone:
+        assert answer.status_code == 403 and b"another approver" in answer.content
+        # Taking back never waits for a second person, and the other one may press.
+        client_for(admin_user).post(move, {"action": "promote", "reason": "looked at it"})
+        client_for(admin_user).post(approve, {"when": "later"})
+        rollout.refresh_from_db()
+        retraining.refresh_from_db()
+        assert (rollout.state, retraining.state) == ("promoted", "importing")
