@@ -11,7 +11,8 @@ from datasets import importing
 from datasets.domain.mapping import ColumnMapping
 from datasets.models import DatasetVersion
 from datasets.reading import version_rows
-from deployments.models import Endpoint, GatewayToken
+from deployments.domain.canary import RolloutState
+from deployments.models import Endpoint, GatewayToken, Rollout
 from deployments.replaying import Asked, send
 from deployments.services import issue_gateway_token, revoke_gateway_token
 from foundation.files.models import Blob
@@ -28,7 +29,7 @@ class Replay(Kind):
     """Recipe: {"endpoint", "start", "end"} and {"blob", "mapping"}, or {"version", "split"} for frozen rows.
 
     Not test rows: they are for claims. With "anonymous" it is a smoke test: no keys, so it enters no comparison, and no
-    feedback. A piece that a worker lost is sent again, as a client would.
+    feedback. With "rollout" and "step" it ends when that step does. A piece that a worker lost is sent again, as a client would.
     """
 
     name = "deployments.replay"
@@ -58,6 +59,9 @@ class Replay(Kind):
     def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
         """Send one piece after the other."""
         for item in items:
+            if self.has_moved_on(job):
+                yield Outcome.skip(item, "The rollout has gone on; its next step gets requests of its own.")
+                continue
             try:
                 endpoint = Endpoint.objects.of(job.team).get(pk=job.recipe["endpoint"])
                 rows = list(islice(self.rows(job), item.payload["start"], item.payload["end"]))
@@ -75,6 +79,16 @@ class Replay(Kind):
                 item,
                 result={"answered": sent.n_answered, "failures": sent.failures, "gateway": sent.gateway},
             )
+
+    @staticmethod
+    def has_moved_on(job: Job) -> bool:
+        """Whether these requests were for a step of a rollout that is over."""
+        if (pk := job.recipe.get("rollout")) is None:
+            return False
+        rollout = Rollout.objects.of(job.team).filter(pk=pk).first()
+        return rollout is None or not (
+            rollout.phase is RolloutState.RUNNING and rollout.step_index == job.recipe["step"]
+        )
 
     @staticmethod
     def rows(job: Job) -> Iterator[Asked]:

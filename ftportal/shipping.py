@@ -181,7 +181,7 @@ def _count(course: Course) -> int:
     return n
 
 
-def _replay(course: Course, endpoint: Endpoint, key: str, start: int, end: int) -> Job:
+def _replay(course: Course, endpoint: Endpoint, key: str, start: int, end: int, **more: Any) -> Job:
     """The job that sends rows `start` to `end` of the traffic; the same key again is the same job."""
     return start_job(
         actor=course.actor,
@@ -194,6 +194,7 @@ def _replay(course: Course, endpoint: Endpoint, key: str, start: int, end: int) 
             "mapping": _mapping(course),
             "start": start,
             "end": end,
+            **more,
         },
         subject=endpoint,
         dedupe_key=f"replay:{endpoint.pk}:{key}",
@@ -307,7 +308,8 @@ def _walk(
     if rollout.phase is not RolloutState.RUNNING:
         return rollout
     step = rollout.step_index
-    job = _replay(course, endpoint, f"rollout {rollout.pk} step {step}", start, end)
+    key = f"rollout {rollout.pk} step {step}"
+    job = _replay(course, endpoint, key, start, end, rollout=rollout.pk, step=step)
     share = formats.percent(rollout.planned_share, 0)
     if waiting := state_of(job, f"{version.label} at {share}"):
         return waiting
