@@ -36,7 +36,9 @@ def prediction_list(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
             "arms": browser.ARMS,
             "feedback": browser.FEEDBACK.items(),
             "labels": use_case.task.label_names if use_case.task_kind == "classify" else (),
-            "datasets": list(Dataset.objects.filter(use_case=use_case, archived_at=None)[:50]),
+            "datasets": list(
+                Dataset.objects.of(endpoint.team).filter(use_case=use_case, archived_at=None)[:50]
+            ),
             "most": MOST_AT_ONCE,
         },
     )
@@ -76,9 +78,8 @@ def prediction_feedback(request: HttpRequest, prediction: Prediction) -> HttpRes
 def prediction_add(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     """Judged predictions become a draft import of a dataset: the chosen ones, or all that fit."""
     posted = request.POST.get("dataset", "")
-    dataset = Dataset.objects.filter(
-        use_case_id=endpoint.use_case_id, archived_at=None, pk=int(posted) if posted.isdigit() else 0
-    ).first()
+    datasets = Dataset.objects.of(endpoint.team).filter(use_case_id=endpoint.use_case_id, archived_at=None)
+    dataset = datasets.filter(pk=int(posted) if posted.isdigit() else 0).first()
     if dataset is None:
         raise BadInput("Choose a dataset of this use case.", field="dataset")
     if request.POST.get("which") == "all":
