@@ -19,15 +19,15 @@ NEEDS: Mapping[Action, Role] = {
 }
 
 
-def check_four_eyes(*, team: Team, actor: User | None, author: User | None, what: str) -> None:
+def check_four_eyes(*, team: Team, person: User | None, author: User | None, what: str) -> None:
     """Raises NotAllowed when somebody would wave through their own work although another approver is there.
 
     A team with one approver has nobody else to ask; the clock and the portal's own rules are not people.
     """
-    if actor is None or author is None or actor.pk != author.pk:
+    if person is None or author is None or person.pk != author.pk:
         return
     others = Membership.objects.filter(team=team, role__gte=Role.APPROVER, user__is_active=True)
-    if others.exclude(user=actor).exists():
+    if others.exclude(user=person).exists():
         raise NotAllowed(
             f"You {what} yourself, and this team has another approver: let them look at it and press."
         )

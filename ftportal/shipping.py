@@ -480,7 +480,7 @@ def ship_again(course: Course) -> Found | Waiting:
 def _needs_another(course: Course, rollout: Rollout) -> bool:
     try:
         check_four_eyes(
-            team=course.team, actor=course.actor, author=rollout.created_by, what="began this rollout"
+            team=course.team, person=course.actor, author=rollout.created_by, what="began this rollout"
         )
     except NotAllowed:
         return True

@@ -153,7 +153,7 @@ def approve_retraining(
     now = now or timezone.now()
     begin = now if at_once else now + DELAY
     check_four_eyes(
-        team=retraining.team, actor=actor, author=retraining.proposed_by, what="proposed this retraining"
+        team=retraining.team, person=actor, author=retraining.proposed_by, what="proposed this retraining"
     )
     with transaction.atomic():
         changes: dict[str, Any] = {

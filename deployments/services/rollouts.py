@@ -322,7 +322,7 @@ def move_rollout(
             return rollout
         raise Conflict(f"This rollout is {rollout.state}: it cannot {action.value} now.")
     if action is Action.PROMOTE:
-        check_four_eyes(team=rollout.team, actor=actor, author=rollout.created_by, what="began this rollout")
+        check_four_eyes(team=rollout.team, person=actor, author=rollout.created_by, what="began this rollout")
     if _try(rollout, Move(action, words), now=now, actor=actor).action is Action.WAIT:
         raise Conflict("The clock or somebody else moved this rollout in the same moment. Look again.")
     return rollout
