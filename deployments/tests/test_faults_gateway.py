@@ -210,6 +210,56 @@ def test_a_change_of_traffic_and_a_revoked_token_take_effect_within_two_seconds(
     assert time.perf_counter() - revoked < 2
 
 
+def test_a_guardrail_takes_a_failing_candidate_back_and_no_client_notices(served):
+    """T20, T24: the clock trips under load with two gateways; the last candidate request comes 2 s after at most."""
+    second_port = free_port()
+    second = served.start("-m", "deployments.gateway", "--port", str(second_port))
+    wait_for(lambda: get(f"http://127.0.0.1:{second_port}/readyz")[0] == 200)
+    urls = [f"http://127.0.0.1:{p}/triage/v1/messages" for p in (second_port, served.gateway_port)]
+    served.do(
+        "broken = version('http-500', stub, use_case)\n"
+        "steps = [{'share': 0.5, 'hold_s': 5, 'min_sample': 400}]\n"
+        "rails = [{'measure': 'errors', 'margin': 0.02, 'min_n': 20}]\n"
+        "rollout = services.start_rollout(actor=user, endpoint=endpoint, candidate=broken, steps=steps, guardrails=rails)"
+    )
+    look = "services.advance_rollouts(); rollout.refresh_from_db(); answer = rollout.state"
+
+    async def scenario():
+        stop = asyncio.Event()
+        load = asyncio.create_task(
+            fire(
+                "", served.token, rate=200 if STRESS else 60, stop=stop, body=QUESTION, urls=urls, key="rail"
+            )
+        )
+        end = time.monotonic() + 60
+        state = "running"
+        while state == "running" and time.monotonic() < end:
+            await asyncio.sleep(0.25)
+            state = await asyncio.to_thread(served.do, look)
+        moved = time.time()
+        await asyncio.sleep(2.5)
+        stop.set()
+        return state, moved, await load
+
+    state, moved, seen = asyncio.run(scenario())
+    assert state == "rolled back"
+    # Every client was answered, by the baseline where the candidate could not, and each such answer says so.
+    assert seen.failed() == [] and {version for _, _, version, _ in seen.answers} == {"v1"}
+    at_rest(served)
+    rows = served.rows(
+        "SELECT is_fallback, fallback_reason, strftime('%s', at) + (strftime('%f', at) - strftime('%S', at))"
+        " FROM deployments_prediction WHERE arm = 'candidate' ORDER BY id DESC LIMIT 1"
+    )
+    assert rows and rows[0][0] == 1 and rows[0][1] in ("upstream", "resting")
+    assert rows[0][2] - moved < 2, (
+        f"the last candidate request came {rows[0][2] - moved:.2f} s after the move"
+    )
+    candidates = "SELECT count(*) FROM deployments_prediction WHERE arm = 'candidate' AND is_fallback = 0 AND version_id = "
+    number = served.do("answer = broken.pk")
+    assert served.rows(candidates + str(number))[0][0] == 0
+    assert served.end(second) == 0
+
+
 def test_thirty_seconds_without_a_database_and_a_cold_start_inside_fail_nobody(served):
     home = served
     """T21: no request fails, the gateway stays ready, a cold start serves from disk, and the rows come back."""
