@@ -15,7 +15,7 @@ from ninja.files import UploadedFile
 from datasets.domain.rules import RULES
 from datasets.domain.statuses import Split
 from datasets.models import Dataset, DatasetVersion, Finding, Import
-from datasets.services import checks, exports, imports, queueing, versions
+from datasets.services import checks, exports, fixing, imports, queueing, versions
 from decisions.models import UseCase
 from foundation.files import store
 from foundation.jobs.models import Job
@@ -151,12 +151,14 @@ def start_checks(request: TeamRequest, pk: int) -> tuple[int, dict[str, Any]]:
     return 202, _job(checks.start_checks(actor=request.user, dataset=row))
 
 
-@router.post("/findings/{int:pk}/fix", summary="Press a fix")
-def fix(request: TeamRequest, pk: int, action: str = "") -> dict[str, Any]:
-    """What the fix did; without `action` the rule's first, safest one."""
+@router.post("/findings/{int:pk}/fix", response={200: dict, 202: dict}, summary="Press a fix")
+def fix(request: TeamRequest, pk: int, action: str = "") -> tuple[int, dict[str, Any]]:
+    """What the fix did, or the job that does it to many rows; without `action` the rule's first, safest one."""
     row = get_object_or_404(Finding.objects.of(request.team), pk=pk)
-    done = checks.apply_fix(actor=request.user, finding=row, action=action)
-    return {"id": done.pk, "rule": done.rule, "action": done.action}
+    done = fixing.press_fix(actor=request.user, finding=row, action=action)
+    if isinstance(done, Job):
+        return 202, _job(done)
+    return 200, {"id": done.pk, "rule": done.rule, "action": done.action}
 
 
 @router.post("/datasets/{int:pk}/reviews", response={201: dict}, summary="Begin the review of a sample")

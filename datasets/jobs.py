@@ -13,6 +13,7 @@ from datasets.domain.layouts import Layout
 from datasets.domain.mapping import ColumnMapping
 from datasets.domain.parsing import giant
 from datasets.domain.statuses import ImportState
+from datasets.fixing_job import FixRows
 from datasets.models import (
     BadRow,
     CheckPart,
@@ -476,4 +477,4 @@ async def _ask(connection: Connection, request: Request, ledger: Ledger) -> _Jud
         return _Judged(unscored=f"{reason}, twice", reply=second.text, cost_microusd=paid)
 
 
-KINDS: list[type[Kind]] = [ImportRows, IndexRows, CheckRows, FreezeVersion, CheckExports, JudgeRows]
+KINDS: list[type[Kind]] = [ImportRows, IndexRows, CheckRows, FixRows, FreezeVersion, CheckExports, JudgeRows]

@@ -9,6 +9,7 @@ from datasets.services.exports import (
     record_export,
     start_export_check,
 )
+from datasets.services.fixing import press_fix, press_undo
 from datasets.services.imports import (
     archive_dataset,
     create_dataset,
@@ -59,6 +60,8 @@ __all__ = [
     "open_findings",
     "open_test_rows",
     "plan_review",
+    "press_fix",
+    "press_undo",
     "preview",
     "quote",
     "record_export",

@@ -165,7 +165,15 @@ def remove_run(run: CheckRun) -> None:
 # --- fixes -------------------------------------------------------------------------------------------------------
 
 
-def apply_fix(*, actor: User | None, finding: Finding, action: str = "") -> Fix:
+# Called between slices with the rows done so far; raises to stop there.
+Beat = Callable[[int], None]
+
+
+def _silent(done: int) -> None:
+    """Nobody listens."""
+
+
+def apply_fix(*, actor: User | None, finding: Finding, action: str = "", beat: Beat = _silent) -> Fix:
     """What one press of a fix button did. Pressed again, it goes on where it stopped and repeats nothing.
 
     Without `action` the rule's first (safest) one is taken. Raises: BadInput for an action the rule does not offer.
@@ -198,9 +206,9 @@ def apply_fix(*, actor: User | None, finding: Finding, action: str = "") -> Fix:
         except IntegrityError:
             fix = Fix.objects.get(finding=finding, action=chosen.key, undone_at=None)
     if chosen.drops:
-        _drop(fix, dataset, _to_drop(finding, chosen))
+        _drop(fix, dataset, _to_drop(finding, chosen), beat)
     else:
-        _rewrite(fix, dataset, finding, _rewriter(chosen.key, dataset), actor)
+        _rewrite(fix, dataset, finding, _rewriter(chosen.key, dataset), actor, beat)
     fix.n_rows = fix.rows.count() if chosen.drops else fix.edits.count()
     fix.save(update_fields=["n_rows"])
     return fix
@@ -234,8 +242,11 @@ def _to_drop(finding: Finding, action: Action) -> list[int]:
     return out
 
 
-def _drop(fix: Fix, dataset: Dataset, example_ids: list[int]) -> None:
+def _drop(fix: Fix, dataset: Dataset, example_ids: list[int], beat: Beat) -> None:
+    done = 0
     for part in bulk.chunks(example_ids, 500):
+        beat(done)
+        done += len(part)
         with transaction.atomic():
             rows = Example.objects.filter(pk__in=part, state=ExampleState.ACTIVE)
             keys = list(rows.values_list("id", flat=True))
@@ -265,7 +276,12 @@ def move_counts(dataset: Dataset, example_ids: list[int], sign: int, other: str)
 
 
 def _rewrite(
-    fix: Fix, dataset: Dataset, finding: Finding, change: Callable[[str], str], actor: User | None
+    fix: Fix,
+    dataset: Dataset,
+    finding: Finding,
+    change: Callable[[str], str],
+    actor: User | None,
+    beat: Beat,
 ) -> None:
     """Give the finding's rows new text; the old content stays and the edit remembers both."""
     keys = list(
@@ -275,7 +291,10 @@ def _rewrite(
         .values_list("example_id", flat=True)
     )
     is_labelled = dataset.use_case.task_kind == "classify"
+    done = 0
     for part in bulk.chunks(keys, 100):
+        beat(done)
+        done += len(part)
         changed = []
         for example in Example.objects.filter(pk__in=part).select_related("content"):
             old = example.content
@@ -363,13 +382,16 @@ def replace_contents(
     return edits
 
 
-def undo_fix(*, actor: User | None, fix: Fix) -> Fix:
+def undo_fix(*, actor: User | None, fix: Fix, beat: Beat = _silent) -> Fix:
     """The fix, taken back: dropped rows return, rewritten text is as it was unless a person edited it since."""
     dataset = Dataset.objects.select_related("team", "use_case").get(pk=fix.dataset_id)
     check_can_change(dataset)
     if fix.undone_at is not None:
         return fix
+    done = 0
     for part in bulk.chunks(list(fix.rows.values_list("example_id", flat=True)), 500):
+        beat(done)
+        done += len(part)
         with transaction.atomic():
             rows = Example.objects.filter(pk__in=part, state=ExampleState.DROPPED)
             # A row that a second fix dropped as well has that fix to bring it back.
@@ -383,7 +405,9 @@ def undo_fix(*, actor: User | None, fix: Fix) -> Fix:
             if keys:
                 Example.objects.filter(pk__in=keys).update(state=ExampleState.ACTIVE)
                 move_counts(dataset, keys, +1, "n_dropped")
-    for edit in fix.edits.filter(undone_at=None).select_related("example"):
+    for n, edit in enumerate(list(fix.edits.filter(undone_at=None).select_related("example"))):
+        if n % 100 == 0:
+            beat(done + n)
         with transaction.atomic():
             undo_edit(dataset, edit)
     with transaction.atomic():

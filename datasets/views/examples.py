@@ -16,6 +16,7 @@ from datasets.forms import ExampleForm
 from datasets.listing import newest_frozen, page_of
 from datasets.models import Dataset, Edit, Example, Finding, Fix, Import
 from datasets.vault import sealed_contents
+from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput
 from foundation.ui import htmx
 
@@ -164,6 +165,8 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
         row.is_sealed = row.example.content_id in sealed
     standing = list(finding.fixes.filter(undone_at=None).select_related("by"))
     done = {fix.action for fix in standing}
+    # A fix on its way: its buttons come back when it has ended.
+    job = Job.objects.about(finding).open().first()
     rule = RULES[finding.rule]
     context = {
         "finding": finding,
@@ -172,8 +175,11 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
         "lineage": presenting.lineage(dataset),
         "rows": shown,
         "next": shown[-1].pk if len(found) > PAGE else None,
-        "fixes": standing,
-        "actions": [a for a in rule.actions if a.key not in done and not standing and finding.n_fixable],
+        "job": job,
+        "fixes": [] if job else standing,
+        "actions": [
+            a for a in rule.actions if a.key not in done and not standing and not job and finding.n_fixable
+        ],
         "is_current": finding.run_id == dataset.checks_id,
         "can_change": policies.can_change(dataset),
     }
@@ -185,7 +191,10 @@ def finding_fix(request: HttpRequest, finding: Finding) -> HttpResponse:
     """One click of a fix."""
     if finding.run_id != finding.dataset.checks_id:
         raise BadInput("A newer report stands. Look at its findings.")
-    fix = services.apply_fix(actor=request.user, finding=finding, action=request.POST.get("action", ""))
+    fix = services.press_fix(actor=request.user, finding=finding, action=request.POST.get("action", ""))
+    if isinstance(fix, Job):
+        htmx.toast(request, "So many rows take a while. This page shows how far it is.")
+        return htmx.redirect(request, "datasets:finding-detail", finding.pk)
     words = "1 row" if fix.n_rows == 1 else f"{fix.n_rows:,} rows"
     htmx.toast(request, f"Done: {words}. You can undo it on the finding's page.")
     return htmx.redirect(request, "datasets:finding-detail", finding.pk)
@@ -194,8 +203,13 @@ def finding_fix(request: HttpRequest, finding: Finding) -> HttpResponse:
 @require_POST
 def fix_undo(request: HttpRequest, fix: Fix) -> HttpResponse:
     """Take a fix back."""
-    services.undo_fix(actor=request.user, fix=fix)
-    htmx.toast(request, "Undone. The rows are as they were.")
+    undone = services.press_undo(actor=request.user, fix=fix)
+    htmx.toast(
+        request,
+        "So many rows take a while. This page shows how far it is."
+        if isinstance(undone, Job)
+        else "Undone. The rows are as they were.",
+    )
     if fix.finding_id:
         return htmx.redirect(request, "datasets:finding-detail", fix.finding_id)
     return htmx.redirect(request, "datasets:dataset-detail", fix.dataset_id)
