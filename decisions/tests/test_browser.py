@@ -52,7 +52,7 @@ def test_a_return_is_worked_out_by_keyboard_and_says_where_it_turns(page_as, edi
     services.decide(actor=editor, use_case=use_case)
     page = page_as(editor)
     page.goto(reverse("decisions:roi-create", args=[use_case.pk]))
-    page.get_by_label("Requests a month").focus()
+    page.get_by_role("textbox", name="Requests a month").focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/returns/1/")
     assert "$0.0274" in page.locator(".finding").inner_text()
@@ -75,6 +75,11 @@ def test_every_page_of_deciding_is_good_in_both_themes_and_at_360_px(page_as, ed
         "use-case-edit": [row.pk],
         "decision-preview": [row.pk],
         "decision-detail": [row.pk, 1],
+        "decision-changes": [row.pk, 1],
+        "business-case": [row.pk, 1],
+        "what-if": [row.pk],
+        "readings": [row.pk],
+        "same-answer": [team.slug],
         "roi-create": [row.pk],
         "roi-detail": [row.pk, 1],
         "stuck": [],
@@ -95,3 +100,30 @@ def test_the_first_page_of_a_new_team_is_good(page_as, editor, team):
     assert_good_page(page)
     page.get_by_role("link", name="Start from an example").click()
     assert page.get_by_label("Name").input_value() == "Customer support automation"
+
+
+def test_a_what_if_answers_while_one_types_and_a_wrong_figure_leaves_the_answer_standing(
+    page_as, editor, use_case
+):
+    page = page_as(editor)
+    page.goto(reverse("decisions:what-if", args=[use_case.pk]))
+    answer, wrong = page.locator("#what-if-title"), page.locator("#what-if-error-volume_per_day")
+    assert answer.inner_text() == "Hybrid"
+    page.locator("#id_data_quality").focus()
+    page.locator("#id_data_quality").select_option("low")
+    page.wait_for_url("**/what-if/?data_quality=low")
+    assert answer.inner_text() == "RAG"
+    assert page.evaluate("document.activeElement.id") == "id_data_quality"
+    page.locator("#id_volume_per_day").fill("-4")
+    wrong.locator(".error").wait_for()
+    assert "greater than or equal to 0" in wrong.inner_text()
+    assert answer.inner_text() == "RAG", "the last good answer stands"
+    page.locator("#id_volume_per_day").fill("12000")
+    page.wait_for_url("**volume_per_day=12000")
+    assert wrong.inner_text() == ""
+    assert_good_page(page)
+    page.get_by_role("link", name="Take these into the answers").click()
+    page.get_by_text("Taken over from the what-if; nothing is saved yet.").wait_for()
+    assert page.locator("#id_volume_per_day").input_value() == "12000"
+    use_case.refresh_from_db()
+    assert (use_case.volume_per_day, use_case.data_quality) == (5_000, "high")
