@@ -120,11 +120,11 @@ EXPORTS: dict[str, ExportFormat] = {
             "chat", "Chat messages (JSONL)", "Everything a row holds; reads back without loss.", chat_line
         ),
         ExportFormat("pairs", "Prompt and completion (JSONL)", "Trainers that know no roles.", pair_line),
-        ExportFormat("openai", "OpenAI", "Fine-tuning jobs, until 6 January 2027.", openai_line),
+        ExportFormat("openai", "OpenAI", "Fine-tuning jobs.", openai_line),
         ExportFormat(
             "bedrock",
             "Bedrock, Claude",
-            "Claude 3 Haiku, past its end of life since 10 September 2026.",
+            "Claude 3 Haiku.",
             bedrock_line,
         ),
         ExportFormat("converse", "Bedrock, Converse", "Nova and Llama on Bedrock.", converse_line),

@@ -120,8 +120,9 @@ BOMBS = {
     "nul.jsonl": (_lines(b'{"text": "a\\u0000b", "label": "b"}'), {2: "NUL"}),
     "surrogate.jsonl": (_lines(b'{"text": "\\ud800", "label": "b"}'), {2: "surrogate"}),
     "latin-1.jsonl": (
-        _lines('{"text": "café", "label": "b"}'.encode("latin-1")),
-        {2: "not UTF-8: byte 0xe9"},
+        '{"text": "Grüße", "label": "b"}\n'.encode() * 2
+        + '{"text": "café", "label": "b"}\n'.encode("latin-1"),
+        {3: "not UTF-8: byte 0xe9"},
     ),
     "repeated.jsonl": (_lines(b'{"text": "a", "text": "b", "label": "c"}'), {2: "appears twice"}),
     "quote.csv": (b'text,label\nfine,x\n"never closed,y\nmore,z\n', {3: "never closes"}),

@@ -14,6 +14,7 @@ PARTS = {
     "import": "rows a second into SQLite, 100,000 and 1,000,000 rows, beside a bare loop over the same rows",
     "dataset": "from a dirty file to exported splits beside the floor: three sizes, both databases, one and two workers",
     "rows": "pages of rows, filters and searches over 1,000,000 rows",
+    "export": "rows a second out of a frozen version in every format, and checked against the readers' rules",
     "memory": "peak memory while a file of 1 GB is imported",
     "decide": "what-ifs, decision pages of a large team, the search for flips, re-scoring 10,000 use cases",
     "evaluate": "10,000 rows answered and scored by the local model",
