@@ -48,10 +48,12 @@ def run(folder: str, *sizes: str) -> None:
             f"  {total:,} predictions (written in {written:.0f} s): {kept} of {len(found)} pages within "
             f"{MOST_MS} ms p95 and {MOST_QUERIES} queries; the slowest:"
         )
+        many = [f"{name} {n}" for _, _, n, name, _ in found if n > MOST_QUERIES]
         for ms, cpu, n, name, slowest in found[:6]:
             print(
                 f"    {name:<34} p95 {ms:>5.0f} ms  CPU {cpu:>4.0f} ms  {n:>2} queries  {slowest}", flush=True
             )
+        print(f"    over {MOST_QUERIES} queries: {', '.join(many) or 'none'}", flush=True)
 
 
 def _page(client, address):
