@@ -130,7 +130,7 @@ def test_a_gzip_bomb_stops_the_import_and_leaves_nothing(dataset, stage, editor,
     line = json.dumps({"text": "a" * 200, "label": "b"}) + "\n"
     staged = stage(dataset, gzip.compress(line.encode() * 36_000), "bomb.jsonl.gz")
     services.start_import(actor=editor, import_=staged)
-    assert run_until_idle(60)
+    assert run_until_idle(120)
     staged.refresh_from_db()
     assert staged.state == "failed"
     assert "unpacks to more than" in staged.error
@@ -143,7 +143,7 @@ def test_a_parquet_bomb_is_named_by_its_row_and_its_child_ends(dataset, stage, e
     assert len(data) < 1000
     staged = stage(dataset, data, "bomb.parquet")
     services.start_import(actor=editor, import_=staged)
-    assert run_until_idle(60)
+    assert run_until_idle(120)
     staged.refresh_from_db()
     assert staged.state == "failed"
     assert "Row 65: the file holds" in staged.error, staged.error
@@ -160,7 +160,7 @@ def test_the_columns_people_chose_are_remembered_for_files_like_it(dataset, stag
         actor=editor, import_=staged, mapping={"prompt": "text", "label": "queue", "others": "drop"}
     )
     services.start_import(actor=editor, import_=staged)
-    assert run_until_idle(60)
+    assert run_until_idle(120)
     again = stage(dataset, jsonl([*rows, {"text": "one more", "label": "a", "queue": "y"}]))
     assert (again.mapping["label"], again.mapping["others"]) == ("queue", "drop")
     assert "columns as in the last import" in " ".join(again.layout["notes"])
