@@ -63,7 +63,8 @@ def above(today: Side, tuned: Side, upkeep_microusd: Fraction | int) -> int | No
         if missing < 0 or (missing == 0 and saved > 0):
             return floor(start)
         if saved > 0:
-            found = max(start, missing / saved)
+            # Where it did not pay up to here it pays later than here: a step only makes it dearer.
+            found = missing / saved
             if end is None or found < end:
                 # The last stretch stands for replicas beyond those tried, so its line is not to be trusted.
                 return floor(found) if end is not None or not has_steps else None

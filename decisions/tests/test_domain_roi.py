@@ -108,6 +108,15 @@ def test_d11_without_a_set_up_cost_there_is_nothing_to_pay_back():
     assert result.chapter.crash
 
 
+def test_d9_fixed_serving_on_either_side_moves_the_volume_from_which_it_pays():
+    # (500 + 300 - 200) / .002 = 300,000; with 3,000 / 12 more: 425,000
+    fixed = replace(EMAIL, current_fixed_microusd=200 * M, fine_tuned_fixed_microusd=300 * M)
+    result = analyse(fixed)
+    assert (result.volume_to_cover_upkeep, result.volume_to_pay_back_in_a_year) == (300_000, 425_000)
+    # a month: 1,200 + 200 today; 600 + 500 + 300 fine-tuned: nothing is saved
+    assert result.break_even_cost == Never()
+
+
 def test_d11_nothing_spent_and_a_monthly_loss_is_never():
     assert break_even(0, -1) == Never()
     assert break_even(0, 0) == AtOnce()
