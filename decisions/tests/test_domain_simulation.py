@@ -175,6 +175,10 @@ def test_d11_no_draw_divides_by_zero():
 def test_nothing_spent_and_nothing_lost_is_paid_back_at_once():
     given_ = plan(EMAIL, setup_cost_microusd=0, monthly_volume=[250_000, 260_000, 270_000])
     assert simulated(given_).cost.within_6 == 1
+    # Not even a gain: the same price, nothing spent, nothing to pay back.
+    same = {"setup_cost_microusd": 0, "monthly_maintenance_microusd": 0, "quality_improvement": 0}
+    even = plan(EMAIL, **same, fine_tuned_cost_per_request_microusd=4_000, monthly_volume=[1, 2, 3])
+    assert simulated(even).cost.within_6 == 1
     losing = plan(EMAIL, setup_cost_microusd=0, monthly_volume=[1, 2, 3], quality_improvement=0)
     assert simulated(losing).cost.never == 1
 
