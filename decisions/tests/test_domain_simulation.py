@@ -122,6 +122,20 @@ def test_payback_probabilities_follow_a_hand_calculation():
     assert found.cost.never == pytest.approx(0.3056, abs=0.012)
 
 
+def test_bands_begin_with_what_is_spent_and_end_with_the_total():
+    found = simulated(plan(WIDE))
+    assert found.band_quality[-1] == (found.total.low, found.total.middle, found.total.high)
+    assert found.band_cost[-1] == (found.savings.low, found.savings.middle, found.savings.high)
+    low, _, high = found.band_cost[0]
+    assert -15_000 * M < low < high < -3_000 * M
+
+
+def test_a_tornado_counts_the_months_that_are_left():
+    short = plan(DEMO, horizon_months=36, starts_on="2026-11-26", retires_on="2027-11-26")
+    # 12 of 36 months: the demo's own total
+    assert sensitivity.total_of(short, short.values()) == 127_600 * M
+
+
 def test_after_the_retirement_nothing_is_paid_back():
     given_ = {
         **EMAIL,
@@ -212,7 +226,11 @@ def test_without_ranges_every_figure_is_moved_by_a_fifth_and_that_is_said():
         "monthly_volume", "setup_cost_microusd", "monthly_maintenance_microusd", "quality_improvement",
         "value_per_improved_microusd", "current.cost_per_request_microusd", "fine_tuned.cost_per_request_microusd",
     }  # fmt: skip
-    assert next(s for s in swings if s.name == "monthly_volume").low == Fraction(120_000)
+    volume = next(s for s in swings if s.name == "monthly_volume")
+    assert volume.low == Fraction(120_000)
+    # It moves the total by far and turns nothing.
+    assert volume.total_at_high > volume.total_at_low > 0
+    assert not volume.turns
 
 
 GOOD = {"value_per_improved_microusd", "quality_improvement", "current.cost_per_request_microusd"}
@@ -223,6 +241,7 @@ BAD = {"setup_cost_microusd", "training_cost_microusd", "monthly_maintenance_mic
 @settings(max_examples=60, deadline=None)
 @given(any_plan)
 def test_tornado_signs(given_):
+    assert sensitivity.total_of(given_, given_.values()) == given_.analyse().total_value_microusd
     for swing in sensitivity.tornado(given_)[1]:
         if swing.name in BAD:
             assert swing.total_at_high <= swing.total_at_low
