@@ -32,22 +32,27 @@ class Workspace:
     job: Job
 
 
-def demo_of(team: Team | None) -> Workspace | None:
-    """The team's demo workspace while it is there. Two queries."""
+def job_of(team: Team | None) -> Job | None:
+    """The newest job that made a demo for the team. One query."""
     if team is None:
         return None
-    job = (
-        Job.objects.filter(team=team, kind="ftportal.lifecycle", recipe__is_demo=True).order_by("-pk").first()
-    )
-    if job is None:
-        return None
-    use_case = UseCase.objects.of(team).active().filter(name=DEMO_RECIPE["name"]).first()
-    return Workspace(use_case, job) if use_case else None
+    jobs = Job.objects.filter(team=team, kind="ftportal.lifecycle", recipe__is_demo=True)
+    return jobs.order_by("-pk").first()
+
+
+def demo_of(team: Team) -> Workspace | None:
+    """The team's demo workspace while it is there."""
+    job = job_of(team)
+    use_case = UseCase.objects.of(team).active().filter(name=DEMO_RECIPE["name"]).first() if job else None
+    return Workspace(use_case, job) if job and use_case else None
 
 
 def demo(request: HttpRequest) -> dict[str, object]:
-    """For templates: `demo`, asked of the database only by pages that name it."""
-    return {"demo": SimpleLazyObject(lambda: demo_of(getattr(request, "team", None)))}
+    """For templates: the name of the demo's use case, and `demo_job`, asked of the database only where it is named."""
+    return {
+        "demo_name": DEMO_RECIPE["name"],
+        "demo_job": SimpleLazyObject(lambda: job_of(getattr(request, "team", None))),
+    }
 
 
 def put_away(*, actor: User, team: Team) -> UseCase | None:
