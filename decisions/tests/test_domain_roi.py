@@ -168,6 +168,9 @@ def test_s20_never_brings_the_four_checks_answered_with_the_teams_figures():
     assert "$0.0274 each would be needed" in poor[3].finding
     dearer = words.four_checks(analyse(replace(DEMO, fine_tuned_cost_per_request_microusd=6_000)))
     assert [check.is_fine for check in dearer] == [True, False, False, True]
+    assert checks[1].finding == "Yes, upkeep aside: $0.003 against $0.005."
+    assert dearer[1].finding.startswith("No: $0.006 against $0.005")
+    assert "No volume is large enough" in dearer[2].finding
     assert words.as_json(analyse(EMAIL))["checks"] == []
 
 
