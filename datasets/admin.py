@@ -14,6 +14,7 @@ from datasets.models import (
     CheckRun,
     Content,
     Dataset,
+    DatasetGate,
     DatasetVersion,
     Edit,
     Example,
@@ -24,6 +25,7 @@ from datasets.models import (
     FixedRow,
     Import,
     Judgement,
+    LabelChange,
     Look,
     QualityRun,
     Reading,
@@ -170,6 +172,18 @@ class FixAdmin(EvidenceAdmin):
 class LookAdmin(EvidenceAdmin):
     list_display = ("version", "by", "reason", "at")
     list_select_related = ("version__dataset", "by")
+
+
+@admin.register(LabelChange)
+class LabelChangeAdmin(EvidenceAdmin):
+    list_display = ("dataset", "from_label", "to_label", "n_rows", "by", "at", "undone_at")
+    list_select_related = ("dataset", "by")
+
+
+@admin.register(DatasetGate)
+class DatasetGateAdmin(EvidenceAdmin):
+    list_display = ("team", "changed_by", "changed_at")
+    list_select_related = ("team", "changed_by")
 
 
 @admin.register(Review)

@@ -137,6 +137,7 @@ class Row:
     cluster: int = 0
     keep: bool = False
     note: str = ""
+    suggestion: str = ""
 
 
 @dataclass(slots=True)

@@ -292,6 +292,27 @@ class FreezeForm(PressForm):
         return {**given, "ratios": shares}
 
 
+class LabelForm(forms.Form):
+    """A label and its new name."""
+
+    from_label = forms.ChoiceField(choices=[], label="Label")
+    to_label = forms.CharField(
+        max_length=200,
+        label="New name",
+        help_text="The name of another label merges the two.",
+        widget=forms.TextInput(attrs={"list": "label-names", "autocomplete": "off"}),
+    )
+
+    def __init__(self, *args: Any, labels: dict[str, int], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["from_label"].choices = [(name, f"{name} ({n:,})") for name, n in labels.items()]  # type: ignore[attr-defined]
+
+    def refuse(self, error: Exception) -> None:
+        """Put a service's sentence at its field, or at the top."""
+        field = getattr(error, "field", "")
+        self.add_error(field if field in self.fields else None, str(error))
+
+
 class QualityForm(PressForm):
     """Which model looks at how many rows, for at most how much."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from datasets import bulk, importing
+from datasets import bulk, importing, label_jobs
 from datasets.domain import quality
 from datasets.domain.layouts import Layout
 from datasets.domain.mapping import ColumnMapping
@@ -477,4 +477,13 @@ async def _ask(connection: Connection, request: Request, ledger: Ledger) -> _Jud
         return _Judged(unscored=f"{reason}, twice", reply=second.text, cost_microusd=paid)
 
 
-KINDS: list[type[Kind]] = [ImportRows, IndexRows, CheckRows, FixRows, FreezeVersion, CheckExports, JudgeRows]
+KINDS: list[type[Kind]] = [
+    ImportRows,
+    IndexRows,
+    CheckRows,
+    FixRows,
+    FreezeVersion,
+    CheckExports,
+    JudgeRows,
+    *label_jobs.KINDS,
+]

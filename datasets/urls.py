@@ -2,8 +2,19 @@
 
 from django.urls import URLPattern, URLResolver
 
-from datasets.models import Dataset, DatasetVersion, Edit, Example, Finding, Fix, Import, QualityRun, Review
-from datasets.views import datasets, examples, exports, imports, quality, reviews, versions
+from datasets.models import (
+    Dataset,
+    DatasetVersion,
+    Edit,
+    Example,
+    Finding,
+    Fix,
+    Import,
+    LabelChange,
+    QualityRun,
+    Review,
+)
+from datasets.views import checks, datasets, examples, exports, imports, quality, reviews, versions
 from foundation.teams.domain.roles import Role
 from foundation.teams.routes import object_path, team_path
 
@@ -124,6 +135,23 @@ urlpatterns: list[URLPattern | URLResolver] = [
     object_path(
         "findings/<int:pk>/fix/", examples.finding_fix, Finding, name="finding-fix", queryset=_finding
     ),
+    object_path("datasets/<int:pk>/report/", checks.report, Dataset, name="report", queryset=_dataset),
+    object_path(
+        "datasets/<int:pk>/report.csv", checks.report_csv, Dataset, name="report-csv", queryset=_dataset
+    ),
+    object_path(
+        "datasets/<int:pk>/wrong-labels/", checks.noise_start, Dataset, name="noise-start", queryset=_dataset
+    ),
+    object_path("datasets/<int:pk>/labels/", checks.label_list, Dataset, name="labels", queryset=_dataset),
+    object_path(
+        "label-changes/<int:pk>/undo/",
+        checks.label_undo,
+        LabelChange,
+        name="label-undo",
+        queryset=lambda: LabelChange.objects.select_related("team", "dataset", "fix"),
+    ),
+    team_path("t/<slug:team>/dataset-gate/", checks.gate, name="gate", write=Role.APPROVER),
+    team_path("t/<slug:team>/personal-data/", checks.pii_detail, name="pii"),
     object_path("fixes/<int:pk>/undo/", examples.fix_undo, Fix, name="fix-undo"),
     object_path(
         "datasets/<int:pk>/review/",

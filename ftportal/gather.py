@@ -89,6 +89,7 @@ SETTINGS = [
     SettingsLink(
         "Models and prices", "What each model costs, and until when it lives.", "llm:model-list", "spark"
     ),
+    SettingsLink("Dataset gate", "What stops a freeze of a dataset in this team.", "datasets:gate", "lock"),
     SettingsLink("Schedules", "Work the clock starts.", "jobs:schedule-list", "clock", Role.ADMIN),
 ]
 

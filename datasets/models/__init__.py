@@ -14,6 +14,7 @@ from datasets.models.examples import (
     ReviewItem,
     messages_of,
 )
+from datasets.models.gates import DatasetGate, LabelChange
 from datasets.models.imports import BadRow, Bindings, CheckPart, CheckRun, Dataset, Import
 from datasets.models.reviews import Reading
 from datasets.models.training import TrainingRun
@@ -26,6 +27,7 @@ __all__ = [
     "CheckRun",
     "Content",
     "Dataset",
+    "DatasetGate",
     "DatasetVersion",
     "Edit",
     "Example",
@@ -36,6 +38,7 @@ __all__ = [
     "FixedRow",
     "Import",
     "Judgement",
+    "LabelChange",
     "Look",
     "QualityRun",
     "Reading",

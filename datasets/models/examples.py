@@ -180,6 +180,8 @@ class FindingRow(models.Model):
     cluster = models.PositiveIntegerField(default=0)
     keep = models.BooleanField(default=False)
     note = models.CharField(max_length=200, blank=True)
+    # The label a check would give the row; empty where it has nothing to suggest.
+    suggestion = models.CharField(max_length=200, blank=True, default="", db_default="")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["finding", "example"], name="one_row_a_finding")]
@@ -328,6 +330,10 @@ class QualityRun(TeamOwned):
     model = models.CharField(max_length=120)
     prompt_version = models.CharField(max_length=20)
     seed = models.CharField(max_length=60)
+    # "sample" (every label in proportion), "plain" (by seed alone), "all", or "again": rows edited since another run.
+    how = models.CharField(max_length=10, default="sample", db_default="sample")
+    # Asked through the provider's batches: half the price, answers later, no second try for a broken reply.
+    in_batches = models.BooleanField(default=False, db_default=False)
     n_sample = models.PositiveIntegerField(default=0)
     n_scored = models.PositiveIntegerField(default=0)
     average = models.FloatField(null=True, blank=True)

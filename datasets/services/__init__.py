@@ -10,6 +10,7 @@ from datasets.services.exports import (
     start_export_check,
 )
 from datasets.services.fixing import press_fix, press_undo
+from datasets.services.gating import set_gate, standing
 from datasets.services.imports import (
     archive_dataset,
     create_dataset,
@@ -68,10 +69,12 @@ __all__ = [
     "rename_dataset",
     "repair_leaks",
     "review_example",
+    "set_gate",
     "set_mapping",
     "set_state",
     "settle",
     "stage_upload",
+    "standing",
     "start_checks",
     "start_export_check",
     "start_freeze",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from django.conf import settings
@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datasets import bulk, searching
-from datasets.checking import BLOCK, Checker, Part, Report, active_rows, look
+from datasets.checking import BLOCK, Checker, Found, Part, Report, active_rows, look
 from datasets.domain.cleaning import digest, normalise
 from datasets.domain.conversations import change_strings
 from datasets.domain.encoding import repair
@@ -33,15 +33,16 @@ from datasets.models import (
     FindingRow,
     Fix,
     FixedRow,
+    LabelChange,
 )
 from datasets.policies import check_can_change
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
 from foundation.teams import audit
-from foundation.teams.errors import BadInput
+from foundation.teams.errors import BadInput, Conflict
 from foundation.teams.models import User
 
-_FINDING_ROW = ("finding_id", "example_id", "cluster", "keep", "note")
+_FINDING_ROW = ("finding_id", "example_id", "cluster", "keep", "note", "suggestion")
 
 
 def start_checks(*, actor: User | None, dataset: Dataset) -> Job:
@@ -125,24 +126,7 @@ def write_report(
         stats=report.stats,
     )
     for found in report.findings:
-        rule = RULES[found.rule]
-        finding = Finding.objects.create(
-            team=dataset.team,
-            run=run,
-            dataset=dataset,
-            rule=found.rule,
-            severity=rule.severity.value,
-            headline=found.headline[:300],
-            detail=rule.why,
-            n_rows=len(found.rows),
-            n_fixable=found.n_fixable,
-            facts=found.facts,
-        )
-        rows = [(finding.pk, row.example_id, row.cluster, row.keep, row.note[:200]) for row in found.rows]
-        for part in bulk.chunks(rows):
-            with transaction.atomic():
-                bulk.insert(FindingRow, _FINDING_ROW, part)
-            beat()
+        _write_finding(run, found, beat)
     if report.bindings:
         Bindings.objects.create(run=run, data=report.bindings)
         Bindings.objects.filter(run__dataset=dataset).exclude(run=run).delete()
@@ -152,6 +136,44 @@ def write_report(
         audit.record(actor=job.created_by, team=dataset.team, verb="dataset.checked", target=dataset)
     run.refresh_from_db()
     return run
+
+
+def _write_finding(run: CheckRun, found: Found, beat: Callable[[], None]) -> Finding:
+    rule = RULES[found.rule]
+    finding = Finding.objects.create(
+        team_id=run.team_id,
+        run=run,
+        dataset_id=run.dataset_id,
+        rule=found.rule,
+        severity=rule.severity.value,
+        headline=found.headline[:300],
+        detail=rule.why,
+        n_rows=len(found.rows),
+        n_fixable=found.n_fixable,
+        facts=found.facts,
+    )
+    rows = [
+        (finding.pk, row.example_id, row.cluster, row.keep, row.note[:200], row.suggestion[:200])
+        for row in found.rows
+    ]
+    for part in bulk.chunks(rows):
+        with transaction.atomic():
+            bulk.insert(FindingRow, _FINDING_ROW, part)
+        beat()
+    return finding
+
+
+def put_finding(*, run: CheckRun, found: Found, beat: Callable[[], None] = lambda: None) -> Finding | None:
+    """Add a finding that came later (a judge's, a classifier's) to a report, in the place of an older one of its rule.
+
+    None when it has no rows: then the older one goes and nothing comes. Safe to repeat.
+    """
+    for old in Finding.objects.filter(run=run, rule=found.rule):
+        # Its fixes stay on the record, as those of every older report do.
+        while keys := list(FindingRow.objects.filter(finding=old).values_list("id", flat=True)[:2000]):
+            FindingRow.objects.filter(pk__in=keys).delete()
+        old.delete()
+    return _write_finding(run, found, beat) if found.rows else None
 
 
 def remove_run(run: CheckRun) -> None:
@@ -173,10 +195,18 @@ def _silent(done: int) -> None:
     """Nobody listens."""
 
 
-def apply_fix(*, actor: User | None, finding: Finding, action: str = "", beat: Beat = _silent) -> Fix:
+def apply_fix(
+    *,
+    actor: User | None,
+    finding: Finding,
+    action: str = "",
+    only: Collection[int] | None = None,
+    beat: Beat = _silent,
+) -> Fix:
     """What one press of a fix button did. Pressed again, it goes on where it stopped and repeats nothing.
 
-    Without `action` the rule's first (safest) one is taken. Raises: BadInput for an action the rule does not offer.
+    Without `action` the rule's first (safest) one is taken. `only` narrows it to the examples a person ticked.
+    Raises: BadInput for an action the rule does not offer, or one that wants ticked rows and got none.
     """
     dataset = Dataset.objects.select_related("team", "use_case").get(pk=finding.dataset_id)
     check_can_change(dataset)
@@ -184,6 +214,8 @@ def apply_fix(*, actor: User | None, finding: Finding, action: str = "", beat: B
     chosen = rule.action(action) if action else (rule.actions[0] if rule.actions else None)
     if chosen is None:
         raise BadInput("This finding has no such fix.", field="action")
+    if chosen.each and not only:
+        raise BadInput("Tick the rows first: this is decided row by row.", field="rows")
     fix = Fix.objects.filter(finding=finding, action=chosen.key, undone_at=None).first()
     if fix is None:
         try:
@@ -206,7 +238,10 @@ def apply_fix(*, actor: User | None, finding: Finding, action: str = "", beat: B
         except IntegrityError:
             fix = Fix.objects.get(finding=finding, action=chosen.key, undone_at=None)
     if chosen.drops:
-        _drop(fix, dataset, _to_drop(finding, chosen), beat)
+        dropped, ticked = _to_drop(finding, chosen), None if only is None else set(only)
+        _drop(fix, dataset, [key for key in dropped if ticked is None or key in ticked], beat)
+    elif chosen.key == "relabel":
+        _relabel(fix, dataset, finding, frozenset(only or ()), actor)
     else:
         _rewrite(fix, dataset, finding, _rewriter(chosen.key, dataset), actor, beat)
     fix.n_rows = fix.rows.count() if chosen.drops else fix.edits.count()
@@ -314,6 +349,27 @@ def _rewrite(
             replace_contents(dataset, changed, actor=actor, fix=fix, change=change)
 
 
+def relabelled(example: Example, label: str) -> tuple[tuple[str, str, str, str], str]:
+    """The content and label of a row under another label; where the label is the answer, the answer follows."""
+    old = example.content
+    answer = label if example.label == old.completion else old.completion
+    return (old.system, old.turns, old.prompt, answer), label
+
+
+def _relabel(fix: Fix, dataset: Dataset, finding: Finding, only: frozenset[int], actor: User | None) -> None:
+    """Give ticked rows the label the finding suggests."""
+    rows = finding.rows.filter(example__in=only, example__state=ExampleState.ACTIVE).exclude(suggestion="")
+    suggested = dict(rows.exclude(example__edits__fix=fix).values_list("example_id", "suggestion"))
+    for part in bulk.chunks(sorted(suggested), 300):
+        changed = []
+        for example in Example.objects.filter(pk__in=part).select_related("content"):
+            if example.label != suggested[example.pk]:
+                changed.append((example, *relabelled(example, suggested[example.pk])))
+        if changed:
+            with transaction.atomic():
+                replace_contents(dataset, changed, actor=actor, fix=fix)
+
+
 def replace_contents(
     dataset: Dataset,
     changed: list[tuple[Example, tuple[str, str, str, str], str]],
@@ -388,6 +444,8 @@ def undo_fix(*, actor: User | None, fix: Fix, beat: Beat = _silent) -> Fix:
     check_can_change(dataset)
     if fix.undone_at is not None:
         return fix
+    if LabelChange.objects.filter(fix=fix).exists():
+        raise Conflict("This renamed a label. Undo it on the page of the dataset's labels.")
     done = 0
     for part in bulk.chunks(list(fix.rows.values_list("example_id", flat=True)), 500):
         beat(done)

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datasets import bulk
+from datasets.domain.freezing_rules import MIN_REASON, Stance
 from datasets.domain.gate import size_gate
 from datasets.domain.recipe import Recipe
 from datasets.domain.splitting import Ratios, Strategy
@@ -20,6 +21,7 @@ from datasets.errors import Blocked
 from datasets.freezing import Frozen, compose
 from datasets.models import Dataset, DatasetVersion, Look, QualityRun, Review, VersionRow
 from datasets.policies import check_can_change, check_can_use
+from datasets.services.gating import blockers, gate_of
 from decisions.services import record_evidence
 from foundation.jobs.services import start_job
 from foundation.teams import audit
@@ -27,34 +29,6 @@ from foundation.teams.errors import BadInput
 from foundation.teams.models import User
 
 _ROW = ("version_id", "content_id", "example_id", "label", "group", "at", "split", "position")
-MIN_REASON = 10
-
-
-def blockers(dataset: Dataset) -> list[dict[str, str]]:
-    """What stands before freezing, each with its rule and a sentence; a reason on the record lifts them all."""
-    found = []
-    gate = size_gate(dataset.n_active)
-    if gate.is_blocked:
-        found.append({"rule": "size", "sentence": gate.sentence})
-    quality = QualityRun.objects.filter(dataset=dataset).exclude(finished_at=None).order_by("-id").first()
-    if quality is not None and quality.average is not None and quality.average < 0.7:
-        found.append(
-            {
-                "rule": "quality",
-                "sentence": f"Dataset quality too low: {quality.average:.2f}. At least 0.7 is needed.",
-            }
-        )
-    review = Review.objects.filter(dataset=dataset).order_by("-id").first()
-    if review is None or not review.n_total:
-        found.append({"rule": "review", "sentence": "Nobody has looked at a sample of the rows yet."})
-    elif not review.is_finished:
-        found.append(
-            {
-                "rule": "review",
-                "sentence": f"{review.n_done:,} of {review.n_total:,} rows of the sample were looked at.",
-            }
-        )
-    return found
 
 
 def start_freeze(
@@ -264,7 +238,7 @@ def build_version(*, version: DatasetVersion, progress: Callable[[str], None]) -
     dataset = Dataset.objects.select_related("team", "use_case").get(pk=version.dataset_id)
     frozen = compose(dataset, Recipe.from_json(version.recipe), progress=progress)
     gate = size_gate(len(frozen.rows), override_reason=version.override_reason)
-    if gate.is_blocked:
+    if gate.is_blocked and (not frozen.rows or gate_of(dataset.team)["size"] is Stance.BLOCKS):
         raise Blocked(gate.sentence)
     frozen.report["gate"] = gate.as_json()
     clear_rows(version)

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
-from datasets import policies, presenting, services
+from datasets import pii_measured, policies, presenting, services
 from datasets.domain.listing import Filters, number
 from datasets.domain.rules import RULES
 from datasets.domain.statuses import ExampleState
@@ -163,13 +163,20 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
     sealed = sealed_contents(dataset, [row.example.content_id for row in shown], user=request.user)
     for row in shown:
         row.is_sealed = row.example.content_id in sealed
+        row.is_open = row.example.state == ExampleState.ACTIVE and not (
+            row.suggestion and row.example.label == row.suggestion
+        )
     standing = list(finding.fixes.filter(undone_at=None).select_related("by"))
     done = {fix.action for fix in standing}
     # A fix on its way: its buttons come back when it has ended.
     job = Job.objects.about(finding).open().first()
     rule = RULES[finding.rule]
+    each = [a for a in rule.actions if a.each]
     context = {
         "finding": finding,
+        "each": each,
+        "measured": pii_measured.measured() if rule.key == "pii" else None,
+        "limits": finding.facts.get("limits") if rule.key == "token_limit" else None,
         "rule": rule,
         "dataset": dataset,
         "lineage": presenting.lineage(dataset),
@@ -178,7 +185,9 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
         "job": job,
         "fixes": [] if job else standing,
         "actions": [
-            a for a in rule.actions if a.key not in done and not standing and not job and finding.n_fixable
+            a
+            for a in rule.actions
+            if a.key not in done and not standing and not job and finding.n_fixable and not a.each
         ],
         "is_current": finding.run_id == dataset.checks_id,
         "can_change": policies.can_change(dataset),
@@ -191,7 +200,12 @@ def finding_fix(request: HttpRequest, finding: Finding) -> HttpResponse:
     """One click of a fix."""
     if finding.run_id != finding.dataset.checks_id:
         raise BadInput("A newer report stands. Look at its findings.")
-    fix = services.press_fix(actor=request.user, finding=finding, action=request.POST.get("action", ""))
+    ticked = [int(key) for key in request.POST.getlist("rows") if number(key) is not None]
+    action = request.POST.get("action", "")
+    if ticked:  # a page of rows at most: done at once
+        fix = services.apply_fix(actor=request.user, finding=finding, action=action, only=ticked)
+    else:
+        fix = services.press_fix(actor=request.user, finding=finding, action=action)
     if isinstance(fix, Job):
         htmx.toast(request, "So many rows take a while. This page shows how far it is.")
         return htmx.redirect(request, "datasets:finding-detail", finding.pk)

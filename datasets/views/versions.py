@@ -24,7 +24,8 @@ PAGE = 50
 
 def version_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """The form of a new version: what stands in the way, how it is split, what its test will see."""
-    blockers = services.blockers(dataset)
+    standing = services.standing(dataset)
+    blockers = [one for one in standing if one.blocks]
     number = (dataset.versions.values_list("number", flat=True).first() or 0) + 1
     gate = size_gate(dataset.n_active)
     form = FreezeForm(
@@ -63,6 +64,7 @@ def version_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "lineage": presenting.lineage(dataset),
         "form": form,
         "blockers": blockers,
+        "warnings": [one for one in standing if not one.blocks],
         "gate": gate,
         "number": number,
         "n_test": n_test,

@@ -1,0 +1,121 @@
+"""The report of the checks as pictures and as a file. Formats, decides nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from django.utils.safestring import SafeString
+
+from datasets.domain.rules import RULES, THIN
+from datasets.models import Dataset, Finding, FindingRow
+from datasets.vault import sealed_contents
+from foundation.teams.domain.csv_cells import safe_cell
+from foundation.teams.models import User
+from foundation.ui import charts
+from foundation.ui.formats import grouped
+
+SHOWN_LABELS = 12
+BLOCK = 500
+
+
+def counts_by_severity(findings: Iterable[Finding]) -> list[tuple[str, int]]:
+    """How many findings nobody mended, by severity, worst first; severities without any are left out."""
+    counts = Counter(f.severity for f in findings if f.standing is None)
+    return [(severity, counts[severity]) for severity in ("error", "warning", "note") if counts[severity]]
+
+
+def balance_chart(labels: dict[str, int]) -> SafeString | str:
+    """Rows by label: the largest and the smallest, with the finding as its title."""
+    if len(labels) < 2:
+        return ""
+    ordered = sorted(labels.items(), key=lambda item: (-item[1], item[0]))
+    largest, smallest = ordered[0][1], ordered[-1][1]
+    ratio = largest / max(1, smallest)
+    if len(ordered) > SHOWN_LABELS:
+        half = SHOWN_LABELS // 2
+        shown = ordered[:half] + ordered[-half:]
+        sub = f"The {half} largest and the {half} smallest of {grouped(len(ordered))} labels."
+    else:
+        shown, sub = ordered, ""
+    title = (
+        "Every label has about as many rows as the next"
+        if ratio < 1.5
+        else f"The largest label has {ratio:.1f} times the rows of the smallest"
+    )
+    return charts.bars_with_intervals(
+        charts.Bars(
+            title=title,
+            sub=sub,
+            unit="rows",
+            bars=[charts.Bar(name, n, tone="warn" if n < THIN else "") for name, n in shown],
+        )
+    )
+
+
+HEADER = (
+    "rule",
+    "severity",
+    "finding",
+    "row",
+    "group",
+    "note",
+    "suggestion",
+    "state",
+    "label",
+    "prompt",
+    "answer",
+)
+
+
+def findings_csv(*, dataset: Dataset, user: User) -> Iterator[bytes]:
+    """The shown report, one line a row of a finding; a finding about the whole dataset has one line without a row.
+
+    Sealed test rows keep their number and lose their text. Cells that a spreadsheet would run are made harmless.
+    """
+    yield _lines([HEADER])
+    order = {"error": 0, "warning": 1, "note": 2}
+    findings = sorted(
+        Finding.objects.filter(run_id=dataset.checks_id), key=lambda f: (order[f.severity], f.pk)
+    )
+    for finding in findings:
+        head = (RULES[finding.rule].title, finding.severity, finding.headline)
+        if not finding.n_rows:
+            yield _lines([(*head, *[""] * 8)])
+            continue
+        last = (-1, 0)
+        rows = FindingRow.objects.filter(finding=finding).select_related("example__content")
+        while True:
+            later = rows.filter(cluster=last[0], pk__gt=last[1]) | rows.filter(cluster__gt=last[0])
+            block = list(later.order_by("cluster", "pk")[:BLOCK])
+            if not block:
+                break
+            sealed = sealed_contents(dataset, [row.example.content_id for row in block], user=user)
+            yield _lines(
+                [
+                    (
+                        *head,
+                        row.example_id,
+                        row.cluster or "",
+                        row.note,
+                        row.suggestion,
+                        row.example.state,
+                        row.example.label,
+                        *(
+                            ("sealed", "sealed")
+                            if row.example.content_id in sealed
+                            else (row.example.content.prompt, row.example.content.completion)
+                        ),
+                    )
+                    for row in block
+                ]
+            )
+            last = (block[-1].cluster, block[-1].pk)
+
+
+def _lines(rows: list[tuple[object, ...]] | list[tuple[str, ...]]) -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows([[safe_cell(cell) for cell in row] for row in rows])
+    return out.getvalue().encode()

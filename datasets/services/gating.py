@@ -1,0 +1,99 @@
+"""What stands before a freeze, by the team's own gate, and who may change that gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+
+from datasets.domain import quality
+from datasets.domain.freezing_rules import GATE_RULES, Stance, Standing, judged, stances
+from datasets.domain.gate import size_gate
+from datasets.domain.statuses import ExampleState
+from datasets.models import Dataset, DatasetGate, Finding, FindingRow, Fix, QualityRun, Review
+from foundation.teams import audit
+from foundation.teams.errors import BadInput
+from foundation.teams.models import Team, User
+
+
+def gate_of(team: Team) -> dict[str, Stance]:
+    """The team's stance on every rule."""
+    chosen = DatasetGate.objects.filter(team=team).values_list("stances", flat=True).first()
+    return stances(chosen or {})
+
+
+def set_gate(*, actor: User | None, team: Team, chosen: Mapping[str, str]) -> DatasetGate:
+    """The gate with these stances; rules not named keep theirs. Raises BadInput for what is not a rule or a stance."""
+    for key, stance in chosen.items():
+        if key not in GATE_RULES:
+            raise BadInput("There is no such rule.")
+        if stance not in {s.value for s in Stance}:
+            raise BadInput(f"Choose one of the stances for “{GATE_RULES[key].title}”.", field=key)
+    with transaction.atomic():
+        gate, _ = DatasetGate.objects.select_for_update().get_or_create(team=team)
+        before = stances(gate.stances)
+        after = {**before, **{key: Stance(stance) for key, stance in chosen.items()}}
+        changed = sorted(key for key in after if after[key] != before[key])
+        if changed:
+            gate.stances = {key: stance.value for key, stance in after.items()}
+            gate.changed_by = actor
+            gate.save()
+            words = ", ".join(f"{key} {after[key]}" for key in changed)
+            audit.record(
+                actor=actor,
+                team=team,
+                verb="gate.changed",
+                target=gate,
+                fields=set(changed),
+                note=words[:300],
+            )
+    return gate
+
+
+def standing(dataset: Dataset) -> list[Standing]:
+    """Everything in the way of a freeze and everything worth a warning, blocking ones first."""
+    chosen = DatasetGate.objects.filter(team=dataset.team_id).values_list("stances", flat=True).first() or {}
+    return judged([*_whole(dataset), *_findings(dataset)], chosen)
+
+
+def blockers(dataset: Dataset) -> list[dict[str, str]]:
+    """What stands before freezing, each with its rule and a sentence; a reason on the record lifts them all."""
+    return [one.as_json() for one in standing(dataset) if one.blocks]
+
+
+def _whole(dataset: Dataset) -> list[tuple[str, str]]:
+    found = []
+    gate = size_gate(dataset.n_active)
+    if gate.is_blocked:
+        found.append(("size", gate.sentence))
+    run = QualityRun.objects.filter(dataset=dataset).exclude(finished_at=None).order_by("-id").first()
+    if run is not None and run.average is not None and run.average < quality.GATE:
+        found.append(
+            ("quality", f"Dataset quality too low: {run.average:.2f}. At least {quality.GATE} is needed.")
+        )
+    review = Review.objects.filter(dataset=dataset).order_by("-id").first()
+    if review is None or not review.n_total:
+        found.append(("review", "Nobody has looked at a sample of the rows yet."))
+    elif not review.is_finished:
+        found.append(
+            ("review", f"{review.n_done:,} of {review.n_total:,} rows of the sample were looked at.")
+        )
+    return found
+
+
+def _findings(dataset: Dataset) -> list[tuple[str, str]]:
+    """Findings of the shown report that nobody mended, with how many of their rows still take part."""
+    if dataset.checks_id is None:
+        return [("unchecked", "The rows were not checked yet.")]
+    found = []
+    run = dataset.checks
+    if run is not None and run.revision != dataset.revision:
+        found.append(("unchecked", "The rows changed since they were checked."))
+    # A person may have taken the rows out one by one: then nothing is left to stop at.
+    active = FindingRow.objects.filter(finding=OuterRef("pk"), example__state=ExampleState.ACTIVE)
+    mended = Fix.objects.filter(finding=OuterRef("pk"), undone_at=None, n_rows__gt=0)
+    findings = Finding.objects.filter(run_id=dataset.checks_id).exclude(Exists(mended))
+    for finding in findings.filter(Q(n_rows=0) | Exists(active)):
+        found.append((finding.rule, f"{finding.headline}."))
+    return found
