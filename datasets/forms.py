@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from django import forms
+from django.core.validators import MaxValueValidator
 
 from datasets.domain.layouts import Layout
 from datasets.domain.mapping import ColumnMapping
@@ -314,10 +315,16 @@ class LabelForm(forms.Form):
 
 
 class QualityForm(PressForm):
-    """Which model looks at how many rows, for at most how much."""
+    """Which model looks at which rows, at once or in batches, for at most how much."""
 
     model = forms.ChoiceField(choices=[], help_text="A fast model is enough for this.")
-    size = forms.IntegerField(min_value=1, max_value=500, initial=50, label="Rows to judge")
+    how = forms.ChoiceField(choices=[], label="Which rows")
+    size = forms.IntegerField(min_value=1, initial=50, label="Rows in a sample")
+    in_batches = forms.BooleanField(
+        required=False,
+        label="In batches, at half the price",
+        help_text="Answers come within a day, mostly within the hour. A broken reply gets no second try.",
+    )
     cap = forms.DecimalField(
         min_value=0,
         max_value=1000,
@@ -327,6 +334,16 @@ class QualityForm(PressForm):
         help_text="Never crossed, whatever happens. Rows without room under it stay unscored.",
     )
 
-    def __init__(self, *args: Any, models: Iterable[str] = (), **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        models: Iterable[str] = (),
+        hows: Mapping[str, str] | None = None,
+        most: int = 500,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.fields["model"].choices = [(name, name) for name in models]  # type: ignore[attr-defined]
+        self.fields["how"].choices = list((hows or {}).items())  # type: ignore[attr-defined]
+        self.fields["size"].max_value = most  # type: ignore[attr-defined]
+        self.fields["size"].validators.append(MaxValueValidator(most))

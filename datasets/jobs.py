@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from datasets import bulk, importing, label_jobs
+from datasets import bulk, importing, judging_jobs, label_jobs
 from datasets.domain import quality
 from datasets.domain.layouts import Layout
 from datasets.domain.mapping import ColumnMapping
@@ -356,6 +356,8 @@ class _Judged:
     unscored: str = ""
     reply: str = ""
     cost_microusd: int = 0
+    # The fields of an earlier verdict on the same text.
+    before: dict[str, Any] | None = None
 
 
 class JudgeRows(Kind):
@@ -404,8 +406,12 @@ class JudgeRows(Kind):
             for key, content in contents.items()
         }
 
+        before = {item.pk: judging.verdict_before(job, item) for item in waiting}
+
         async def ask(item: Judgement) -> _Judged:
             content = contents[item.content_id]
+            if before[item.pk] is not None:
+                return _Judged(before=before[item.pk])
             if use_case.task_kind != "classify" and quality.is_degenerate(content.completion):
                 return _Judged(unscored="the answer says nothing; no model was asked")
             return await _ask(connection, requests[item.content_id], ledger)
@@ -427,7 +433,8 @@ class JudgeRows(Kind):
                 rating = answer.rating
                 yield Outcome(
                     item,
-                    fields={
+                    fields=answer.before
+                    or {
                         "overall": rating.overall if rating else None,
                         "scores": rating.scores if rating else {},
                         "issues": list(rating.issues) if rating else [],
@@ -486,4 +493,5 @@ KINDS: list[type[Kind]] = [
     CheckExports,
     JudgeRows,
     *label_jobs.KINDS,
+    *judging_jobs.KINDS,
 ]

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
 
+from datasets import bulk
+from datasets.checking import Found, Row
 from datasets.domain import quality
 from datasets.domain.review import stratified_sample
+from datasets.domain.statuses import ExampleState
 from datasets.errors import NothingToDo
-from datasets.models import Content, Dataset, Example, Judgement, QualityRun
+from datasets.models import CheckRun, Content, Dataset, Example, Judgement, QualityRun
 from datasets.policies import check_can_change
+from datasets.services.checks import put_finding
 from decisions.models import UseCase
+from foundation.jobs.domain.states import ItemState
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
-from foundation.llm import catalogue
+from foundation.llm import batches, catalogue
 from foundation.llm.connections import connections_for
-from foundation.llm.domain.messages import Message, Request
+from foundation.llm.domain.bounds import prompt_tokens_bound
+from foundation.llm.domain.messages import Completion, Message, Request
+from foundation.llm.errors import LLMError
 from foundation.llm.models import Connection
 from foundation.teams import audit
 from foundation.teams.errors import BadInput
 from foundation.teams.models import User
+
+# A whole dataset of more rows is judged by a sample; the quote would take longer than a page may.
+MOST_ROWS = 5000
+HOWS = {
+    "sample": "A sample, every label in proportion",
+    "plain": "A sample by the seed alone",
+    "all": "Every row",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +51,7 @@ class Quote:
     connection: Connection
     example_ids: tuple[int, ...]
     bound_microusd: int
+    in_batches: bool = False
 
 
 def judge_models() -> list[str]:
@@ -66,29 +85,44 @@ def question_for(content: Content, use_case: UseCase, model: str) -> Request:
     )
 
 
-def sample(dataset: Dataset, *, size: int = quality.MAX_SAMPLE, seed: str = "") -> list[int]:
-    """Example ids of a seeded sample, every label in proportion. The same rows and seed: the same sample."""
+def sample(
+    dataset: Dataset, *, size: int = quality.MAX_SAMPLE, seed: str = "", how: str = "sample"
+) -> list[int]:
+    """Example ids by a seed: every label in proportion ("sample"), by the seed alone ("plain"), or every row ("all").
+
+    The same rows and seed: the same sample.
+    """
     keys, digests, labels = [], [], []
     rows = Example.objects.filter(dataset=dataset).active().order_by("id")
+    if how == "all":
+        return list(rows.values_list("id", flat=True)[: MOST_ROWS + 1])
     for key, hashed, label in rows.values_list("id", "content__digest", "label").iterator(chunk_size=5000):
         keys.append(key)
         digests.append(bytes(hashed))
-        labels.append(label)
+        labels.append(label if how == "sample" else "")
     seed = seed or f"quality-{dataset.pk}"
     return [keys[i] for i in stratified_sample(digests, labels, size=size, seed=seed)]
 
 
 def same_sample(run: QualityRun) -> list[int]:
-    """The rows of an earlier judging that are still active; unchanged ones answer from the cache, for nothing."""
+    """The rows of an earlier judging that are still active; only those edited since are asked about again."""
     ids = Judgement.objects.filter(run=run).order_by("position").values_list("example_id", flat=True)
     active = set(Example.objects.filter(pk__in=list(ids)).active().values_list("id", flat=True))
     return [key for key in ids if key in active]
 
 
-def quote(*, dataset: Dataset, example_ids: list[int], model: str = "") -> Quote | None:
+def quote(
+    *,
+    dataset: Dataset,
+    example_ids: list[int],
+    model: str = "",
+    in_batches: bool = False,
+    again: QualityRun | None = None,
+) -> Quote | None:
     """What judging these rows costs at most; None when the team has no connection to a model.
 
-    Raises: BadInput for a model the catalogue does not offer.
+    Rows that `again` scored and nobody edited cost nothing. Raises: BadInput for a model the catalogue does not offer,
+    or one that takes no batches.
     """
     connections = [c for c in connections_for(dataset.team) if c.provider == Connection.Provider.ANTHROPIC]
     if not connections:
@@ -97,13 +131,24 @@ def quote(*, dataset: Dataset, example_ids: list[int], model: str = "") -> Quote
     model = model or (models[0] if models else "")
     if model not in models:
         raise BadInput("Choose one of the models offered.", field="model")
+    entry = catalogue.entry(model)
+    if in_batches and entry is not None and not entry.batch:
+        raise BadInput("This model takes no batches. Choose another, or ask at once.", field="in_batches")
+    price = catalogue.price(model)
+    known = _scored_before(again) if again is not None else {}
     bound = 0
-    for example in Example.objects.filter(pk__in=example_ids).select_related("content"):
-        if quality.is_degenerate(example.content.completion) and dataset.use_case.task_kind != "classify":
-            continue
-        # The question and one repair of a broken reply.
-        bound += 2 * catalogue.bound_microusd(question_for(example.content, dataset.use_case, model))
-    return Quote(model, connections[0], tuple(example_ids), bound)
+    for start in range(0, len(example_ids), 2000):
+        part = example_ids[start : start + 2000]
+        for example in Example.objects.filter(pk__in=part).select_related("content"):
+            if quality.is_degenerate(example.content.completion) and dataset.use_case.task_kind != "classify":
+                continue
+            if (example.pk, example.content_id) in known:
+                continue
+            request = question_for(example.content, dataset.use_case, model)
+            one = price.bound_microusd(prompt_tokens_bound(request), request.max_tokens, batch=in_batches)
+            # The question and one repair of a broken reply; a batch knows no second try.
+            bound += one if in_batches else 2 * one
+    return Quote(model, connections[0], tuple(example_ids), bound, in_batches)
 
 
 def start_quality(
@@ -114,21 +159,34 @@ def start_quality(
     cap_microusd: int | None = None,
     size: int = quality.MAX_SAMPLE,
     seed: str = "",
+    how: str = "sample",
+    in_batches: bool = False,
     again: QualityRun | None = None,
 ) -> QualityRun:
-    """A judging of a seeded sample (or of the same sample `again`), under a cap that is never crossed.
+    """A judging of a seeded sample (or of the same rows `again`), under a cap that is never crossed.
 
-    The cap defaults to the quote. Raises: NothingToDo without rows, BadInput without a connection.
+    The cap defaults to the quote. Raises: NothingToDo without rows, BadInput without a connection or for choices that
+    make no sense.
     """
     check_can_change(dataset)
     dataset = Dataset.objects.select_related("team", "use_case").get(pk=dataset.pk)
-    if not 1 <= size <= 500:
-        raise BadInput("A sample has 1 to 500 rows.", field="size")
+    if how not in HOWS:
+        raise BadInput("Choose one of the ways to take rows.", field="how")
+    if not 1 <= size <= MOST_ROWS:
+        raise BadInput(f"A sample has 1 to {MOST_ROWS:,} rows.", field="size")
+    if how == "all" and again is None and dataset.n_active > MOST_ROWS:
+        raise BadInput(f"At most {MOST_ROWS:,} rows are judged at once. Take a sample.", field="how")
     seed = again.seed if again is not None else seed or f"quality-{dataset.pk}"
-    chosen = same_sample(again) if again is not None else sample(dataset, size=size, seed=seed)
+    chosen = same_sample(again) if again is not None else sample(dataset, size=size, seed=seed, how=how)
     if not chosen:
         raise NothingToDo("There are no rows to judge yet. Import a file first.")
-    found = quote(dataset=dataset, example_ids=chosen, model=model or (again.model if again else ""))
+    found = quote(
+        dataset=dataset,
+        example_ids=chosen,
+        model=model or (again.model if again else ""),
+        in_batches=in_batches,
+        again=again,
+    )
     if found is None:
         raise BadInput("No model is connected. Add a connection in the team's settings first.")
     cap = found.bound_microusd if cap_microusd is None else cap_microusd
@@ -144,14 +202,17 @@ def start_quality(
             model=found.model,
             prompt_version=quality.PROMPT_VERSION,
             seed=seed,
+            how="again" if again is not None else how,
+            in_batches=in_batches,
             n_sample=len(chosen),
             revision=dataset.revision,
         )
+        what = "all rows" if how == "all" and again is None else "a sample"
         job = start_job(
             actor=actor,
             team=dataset.team,
-            kind="datasets.quality",
-            title=f"Judge a sample of {dataset.name}",
+            kind="datasets.quality_batches" if in_batches else "datasets.quality",
+            title=f"Judge {what} of {dataset.name}",
             recipe={
                 "run": run.pk,
                 "examples": chosen,
@@ -159,6 +220,7 @@ def start_quality(
                 "connection": found.connection.pk,
                 "prompt_version": quality.PROMPT_VERSION,
                 "seed": seed,
+                "again": again.pk if again is not None else None,
             },
             subject=dataset,
             url=reverse("datasets:quality-detail", args=[run.pk]),
@@ -169,6 +231,132 @@ def start_quality(
         audit.record(actor=actor, team=dataset.team, verb="quality.started", target=run, note=found.model)
     run.refresh_from_db()
     return run
+
+
+# --- called by the jobs ------------------------------------------------------------------------------------------
+
+_VERDICT = ("overall", "scores", "issues", "unscored", "suspicious", "reply")
+
+
+def _scored_before(run: QualityRun) -> dict[tuple[int, int], Judgement]:
+    """What an earlier judging scored, by example and content: an edited row is another content."""
+    rows = Judgement.objects.filter(run=run).exclude(overall=None)
+    return {(row.example_id, row.content_id): row for row in rows}
+
+
+def verdict_before(job: Job, item: Judgement) -> dict[str, Any] | None:
+    """The verdict of the judging this one repeats, where nobody edited the row since; None when it must be asked."""
+    if not job.recipe.get("again"):
+        return None
+    row = (
+        Judgement.objects.filter(
+            run_id=job.recipe["again"], example_id=item.example_id, content_id=item.content_id
+        )
+        .exclude(overall=None)
+        .first()
+    )
+    return None if row is None else {name: getattr(row, name) for name in _VERDICT}
+
+
+def plan_judgements(*, job: Job, example_ids: Sequence[int], first: int) -> None:
+    """One judgement a row, its content as it is now. Planning again leaves what stands."""
+    contents = dict(Example.objects.filter(pk__in=example_ids).values_list("id", "content_id"))
+    Judgement.objects.bulk_create(
+        [
+            Judgement(
+                job=job,
+                position=first + at,
+                run_id=job.recipe["run"],
+                example_id=key,
+                content_id=contents[key],
+            )
+            for at, key in enumerate(example_ids)
+            if key in contents
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def answer_for_free(
+    *, job: Job, run: QualityRun, connection: Connection, positions: range, is_sent: bool
+) -> list[Judgement]:
+    """The rows that must be paid for; the others got their verdict from before, from the cache, or need none.
+
+    Of a part whose batch was sent already every row left is handed back: the same rows must be found again.
+    """
+    rows = list(
+        Judgement.objects.filter(
+            job=job, position__gte=positions.start, position__lt=positions.stop, state=ItemState.QUEUED
+        )
+        .select_related("content")
+        .order_by("position")
+    )
+    if is_sent:
+        return rows
+    waiting, free = [], []
+    for row in rows:
+        before = verdict_before(job, row)
+        if before is not None:
+            for name, value in before.items():
+                setattr(row, name, value)
+        elif run.dataset.use_case.task_kind != "classify" and quality.is_degenerate(row.content.completion):
+            row.unscored = "the answer says nothing; no model was asked"
+        else:
+            kept = batches.kept_answer(
+                connection, question_for(row.content, run.dataset.use_case, job.recipe["model"])
+            )
+            if kept is None:
+                waiting.append(row)
+                continue
+            _read(row, kept)
+        free.append(row)
+    _write(free)
+    return waiting
+
+
+def write_answers(
+    *, rows: Iterable[Judgement], completions: Mapping[int, Completion | LLMError | None]
+) -> None:
+    """Give rows the verdicts of a batch. An answer that cannot be used leaves its row unscored, with the reason."""
+    rows = list(rows)
+    for row in rows:
+        answer = completions.get(row.pk)
+        if isinstance(answer, LLMError):
+            row.unscored = str(answer)[:300]
+        elif answer is None:
+            row.unscored = "the batch holds no answer to this row"
+        else:
+            _read(row, answer)
+    _write(rows)
+
+
+def leave_unscored(*, rows: Iterable[Judgement], reason: str) -> None:
+    """Rows that were not asked about, with the reason."""
+    rows = list(rows)
+    for row in rows:
+        row.unscored = reason[:300]
+    for part in bulk.chunks(rows, 200):
+        with transaction.atomic():
+            Judgement.objects.bulk_update(part, ["unscored"])
+
+
+def _read(row: Judgement, answer: Completion) -> None:
+    row.reply, row.cost_microusd = answer.text[:20_000], answer.cost_microusd
+    row.suspicious = quality.is_suspicious(row.content.prompt, row.content.completion)
+    try:
+        rating = quality.parse_reply(answer.text)
+    except quality.Unscored as reason:
+        row.unscored = f"{reason}; a batch gives no second try"[:300]
+        return
+    row.overall, row.scores, row.issues, row.unscored = rating.overall, rating.scores, list(rating.issues), ""
+
+
+def _write(rows: Sequence[Judgement]) -> None:
+    for row in rows:
+        row.state = ItemState.DONE
+    for part in bulk.chunks(rows, 200):
+        with transaction.atomic():
+            Judgement.objects.bulk_update(part, [*_VERDICT, "state", "cost_microusd"])
 
 
 def finish_quality(*, job: Job) -> QualityRun:
@@ -184,4 +372,26 @@ def finish_quality(*, job: Job) -> QualityRun:
         if moved:
             audit.record(actor=job.created_by, team=run.dataset.team, verb="quality.finished", target=run)
     run.refresh_from_db()
+    _report_weak(run)
     return run
+
+
+def _report_weak(run: QualityRun) -> None:
+    """Rows judged below the bar, as a finding of the report that is shown: with what the model said of them."""
+    checks = CheckRun.objects.filter(pk=run.dataset.checks_id).first()
+    if checks is None:
+        return
+    weak = (
+        Judgement.objects.filter(run=run, overall__lt=quality.GATE, example__state=ExampleState.ACTIVE)
+        .filter(content_id=F("example__content_id"))
+        .order_by("overall", "position")
+    )
+    rows = [
+        Row(row.example_id, note=f"{row.overall:.2f}: {' '.join(row.issues) or 'no issue named'}"[:200])
+        for row in weak
+    ]
+    n = len(rows)
+    headline = f"{n:,} of {run.n_scored:,} judged row{' is' if n == 1 else 's are'} below {quality.GATE}"
+    put_finding(
+        run=checks, found=Found("judged_weak", headline, rows, n, {"run": run.pk, "model": run.model})
+    )

@@ -22,15 +22,43 @@ SHOWN = 100
 
 
 def quality_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
-    """The quote, then the press that pays for it."""
+    """The quote for what is chosen in the address, then the press that pays for it."""
     models = judging.judge_models()
-    chosen = judging.sample(dataset) if dataset.n_active else []
-    quoted = services.quote(dataset=dataset, example_ids=chosen) if chosen else None
-    initial = {}
+    asked = request.GET
+    how = asked.get("how", "") if asked.get("how", "") in judging.HOWS else "sample"
+    if how == "all" and dataset.n_active > judging.MOST_ROWS:
+        how = "sample"
+    wanted = asked.get("size", "")
+    size = (
+        int(wanted)
+        if wanted.isdecimal() and 1 <= int(wanted[:6]) <= judging.MOST_ROWS
+        else quality.MAX_SAMPLE
+    )
+    model = asked.get("model", "") if asked.get("model", "") in models else ""
+    in_batches = asked.get("in_batches") == "on"
+    chosen = judging.sample(dataset, size=size, how=how) if dataset.n_active else []
+    trouble = ""
+    quoted = None
+    if chosen:
+        try:
+            quoted = services.quote(dataset=dataset, example_ids=chosen, model=model, in_batches=in_batches)
+        except BadInput as error:
+            trouble = str(error)
+            in_batches = False
+            quoted = services.quote(dataset=dataset, example_ids=chosen, model=model)
+    initial: dict[str, object] = {}
     if quoted:
         cap = (Decimal(quoted.bound_microusd) / DOLLAR).quantize(Decimal("0.01"), rounding=ROUND_UP)
-        initial = {"model": quoted.model, "cap": cap, "size": len(chosen)}
-    form = QualityForm(request.POST or None, models=models, initial=initial)
+        initial = {
+            "model": quoted.model,
+            "cap": cap,
+            "size": min(size, len(chosen)),
+            "how": how,
+            "in_batches": in_batches,
+        }
+    form = QualityForm(
+        request.POST or None, models=models, hows=judging.HOWS, most=judging.MOST_ROWS, initial=initial
+    )
     status = 200
     if request.method == "POST":
         if form.is_valid():
@@ -46,6 +74,8 @@ def quality_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
                         dataset=dataset,
                         model=given["model"],
                         size=given["size"],
+                        how=given["how"],
+                        in_batches=given["in_batches"],
                         cap_microusd=int(given["cap"] * DOLLAR),
                     ),
                 )
@@ -58,6 +88,8 @@ def quality_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "lineage": presenting.lineage(dataset),
         "form": form,
         "quote": quoted,
+        "trouble": trouble,
+        "how_words": judging.HOWS[how],
         "n_sample": len(chosen),
         "dimensions": quality.DIMENSIONS,
     }
@@ -91,6 +123,9 @@ def quality_detail(request: HttpRequest, run: QualityRun) -> HttpResponse:
         "unscored": unscored,
         "suspicious": suspicious,
         "gate": quality.GATE,
+        "n_edited": sum(row.example.content_id != row.content_id for row in weak),
+        "findings": services.open_findings(run.dataset) if summary and summary.passes is False else [],
+        "quality": run,
         "can_change": policies.can_change(run.dataset),
     }
     return htmx.render_page(request, "datasets/quality_detail.html", None, context)
@@ -98,6 +133,8 @@ def quality_detail(request: HttpRequest, run: QualityRun) -> HttpResponse:
 
 @require_POST
 def quality_again(request: HttpRequest, run: QualityRun) -> HttpResponse:
-    """Judge the same sample again: mended rows are asked about, the others answer from the cache."""
-    new = services.start_quality(actor=request.user, dataset=run.dataset, again=run)
+    """Judge the same rows again: edited ones are asked about, the others keep their verdict and cost nothing."""
+    new = services.start_quality(
+        actor=request.user, dataset=run.dataset, again=run, in_batches=request.POST.get("in_batches") == "on"
+    )
     return htmx.redirect(request, "datasets:quality-detail", new.pk)

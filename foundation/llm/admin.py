@@ -16,6 +16,7 @@ from foundation.llm.models import (
     ConnectionSlot,
     ModelEntry,
     ModelPrice,
+    RemoteBatch,
     Reservation,
 )
 
@@ -131,3 +132,10 @@ class ReservationAdmin(ReadOnly):
     list_display = ["id", "budget", "state", "bound_microusd", "actual_microusd", "unconfirmed", "created_at"]
     list_select_related = ["budget"]
     list_filter = ["state", "unconfirmed"]
+
+
+@admin.register(RemoteBatch)
+class RemoteBatchAdmin(ReadOnly):
+    list_display = ["key", "team", "model_id", "remote_id", "n_requests", "created_at", "ended_at"]
+    list_select_related = ["team"]
+    search_fields = ["key", "remote_id"]

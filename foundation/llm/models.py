@@ -272,3 +272,25 @@ class Reservation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.bound_microusd} of {self.budget}"
+
+
+class RemoteBatch(TeamOwned):
+    """A half-price batch at a provider. The row is there before the batch leaves, so that it leaves once.
+
+    Without `remote_id` nobody heard the provider's answer to the submission yet. `ended_at`: its money is booked.
+    """
+
+    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="+")
+    key = models.CharField(max_length=120, unique=True)
+    model_id = models.CharField(max_length=120)
+    remote_id = models.CharField(max_length=120, blank=True)
+    reservation = models.OneToOneField(Reservation, on_delete=models.CASCADE, related_name="+")
+    n_requests = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.key

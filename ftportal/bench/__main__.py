@@ -17,6 +17,7 @@ PARTS = {
     "export": "rows a second out of a frozen version in every format, and checked against the readers' rules",
     "memory": "peak memory while a file of 1 GB is imported",
     "decide": "what-ifs, decision pages of a large team, the search for flips, re-scoring 10,000 use cases",
+    "checks": "all deterministic checks over 100,000 rows, and wrong labels over 10,000: rows a CPU second",
     "evaluate": "10,000 rows answered and scored by the local model",
     "pages": "every page at two sizes: queries, bytes, milliseconds",
     "watch": "drift, right answers and a rollout's look over 100,000 predictions",

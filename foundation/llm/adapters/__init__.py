@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foundation.llm.adapters import claude, trained_here
+    from foundation.llm.adapters import claude, claude_batches, trained_here
 
-__all__ = ["claude", "trained_here"]
+__all__ = ["claude", "claude_batches", "trained_here"]
 
 
 def __getattr__(name: str) -> Any:

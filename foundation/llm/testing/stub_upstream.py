@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.llm.testing import stub_answers
+from foundation.llm.testing.stub_batches import StubBatches
 
 FAULTS: dict[str, str] = {
     "429": "rate limit without retry-after",
@@ -112,6 +113,7 @@ class Stub:
     counts: Counter[str] = field(default_factory=Counter)
     struck: Counter[int] = field(default_factory=Counter)
     journal: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=200))
+    batches: StubBatches = field(default_factory=StubBatches)
 
     def reset(self) -> None:
         """Forget all calls; rules may strike again."""
@@ -128,6 +130,7 @@ class Stub:
             "most_open": self.most_open,
             "counts": dict(self.counts),
             "journal": list(self.journal),
+            "batches": self.batches.submitted,
         }
 
     def fault_for(self, call: int, raw: bytes) -> dict[str, Any] | None:
@@ -170,6 +173,8 @@ class Stub:
                 await self._message(request, writer, self.calls)
             finally:
                 self.now_open -= 1
+        elif request.path.startswith("/v1/messages/batches"):
+            await self._batches(request, writer)
         elif route == ("POST", "/v1/messages/count_tokens"):
             body = _json(request.body)
             if (refusal := self._refusal(request, body)) is not None:
@@ -192,6 +197,44 @@ class Stub:
             await _send(writer, 200, {})
         else:
             await self._error(writer, 404, "not_found_error", "There is nothing at this address.")
+
+    async def _batches(self, request: _Asked, writer: asyncio.StreamWriter) -> None:
+        """The message batches: create, list, retrieve, results, cancel. Rules of the script strike each question."""
+        if (refusal := self._refusal(request, {"model": "claude-"})) is not None:
+            await self._error(writer, *refusal)
+            return
+        base = f"http://{request.headers.get('host', '')}"
+        _, _, name, what = (request.path.removeprefix("/v1") + "//").split("/", 5)[1:5]
+        if request.method == "POST" and not name:
+            rule = self.fault_for(self.batches.submitted + 1, b"batch:create") or {}
+            fault = str(rule.get("fault", ""))
+            if fault in _STATUSES:
+                await self._error(writer, *_STATUSES[fault], FAULTS[fault])
+                return
+            made = self.batches.create(_json(request.body))
+            if isinstance(made, str):
+                await self._error(writer, 400, "invalid_request_error", made)
+                return
+            if fault == "reset":  # it was made, and nobody will hear of it
+                writer.transport.abort()
+                raise Hangup
+            await _send(writer, 200, made)
+        elif request.method == "GET" and not name:
+            data = [self.batches.shown(one, base) for one in reversed(self.batches.batches)]
+            await _send(writer, 200, {"data": data, "has_more": False, "first_id": None, "last_id": None})
+        elif name not in self.batches.batches:
+            await self._error(writer, 404, "not_found_error", "There is no such batch.")
+        elif what == "results":
+            found = self.batches.results(
+                name,
+                lambda body, number, fault: message(body, json.dumps(body).encode(), number, fault),
+                lambda raw: str((self.fault_for(0, raw) or {}).get("fault", "")),
+            )
+            await _send_bytes(writer, 200, found, {"content-type": "application/x-jsonl"})
+        elif what == "cancel":
+            await _send(writer, 200, self.batches.cancel(name, base))
+        else:
+            await _send(writer, 200, self.batches.look(name, base))
 
     def _refusal(self, request: _Asked, body: Any) -> tuple[int, str, str] | None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
