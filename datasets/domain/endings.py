@@ -51,6 +51,8 @@ def ending_of(completion: str) -> Ending:
 
 def _is_unclosed(text: str) -> bool:
     """Whether a text that begins like JSON has more brackets opened than closed outside its strings."""
+    if text.count("{") == text.count("}") and text.count("[") == text.count("]") and text[-1] in "}]":
+        return False  # nearly all whole ones, without looking at each character
     depth, in_string, escaped = 0, False, False
     for char in text:
         if in_string:
@@ -77,7 +79,7 @@ def open_ones_were_cut(n_whole: int, n_open: int) -> bool:
 
 _HELP = r"(?:help|assist|comply|fulfil|fulfill|provide|answer|do that|support|engage|participate|create|generate|continue)"
 _REFUSALS = re.compile(
-    rf"(?:i(?:'m| am) (?:sorry|afraid)[^.!?]{{0,40}}?)?\bi (?:can(?:'t|not| not)|am (?:not able|unable) to|'m (?:not able|unable) to|won't|will not|must decline)"
+    rf"\bi (?:can(?:'t|not| not)|am (?:not able|unable) to|'m (?:not able|unable) to|won't|will not|must decline)"
     rf"(?: (?:to|be able to))? ?(?:directly |ethically |fulfill |really )?{_HELP}"
     rf"|\bi'm (?:not able|unable) to {_HELP}"
     r"|\bas an? (?:ai|artificial intelligence|large)[ -](?:language )?(?:model|assistant)"

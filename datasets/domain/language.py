@@ -42,7 +42,7 @@ _SCRIPTS = (
 )
 _COMMON = {
     "en": "the and to of is in you my that for it with have not this was on be are i what how can do does why when where "
-    "your me if or there will would they their from has been which an at but get all should were could",
+    "a as no so any did up out about after need well want still make me if or there will would they their from has been which an at but get all should were could",
     "de": "der die und das ich nicht ist ein zu mit den auf für es eine sie wir hat bitte meine mein wie was wenn von im "
     "dem sich auch kann wird noch bei aus nach oder aber warum einen einer habe sind wurde mir mich",
     "fr": "le la les et de un une je est pas que pour dans vous mon ma sur avec des ne qui il elle nous ce cette au du "
@@ -76,7 +76,7 @@ def language_of(text: str) -> str:
     for word in words:
         spoken = _SPOKEN.get(word)
         if spoken is not None:
-            share = 1 / len(spoken)
+            share = (0.5 if len(word) == 1 else 1.0) / len(spoken)  # "w/o" is no Polish
             for language in spoken:
                 votes[language] = votes.get(language, 0.0) + share
     if not votes:

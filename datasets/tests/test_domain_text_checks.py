@@ -11,7 +11,7 @@ from datasets.domain.language import NAMES, language_of
 from datasets.domain.tokens import LIMITS, passed_limits, tokens_bound, tokens_estimate
 
 SENTENCES = {
-    "en": ["How do I change my PIN?", "I was charged twice for the same order", "Why can't I top up with my card?"],
+    "en": ["How do I change my PIN?", "I was charged twice for the same order", "Why can't I top up with my card?", "A transaction to a friend still hasn't shown up.", "I need mastercard as well as visa", "Please send my card as quickly as possible."],
     "de": ["Wie kann ich meine PIN ändern?", "Die Karte wurde nicht geliefert und ich warte noch", "Warum ist mein Konto gesperrt?"],
     "fr": ["Comment est-ce que je change mon code ?", "La carte ne fonctionne pas dans le magasin", "Je voudrais un remboursement pour ma commande"],
     "es": ["No puedo entrar en mi cuenta", "¿Cómo cambio el PIN de la tarjeta?", "El pedido no ha llegado y quiero mi dinero"],
@@ -36,7 +36,15 @@ def test_a_language_is_known_by_its_words_or_its_script(language, text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "PIN", "card card card card", "la la la", "4711 0815 12 7", "Voilà! Schadenfreude und the end"],
+    [
+        "",
+        "PIN",
+        "card card card card",
+        "la la la",
+        "ref PM-2207 w/o reason",
+        "4711 0815 12 7",
+        "Voilà! Schadenfreude und the end",
+    ],
 )
 def test_where_nothing_can_be_said_nothing_is_said(text):
     assert language_of(text) == ""
