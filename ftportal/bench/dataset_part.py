@@ -105,7 +105,7 @@ def _say(rows: int, name: str, f: dict[str, Any], floor: dict[str, Any], truth: 
         f"    wall (CPU) by stage: {stages}\n"
         f"    near-duplicates found {near:,} of {len(pairs):,} ({near / max(1, len(pairs)):.4f}), across splits {leaked}, "
         f"wrongly dropped {wrongly}; {f['rows']:,} rows frozen (floor {floor['rows']:,}); "
-        f"longest wait of a second writer {f['longest_wait_ms']:.0f} ms",
+        f"a second writer waits {f['late_wait_ms']:.0f} ms at the 99th percentile, {f['longest_wait_ms']:.0f} ms at most",
         flush=True,
     )
 
@@ -117,7 +117,7 @@ def _prepare(home: Path, data: Path, rows: int) -> dict[str, Any]:
     ground.fresh_portal()
     ground.people()
     from datasets.models import Dataset, Example, Finding
-    from datasets.services import checks, versions
+    from datasets.services import checks, export, start_freeze
     from foundation.jobs.models import Job
     from foundation.teams.models import User
 
@@ -144,7 +144,7 @@ def _prepare(home: Path, data: Path, rows: int) -> dict[str, Any]:
                 if (job := getattr(fix, "job", None)) is not None:
                     ground.worked(job)
         stage("fixes")
-        version = versions.start_freeze(
+        version = start_freeze(
             actor=admin, dataset=dataset, seed="bench", override_reason="measured, not used"
         )
         ground.worked(version.job)
@@ -152,7 +152,7 @@ def _prepare(home: Path, data: Path, rows: int) -> dict[str, Any]:
         stage("freeze")
         for part in PARTS:
             with open(home / f"{part}.jsonl", "wb") as out:
-                versions.export(actor=None, version=version, split=part, stream=out)
+                export(actor=None, version=version, split=part, stream=out)
         stage("export")
     seconds, cpu = time.perf_counter() - started, time.process_time() - started_cpu
     peak_mb = ground.peak_mb()
@@ -169,6 +169,7 @@ def _prepare(home: Path, data: Path, rows: int) -> dict[str, Any]:
         "rows": version.n_rows,
         "where": where,
         "longest_wait_ms": max(waits, default=0.0),
+        "late_wait_ms": sorted(waits)[int(len(waits) * 0.99)] if waits else 0.0,
     }
 
 

@@ -16,16 +16,18 @@ def run(folder: str, rows: str = str(ROWS)) -> None:
     """Print every kind of page with its 95th percentile, and how many keep the promise."""
     ground.fresh_portal()
     ground.people()
+    from django.core.management import call_command
     from django.db import connection
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
     from django.urls import reverse
 
     from datasets.models import Dataset, Example, Finding
-    from datasets.services import reviewing, versions
+    from datasets.services import plan_review, start_freeze
     from foundation.jobs.models import Job
     from foundation.teams.models import User
 
+    call_command("collectstatic", verbosity=0, interactive=False)
     admin = User.objects.get()
     path = Path(folder) / "rows.jsonl"
     dirty.write_dirty(path, int(rows))
@@ -35,15 +37,14 @@ def run(folder: str, rows: str = str(ROWS)) -> None:
         ground.worked(Job.objects.get(kind=kind))
         print(f"  {kind}: CPU {ground.cpu_s() - before:.0f} s, peak {ground.peak_mb():.0f} MB", flush=True)
     dataset = Dataset.objects.get(pk=dataset.pk)  # type: ignore[attr-defined]
-    review = reviewing.plan_review(actor=admin, dataset=dataset, share=0.1)
-    version = versions.start_freeze(
-        actor=admin, dataset=dataset, seed="bench", override_reason="measured, not used"
-    )
+    review = plan_review(actor=admin, dataset=dataset, share=0.1)
+    version = start_freeze(actor=admin, dataset=dataset, seed="bench", override_reason="measured, not used")
     ground.worked(version.job)
     print(f"  frozen: peak {ground.peak_mb():.0f} MB", flush=True)
     ids = Example.objects.filter(dataset=dataset).order_by("id").values_list("id", flat=True)
     middle, last = ids[int(rows) // 2], ids.last()
-    word = Example.objects.select_related("content").get(pk=middle).content.prompt.split()[3]
+    whole = Example.objects.filter(dataset=dataset, pk__gte=middle, content__n_chars__gt=100).order_by("pk")
+    word = whole.values_list("content__prompt", flat=True)[0].split()[3]
     finding = Finding.objects.get(run_id=dataset.checks_id, rule="near_duplicate")
     rows_url = reverse("datasets:example-list", args=[dataset.pk])
     pages = {
@@ -75,14 +76,15 @@ def run(folder: str, rows: str = str(ROWS)) -> None:
         client.get(url)
         with CaptureQueriesContext(connection) as queries:
             client.get(url)
+        n_queries = len(queries)  # now: the next request clears the log
         times = []
         for _ in range(ROUNDS):
             started = time.perf_counter()
             client.get(url)
             times.append((time.perf_counter() - started) * 1000)
         p95 = sorted(times)[int(ROUNDS * 0.95) - 1]
-        kept += p95 <= PROMISE_MS and len(queries) <= PROMISE_QUERIES
-        print(f"    {name:<30} p95 {p95:>5.0f} ms  {len(queries):>2} queries", flush=True)
+        kept += p95 <= PROMISE_MS and n_queries <= PROMISE_QUERIES
+        print(f"    {name:<30} p95 {p95:>5.0f} ms  {n_queries:>2} queries", flush=True)
     print(
         f"  {kept} of {len(pages)} pages within {PROMISE_MS} ms p95 and {PROMISE_QUERIES} queries over {int(rows):,} rows"
     )
