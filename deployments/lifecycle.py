@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from django.db.models import Max
+from django.db.models import Max, OuterRef, Subquery
 from django.urls import reverse
 
 from decisions.lifecycle import Stage, StageState
 from decisions.models import UseCase
 from deployments.domain.canary import RolloutState
-from deployments.models import DriftCheck, Endpoint, ModelVersion, PerformanceCheck, Rollout
-from deployments.watched import newest_of
+from deployments.models import Endpoint, ModelVersion, Rollout
+from deployments.watched import Seen, newest_of_both
 from evaluations.models import Evaluation
 from foundation.ui.formats import percent
 
 
 def ship_states(use_cases: list[UseCase]) -> dict[int, StageState]:
-    """How shipping stands, by use case id. Five queries, however many use cases."""
+    """How shipping stands, by use case id. Four queries at most, however many use cases."""
     ids = [u.pk for u in use_cases]
     endpoints = _first_endpoints(ids)
     for use_case in use_cases:
         # Handed to Watch, which is asked next about the same rows.
         use_case._endpoint_that_speaks = endpoints.get(use_case.pk)  # type: ignore[attr-defined]
-    numbers = ModelVersion.objects.filter(use_case__in=ids).values("use_case").annotate(last=Max("pk"))
+    # What is served brought its newest version along; only the rest has to be asked for.
     newest = {
-        version.use_case_id: version
+        pk: ModelVersion(pk=endpoint.newest_pk, number=endpoint.newest_number)  # type: ignore[attr-defined]
+        for pk, endpoint in endpoints.items()
+    }
+    unserved = [pk for pk in ids if pk not in endpoints]
+    if unserved:
+        numbers = (
+            ModelVersion.objects.filter(use_case__in=unserved).values("use_case").annotate(last=Max("pk"))
+        )
         for version in ModelVersion.objects.filter(pk__in=numbers.order_by("use_case").values("last")).only(
             "pk", "number", "use_case_id", "name"
-        )
-    }
+        ):
+            newest[version.use_case_id] = version
     rollouts = {
         rollout.endpoint.use_case_id: rollout
         for rollout in Rollout.objects.open()
@@ -36,11 +43,15 @@ def ship_states(use_cases: list[UseCase]) -> dict[int, StageState]:
         .order_by("pk")
     }
     without = [pk for pk in ids if pk not in newest]
-    evaluated = set(
-        Evaluation.objects.done()
-        .filter(use_case__in=without)
-        .values_list("use_case_id", flat=True)
-        .distinct()
+    evaluated = (
+        set(
+            Evaluation.objects.done()
+            .filter(use_case__in=without)
+            .values_list("use_case_id", flat=True)
+            .distinct()
+        )
+        if without
+        else set()
     )
     return {
         u.pk: _ship(u, endpoints.get(u.pk), newest.get(u.pk), rollouts.get(u.pk), u.pk in evaluated)
@@ -51,7 +62,16 @@ def ship_states(use_cases: list[UseCase]) -> dict[int, StageState]:
 def _first_endpoints(ids: list[int]) -> dict[int, Endpoint]:
     """By use case: the endpoint that speaks for it, the oldest one that answers."""
     found: dict[int, Endpoint] = {}
-    rows = Endpoint.objects.current().filter(use_case__in=ids).select_related("baseline")
+    versions = ModelVersion.objects.filter(use_case=OuterRef("use_case")).order_by("-pk")
+    rows = (
+        Endpoint.objects.current()
+        .filter(use_case__in=ids)
+        .select_related("baseline")
+        .annotate(
+            newest_pk=Subquery(versions.values("pk")[:1]),
+            newest_number=Subquery(versions.values("number")[:1]),
+        )
+    )
     for endpoint in rows.defer("baseline__vocabulary").order_by("-is_on", "pk"):
         found.setdefault(endpoint.use_case_id, endpoint)
     return found
@@ -103,12 +123,11 @@ def _ship(
 
 
 def watch_states(use_cases: list[UseCase]) -> dict[int, StageState]:
-    """How watching stands, by use case id. Five queries, however many use cases."""
+    """How watching stands, by use case id. Two queries at most, however many use cases."""
     handed = {u.pk: u.__dict__.pop("_endpoint_that_speaks", ...) for u in use_cases}
     endpoints = _first_endpoints([pk for pk, endpoint in handed.items() if endpoint is ...])
     endpoints |= {pk: endpoint for pk, endpoint in handed.items() if isinstance(endpoint, Endpoint)}
-    drift = newest_of(DriftCheck, endpoints.values())
-    performance = newest_of(PerformanceCheck, endpoints.values())
+    drift, performance = newest_of_both(endpoints.values())
     return {
         u.pk: _watch(endpoint, drift.get(endpoint.pk), performance.get(endpoint.pk))
         if (endpoint := endpoints.get(u.pk))
@@ -119,7 +138,7 @@ def watch_states(use_cases: list[UseCase]) -> dict[int, StageState]:
     }
 
 
-def _watch(endpoint: Endpoint, drift: DriftCheck | None, right: PerformanceCheck | None) -> StageState:
+def _watch(endpoint: Endpoint, drift: Seen | None, right: Seen | None) -> StageState:
     page = reverse("deployments:watch", args=[endpoint.pk])
     before = next((c for c in (drift, right) if c and c.version_id != endpoint.baseline_id), None)
     # A check of a version that no longer serves says nothing about the one that does.
@@ -131,7 +150,7 @@ def _watch(endpoint: Endpoint, drift: DriftCheck | None, right: PerformanceCheck
         return StageState("warn", f"Requests have changed: {drift.finding}", url=page, action="Look at it")
     if drift is None and right is None and before is not None:
         words = (
-            f"Waits for requests to {endpoint.baseline.label}; the last look was at {before.version.label}"
+            f"Waits for requests to {endpoint.baseline.label}; the last look was at v{before.version_number}"
         )
         return StageState("now", words, url=page)
     if drift is None and right is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Max, Q
+from django.db.models import Exists, Max, OuterRef, Q
 from django.urls import reverse
 
 from datasets.reading import latest_frozen
@@ -25,19 +25,27 @@ def states(use_cases: list[UseCase]) -> dict[int, StageState]:
     last: dict[int, Comparison] = {}
     decided: dict[int, Comparison] = {}
     wanted = Q(pk__in=compared.values("last")) | Q(pk__in=compared.values("done"))
-    for row in Comparison.objects.filter(wanted).defer("result").order_by("pk"):
+    running = Evaluation.objects.filter(use_case=OuterRef("use_case"), state=EvaluationState.RUNNING)
+    found_rows = Comparison.objects.filter(wanted).defer("result").annotate(is_answering=Exists(running))
+    for row in found_rows.order_by("pk"):
         last[row.use_case_id] = row
         if row.state == ComparisonState.DONE:
             decided[row.use_case_id] = row
+    # Behind a verdict an evaluation is only asked for while one is under way.
+    asked = [pk for pk in ids if pk not in decided or decided[pk].is_answering]  # type: ignore[attr-defined]
     newest = (
-        Evaluation.objects.filter(use_case__in=ids).values("use_case").annotate(last=Max("pk")).order_by()
+        Evaluation.objects.filter(use_case__in=asked).values("use_case").annotate(last=Max("pk")).order_by()
     )
-    evaluations = {
-        e.use_case_id: e
-        for e in Evaluation.objects.filter(pk__in=newest.values("last")).defer(
-            "aggregates", "row_ids", "plan"
-        )
-    }
+    evaluations = (
+        {
+            e.use_case_id: e
+            for e in Evaluation.objects.filter(pk__in=newest.values("last")).defer(
+                "aggregates", "row_ids", "plan"
+            )
+        }
+        if asked
+        else {}
+    )
     versions = latest_frozen(use_cases)
     found = {
         u.pk: _state(decided.get(u.pk), last.get(u.pk), evaluations.get(u.pk), versions.get(u.pk))
