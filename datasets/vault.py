@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from datasets.domain.statuses import Split
+from datasets.domain.statuses import SYNTHETIC, LookKind, Split
+from datasets.domain.vault import Wear, wear
 from datasets.models import Content, Dataset, DatasetVersion, Example, Look, VersionRow
 from foundation.teams.models import User
 
@@ -20,7 +21,9 @@ def sealed_contents(
 ) -> frozenset[int]:
     """Which of these contents (all, without them) are closed test rows. For a person who opened them: none."""
     version = sealing_version(dataset)
-    if version is None or (user is not None and Look.objects.filter(version=version, by=user).exists()):
+    if version is None or (
+        user is not None and Look.objects.filter(version=version, by=user, kind=LookKind.ROWS).exists()
+    ):
         return frozenset()
     test = VersionRow.objects.filter(version=version, split=Split.TEST)
     if content_ids is None:
@@ -45,3 +48,17 @@ def sealed_contents(
         }
         sealed |= {pk for pk, digest in others.items() if bytes(digest) in digests}
     return frozenset(sealed)
+
+
+def wear_of(version: DatasetVersion) -> Wear:
+    """How worn the test of a version is."""
+    return wear(version.n_test, Look.objects.filter(version=version).count())
+
+
+def n_fresh_rows(dataset: Dataset) -> int:
+    """Active rows whose file came in after the newest frozen version: what a fresh test can be drawn from, at most."""
+    newest = DatasetVersion.objects.frozen().filter(dataset=dataset).order_by("-number").first()
+    if newest is None:
+        return dataset.n_active
+    rows = Example.objects.filter(dataset=dataset, source__finished_at__gt=newest.created_at)
+    return rows.exclude(source__source=SYNTHETIC).active().count()

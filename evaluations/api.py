@@ -45,6 +45,7 @@ class EvaluateIn(Schema):
     cap_microusd: int | None = None
     baseline: int | None = None
     reason: str = ""
+    despite_wear: bool = False
     margin_points: float = 0.02
     margin_relative: float = 0.10
 
@@ -164,7 +165,9 @@ def create_evaluations(
         "margins": Margins(points=payload.margin_points, relative=payload.margin_relative),
     }
     if payload.split == "test":
-        found: Comparison | Evaluation = services.start_claim(reason=payload.reason, **common)
+        found: Comparison | Evaluation = services.start_claim(
+            reason=payload.reason, despite_wear=payload.despite_wear, **common
+        )
     else:
         found = services.start_evaluations(split=payload.split, **common)
     if isinstance(found, Comparison):

@@ -32,3 +32,7 @@ class TestSplitNeedsReason(BadInput):
 
 class NotFinished(Conflict):
     """Figures are asked of something still under way."""
+
+
+class WornOut(Conflict):
+    """The test rows were looked at too often: a lucky result would pass for a better model."""

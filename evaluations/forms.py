@@ -36,6 +36,11 @@ class EvaluateForm(forms.Form):
         widget=forms.TextInput,
         help_text="Only for test rows: one sentence, kept with the look.",
     )
+    despite_wear = forms.BooleanField(
+        label="The test is worn out; claim all the same",
+        required=False,
+        help_text="Only where fresh rows cannot be had. The look is counted like any other.",
+    )
     sample = forms.IntegerField(
         label="Take a sample",
         required=False,
@@ -77,9 +82,17 @@ class EvaluateForm(forms.Form):
     )
 
     def __init__(
-        self, *args: Any, candidates: list[tuple[str, str]], task: str, n_rows: dict[str, int], **kwargs: Any
+        self,
+        *args: Any,
+        candidates: list[tuple[str, str]],
+        task: str,
+        n_rows: dict[str, int],
+        is_worn: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        if not is_worn:
+            del self.fields["despite_wear"]
         self.fields["candidates"].choices = candidates
         self.fields["baseline"].choices = [("", "the strongest alternative"), *candidates]
         self.fields["split"].choices = [

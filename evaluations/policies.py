@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from datasets.domain.statuses import Split
 from datasets.models import DatasetVersion
+from datasets.vault import wear_of
 from evaluations.domain.statuses import EvaluationState
-from evaluations.errors import NotComparable, SealedRows, TestSplitNeedsReason
+from evaluations.errors import NotComparable, SealedRows, TestSplitNeedsReason, WornOut
 from evaluations.models import Candidate, Comparison, Evaluation, TestLook
 from foundation.teams.errors import BadInput, Conflict
 from foundation.teams.models import User
@@ -39,6 +40,12 @@ def check_reason(split: str, reason: str) -> None:
     """Raises TestSplitNeedsReason for test rows without a sentence."""
     if split == Split.TEST and len(reason.strip()) < MIN_REASON:
         raise TestSplitNeedsReason
+
+
+def check_vault(version: DatasetVersion, split: str, *, despite_wear: bool) -> None:
+    """Raises WornOut when the test rows were looked at too often and nobody says that this is known."""
+    if split == Split.TEST and not despite_wear and (wear := wear_of(version)).is_worn:
+        raise WornOut(wear.sentence)
 
 
 def check_comparable(evaluations: Sequence[Evaluation], baseline: Evaluation) -> None:

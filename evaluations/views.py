@@ -12,6 +12,7 @@ from datasets.domain.statuses import VersionState
 from datasets.models import DatasetVersion, TrainingRun
 from datasets.training.contract import get_backend
 from datasets.training.services import task_of
+from datasets.vault import wear_of
 from decisions.domain.facts import TaskKind
 from decisions.models import UseCase
 from evaluations import exporting, policies, presenting, services
@@ -90,11 +91,13 @@ def evaluation_new(request: HttpRequest, version: DatasetVersion) -> HttpRespons
     """The form that starts evaluations over one version; a paid one is quoted first and confirmed."""
     use_case = version.dataset.use_case
     offered = _offered(use_case, version)
+    wear = wear_of(version)
     form = EvaluateForm(
         request.POST if request.method == "POST" else None,
         candidates=[(value, label) for value, label, _ in offered],
         task=task_of(version).value,
         n_rows={"validation": version.n_validation, "test": version.n_test},
+        is_worn=wear.is_worn,
         initial={"candidates": [value for value, _, is_usual in offered if is_usual], **_asked(request)},
     )
     quote = None
@@ -124,6 +127,7 @@ def evaluation_new(request: HttpRequest, version: DatasetVersion) -> HttpRespons
         "form": form,
         "quote": quote,
         "n_claims": services.claims_of(version),
+        "wear": wear,
         "is_connected": has_connection(version.team),
         "lineage": lineage(use_case, version, ("New evaluation", "", True)),
     }
@@ -213,7 +217,9 @@ def _start(
         "margins": form.margins(),
     }
     if data["split"] == "test":
-        found: Comparison | Evaluation = services.start_claim(reason=data["reason"], **common)
+        found: Comparison | Evaluation = services.start_claim(
+            reason=data["reason"], despite_wear=data.get("despite_wear", False), **common
+        )
     else:
         found = services.start_evaluations(**common)
     if isinstance(found, Comparison):

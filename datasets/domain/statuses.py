@@ -58,6 +58,14 @@ class Split(StrEnum):
     TEST = "test"
 
 
+class LookKind(StrEnum):
+    """How a test was looked at: its rows were opened, a claim took figures from it, or a claim's rows were opened."""
+
+    ROWS = "rows"
+    CLAIM = "claim"
+    RESULTS = "results"
+
+
 # The source of an import whose rows a model wrote: they train, and are never tested on.
 SYNTHETIC = "synthetic"
 

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from datasets.domain.statuses import Split, VersionState, choices
+from datasets.domain.statuses import LookKind, Split, VersionState, choices
 from datasets.models.examples import Content
 from datasets.models.imports import Dataset
 from foundation.teams.models import TeamOwned, TeamQuerySet
@@ -94,13 +94,16 @@ class VersionRow(models.Model):
 
 
 class Look(TeamOwned):
-    """Somebody opened the sealed text of test rows: who, when and why."""
+    """Somebody looked at the test of a version: who, when, why and how. Each one is counted (domain/vault.py)."""
 
     version = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="looks")
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    kind = models.CharField(max_length=10, choices=choices(LookKind), default=LookKind.ROWS)
     reason = models.TextField()
+    # Which claim it was, in words; empty for an opening of the version's rows.
+    subject = models.CharField(max_length=300, blank=True)
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -36,6 +36,7 @@ from datasets.services.reviewing import (
 from datasets.services.versions import (
     annotate,
     blockers,
+    count_look,
     has_looked,
     open_test_rows,
     repair_leaks,
@@ -50,6 +51,7 @@ __all__ = [
     "bad_rows_csv",
     "blockers",
     "contents_of",
+    "count_look",
     "create_dataset",
     "discard_import",
     "edit_example",

@@ -16,7 +16,7 @@ from datasets.domain.freezing_rules import MIN_REASON, Stance
 from datasets.domain.gate import size_gate
 from datasets.domain.recipe import Recipe
 from datasets.domain.splitting import Ratios, Strategy
-from datasets.domain.statuses import VersionState
+from datasets.domain.statuses import LookKind, VersionState
 from datasets.errors import Blocked
 from datasets.freezing import Frozen, compose
 from datasets.models import Dataset, DatasetVersion, Look, QualityRun, Review, VersionRow
@@ -386,11 +386,25 @@ def open_test_rows(*, actor: User, version: DatasetVersion, reason: str) -> Look
             f"Say why, in {MIN_REASON} characters or more: each look wears out the test.", field="reason"
         )
     with transaction.atomic():
-        look = Look.objects.create(team=version.dataset.team, version=version, by=actor, reason=reason[:2000])
+        look = count_look(actor=actor, version=version, kind=LookKind.ROWS, reason=reason)
         audit.record(actor=actor, team=version.dataset.team, verb="version.test_opened", target=version)
     return look
 
 
+def count_look(
+    *, actor: User | None, version: DatasetVersion, kind: LookKind, reason: str, subject: str = ""
+) -> Look:
+    """One more look at the test of a version. Inside the caller's transaction."""
+    return Look.objects.create(
+        team_id=version.team_id,
+        version=version,
+        by=actor,
+        kind=kind,
+        reason=reason.strip()[:2000],
+        subject=subject[:300],
+    )
+
+
 def has_looked(*, actor: User, version: DatasetVersion) -> bool:
     """Whether this person has opened the test rows of this version, with a reason."""
-    return Look.objects.filter(version=version, by=actor).exists()
+    return Look.objects.filter(version=version, by=actor, kind=LookKind.ROWS).exists()

@@ -15,6 +15,7 @@ from datasets.domain.statuses import Split
 from datasets.errors import Blocked
 from datasets.forms import FreezeForm
 from datasets.models import Dataset, DatasetVersion, VersionRow
+from datasets.vault import n_fresh_rows, wear_of
 from foundation.teams.errors import BadInput
 from foundation.teams.presses import once
 from foundation.ui import htmx
@@ -26,14 +27,17 @@ def version_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """The form of a new version: what stands in the way, how it is split, what its test will see."""
     standing = services.standing(dataset)
     blockers = [one for one in standing if one.blocks]
-    number = (dataset.versions.values_list("number", flat=True).first() or 0) + 1
+    last = dataset.versions.only("number", "recipe", "dataset").first()
+    number = (last.number if last else 0) + 1
+    # One seed a dataset: with another one, rows that were tested on would be learnt from.
+    seed = (last.recipe or {}).get("seed") if last else ""
     gate = size_gate(dataset.n_active)
     form = FreezeForm(
         request.POST or None,
         needs_reason=bool(blockers),
         has_versions=number > 1,
         initial={
-            "seed": f"{slugify(dataset.name)[:50] or 'dataset'}-{number}",
+            "seed": seed or f"{slugify(dataset.name)[:50] or 'dataset'}-{number}",
             "n_folds": gate.folds,
             "fresh_test": request.GET.get("fresh") == "yes",
         },
@@ -101,6 +105,8 @@ def version_detail(request: HttpRequest, version: DatasetVersion) -> HttpRespons
         "lengths": presenting.lengths_chart(version.stats or {}),
         "power_chart": presenting.power_chart(version.n_test) if version.is_frozen else "",
         "looks": list(version.looks.select_related("by")[:10]),
+        "wear": wear_of(version),
+        "n_fresh": n_fresh_rows(dataset) if version.is_frozen else 0,
         "has_looked": version.is_frozen and services.has_looked(actor=request.user, version=version),
     }
     return htmx.render_page(request, "datasets/version_detail.html", None, context)

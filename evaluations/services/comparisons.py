@@ -12,8 +12,10 @@ from django.db.models import Max
 from django.urls import reverse
 from django.utils import timezone
 
+from datasets.domain.statuses import LookKind as VaultLook
 from datasets.domain.statuses import Split
 from datasets.models import DatasetVersion
+from datasets.services import count_look
 from decisions.domain.facts import EvidenceKind
 from decisions.services import analyse_roi, record_evidence
 from evaluations import policies
@@ -52,16 +54,19 @@ def start_evaluations(
     reason: str = "",
     name: str = "",
     fresh: bool = False,
+    despite_wear: bool = False,
 ) -> Comparison | Evaluation:
     """Evaluations of all candidates over the same frozen rows; of two or more, the comparison that waits for them.
 
     `cap_microusd` holds for each paid evaluation. Margins are frozen now, before any result. Test rows go through
-    `start_claim`. Raises: BadInput naming the field, Conflict, TestSplitNeedsReason.
+    `start_claim`. Raises: BadInput naming the field, Conflict, TestSplitNeedsReason, WornOut where the test has been
+    looked at too often and `despite_wear` does not say that this is known.
     """
     chosen = list({c.pk: c for c in candidates}.values())
     version = DatasetVersion.objects.select_related("dataset__use_case", "team").get(pk=version.pk)
     policies.check_can_evaluate(version, chosen, split)
     policies.check_reason(split, reason)
+    policies.check_vault(version, split, despite_wear=despite_wear)
     if baseline is not None and baseline.pk not in {c.pk for c in chosen}:
         raise BadInput("The baseline is not among the chosen candidates.", field="baseline")
     checked = _checked_margins(margins or Margins())
@@ -220,6 +225,9 @@ def _plan(
                 reason=comparison.reason,
                 by=actor,
             )
+            count_look(
+                actor=actor, version=version, kind=VaultLook.CLAIM, reason=comparison.reason, subject=title
+            )
         audit.record(
             actor=actor,
             team=version.team,
@@ -246,6 +254,9 @@ def _count_look(actor: User | None, version: DatasetVersion, reason: str, *, eva
         number=_next_look(version),
         reason=reason.strip()[:500],
         by=actor,
+    )
+    count_look(
+        actor=actor, version=version, kind=VaultLook.CLAIM, reason=reason, subject=evaluation.candidate.name
     )
 
 

@@ -14,8 +14,10 @@ from django.db.models.functions import Length
 from django.urls import reverse
 from django.utils import timezone
 
+from datasets.domain.statuses import LookKind as VaultLook
 from datasets.domain.statuses import Split
 from datasets.models import Content, DatasetVersion, VersionRow
+from datasets.services import count_look
 from datasets.training.services import task_of
 from decisions.domain.facts import TaskKind
 from evaluations import policies
@@ -456,6 +458,9 @@ def open_rows(*, actor: User, thing: Any, reason: str) -> TestLook:
             reason=reason.strip()[:500],
             by=actor,
             **{key: thing},
+        )
+        count_look(
+            actor=actor, version=thing.version, kind=VaultLook.RESULTS, reason=reason, subject=str(thing)
         )
         audit.record(actor=actor, team=thing.team, verb="test_rows.opened", target=thing, note="rows opened")
     return look
