@@ -32,6 +32,7 @@ from datasets.models import (
     Review,
     ReviewItem,
     TrainingRun,
+    VersionDiff,
     VersionRow,
 )
 
@@ -193,7 +194,8 @@ class ReviewAdmin(EvidenceAdmin):
 
 
 admin.site.register(
-    [BadRow, CheckRun, Edit, FindingRow, FixedRow, QualityRun, Reading, ReviewItem], EvidenceAdmin
+    [BadRow, CheckRun, Edit, FindingRow, FixedRow, QualityRun, Reading, ReviewItem, VersionDiff],
+    EvidenceAdmin,
 )
 
 

@@ -5,6 +5,7 @@ The roof says who is asking: `request.team` and `request.role`. Long work answer
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -12,14 +13,16 @@ from django.shortcuts import get_object_or_404
 from ninja import File, Form, Router, Schema
 from ninja.files import UploadedFile
 
+from datasets.datasheets import datasheet_of
+from datasets.domain.datasheet import markdown
 from datasets.domain.rules import RULES
 from datasets.domain.statuses import Split
 from datasets.models import Dataset, DatasetVersion, Finding, Import
-from datasets.services import checks, exports, fixing, imports, queueing, versions
+from datasets.services import checks, exports, fixing, imports, queueing, versiondiffs, versions
 from decisions.models import UseCase
 from foundation.files import store
 from foundation.jobs.models import Job
-from foundation.teams.errors import BadInput, NotAllowed
+from foundation.teams.errors import BadInput, Conflict, NotAllowed
 from foundation.teams.requests import TeamRequest
 from foundation.ui.downloads import Download
 
@@ -197,6 +200,44 @@ def export(request: TeamRequest, pk: int, split: str, format: str = "chat") -> S
     answer = Download(exports.in_pieces(lines), content_type="application/jsonl")
     answer["Content-Disposition"] = f'attachment; filename="version-{row.number}-{split}.jsonl"'
     return answer
+
+
+@router.get("/versions/{int:pk}/datasheet", summary="The datasheet of a version")
+def get_datasheet(request: TeamRequest, pk: int) -> dict[str, Any]:
+    """Facts and sections as plain values, and the whole as Markdown."""
+    row = get_object_or_404(_versions(request).frozen(), pk=pk)
+    sheet = datasheet_of(row)
+    return {**asdict(sheet), "markdown": markdown(sheet)}
+
+
+@router.get("/versions/{int:pk}/diff/{int:other}", summary="What changed between two versions")
+def get_diff(request: TeamRequest, pk: int, other: int) -> dict[str, Any]:
+    """Counts from version `other` (its id) to this one; 409 while large versions were not compared yet."""
+    before, after = (
+        get_object_or_404(_versions(request), pk=other),
+        get_object_or_404(_versions(request), pk=pk),
+    )
+    found = versiondiffs.difference(before, after)
+    if found is None:
+        raise Conflict("These versions are large. Start their comparison with POST first.")
+    return {"before": before.number, "after": after.number, **found["counts"]}
+
+
+@router.post(
+    "/versions/{int:pk}/diff/{int:other}", response={202: dict}, summary="Compare two large versions"
+)
+def start_diff(request: TeamRequest, pk: int, other: int) -> tuple[int, dict[str, Any]]:
+    """The job that compares them."""
+    before, after = (
+        get_object_or_404(_versions(request), pk=other),
+        get_object_or_404(_versions(request), pk=pk),
+    )
+    row = versiondiffs.start_diff(actor=request.user, before=before, after=after)
+    return 202, {"job": row.job_id}
+
+
+def _versions(request: TeamRequest) -> Any:
+    return DatasetVersion.objects.of(request.team).select_related("dataset__team", "dataset__use_case")
 
 
 def _dataset(row: Dataset) -> dict[str, Any]:

@@ -49,6 +49,11 @@ class DatasetForm(PressForm):
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text="Where the rows come from, who collected them, what is missing. It goes into every version.",
     )
+    licence = forms.CharField(
+        required=False,
+        max_length=200,
+        help_text="Under which terms the rows may be used, for example CC BY 4.0.",
+    )
 
     def __init__(self, *args: Any, use_cases: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -176,6 +181,42 @@ class ExampleForm(forms.Form):
             if name in self.fields:
                 out[name] = given[name]
         return out
+
+
+class MixForm(PressForm):
+    """Which versions become one, and in what balance."""
+
+    name = forms.CharField(max_length=200, help_text="Of the new dataset.")
+    versions = forms.MultipleChoiceField(
+        widget=forms.CheckboxSelectMultiple,
+        label="Tasks",
+        error_messages={"required": "Choose at least two versions."},
+        help_text="Each keeps its own splits; its dataset's name becomes the task's.",
+    )
+    temperature = forms.FloatField(
+        initial=2,
+        min_value=1,
+        max_value=100,
+        help_text="1 takes every row; the higher, the less the large tasks outweigh the small ones.",
+    )
+    most = forms.IntegerField(
+        required=False, min_value=1, label="Training rows of one task, at most", help_text="Empty: no cap."
+    )
+    seed = forms.CharField(max_length=60, initial="mix-1")
+
+    def __init__(self, *args: Any, offered: Iterable[Any] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.offered = {str(v.pk): v for v in offered}
+        self.fields["versions"].choices = [  # type: ignore[attr-defined]
+            (key, f"{v.dataset.name}, version {v.number}: {v.n_train:,} training rows")
+            for key, v in self.offered.items()
+        ]
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the service."""
+        given = {name: self.cleaned_data[name] for name in ("name", "temperature", "most", "seed")}
+        chosen = [self.offered[key] for key in self.cleaned_data["versions"]]
+        return {**given, "members": [(version, version.dataset.name) for version in chosen]}
 
 
 class ReviewForm(PressForm):

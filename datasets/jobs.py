@@ -27,7 +27,8 @@ from datasets.models import (
     Judgement,
     QualityRun,
 )
-from datasets.services import checks, exports, imports, judging, versions
+from datasets.services import checks, exports, imports, judging
+from datasets.version_jobs import CompareVersions, FreezeVersion, MixVersions
 from foundation.files import store
 from foundation.jobs import services as jobs
 from foundation.jobs.concurrent import answers
@@ -288,44 +289,6 @@ class CheckRows(Kind):
             checks.remove_run(run)
 
 
-class FreezeVersion(Kind):
-    """Builds a version row by row and flips it to frozen when it is whole."""
-
-    name = "datasets.freeze"
-    title = "Freeze"
-    parallel = 1
-
-    def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
-        """One item: compose, write, flip. Read again from the start after a kill; rows of the first try are removed."""
-        version = DatasetVersion.objects.select_related("dataset__team").get(pk=job.recipe["version"])
-        for item in items:
-            frozen = versions.build_version(version=version, progress=lambda step: work.progress(0, 1, step))
-            if work.cancelled:
-                return
-            if frozen is not None:
-                work.still_mine()
-                versions.flip_version(version=version, frozen=frozen)
-            yield Outcome(item, result={"checksum": version.checksum})
-
-    def finish(self, job: Job) -> dict[str, Any]:
-        """Number, checksum and sizes."""
-        version = DatasetVersion.objects.select_related("dataset", "team").get(pk=job.recipe["version"])
-        if version.is_frozen:
-            exports.start_export_check(actor=version.created_by, version=version)
-        return {
-            "version": version.number,
-            "checksum": version.checksum,
-            "train": version.n_train,
-            "validation": version.n_validation,
-            "test": version.n_test,
-        }
-
-    def abandoned(self, job: Job) -> None:
-        """Say why on the version and remove its rows."""
-        version = DatasetVersion.objects.select_related("dataset__team").get(pk=job.recipe["version"])
-        versions.fail_version(version=version, error=job.error or "Cancelled.")
-
-
 class CheckExports(Kind):
     """Goes over the rows of a frozen version as every provider would read them."""
 
@@ -491,6 +454,8 @@ KINDS: list[type[Kind]] = [
     FixRows,
     FreezeVersion,
     CheckExports,
+    CompareVersions,
+    MixVersions,
     JudgeRows,
     *label_jobs.KINDS,
     *judging_jobs.KINDS,

@@ -10,7 +10,7 @@ from typing import Any
 from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString
 
-from datasets.domain.power import mcnemar_power, rows_needed
+from datasets.domain.power import mcnemar_power, rows_needed, wilson
 from datasets.domain.splitting import Strategy
 from datasets.domain.stats import EDGES
 from datasets.domain.statuses import Split
@@ -287,3 +287,28 @@ def label_rows(report: dict[str, Any]) -> list[LabelRow]:
         )
         for label, n in sorted(whole.items(), key=lambda item: (-item[1], item[0]))
     ]
+
+
+MOST_BARS = 15
+
+
+def labels_chart(rows: list[LabelRow]) -> SafeString | str:
+    """The share of each label in the test with its interval, the share of the whole beside it; the largest labels."""
+    n_test = sum(row.test for row in rows)
+    if not n_test:
+        return ""
+    apart = max(rows, key=lambda row: abs(row.test_share - row.share))
+    gap = 100 * abs(apart.test_share - apart.share)
+    bars = []
+    for row in rows[:MOST_BARS]:
+        low, high = wilson(row.test, n_test)
+        bars.append(charts.Bar(row.label, row.test_share, low, high, note=f"{100 * row.share:.1f}% of all"))
+    shown = "" if len(rows) <= MOST_BARS else f", the {MOST_BARS} largest of {grouped(len(rows))} labels"
+    return charts.bars_with_intervals(
+        charts.Bars(
+            title=f"No label of the test is more than {gap:.1f} points from its share of the whole",
+            sub=f"Share of {grouped(n_test)} test rows with 95% intervals{shown}",
+            unit="percent",
+            bars=bars,
+        )
+    )

@@ -17,13 +17,18 @@ from foundation.ui.formats import grouped
 
 # Pairs that agreement is computed from, the newest first; more would say nothing new.
 MOST_PAIRS = 20_000
+NAMES = {
+    Need.DISAGREEMENT: "rows that contradict others",
+    Need.LOW_SCORE: "rows a model judged weak",
+    Need.FINDING: "rows with a finding",
+}
 TROUBLE = (Verdict.EDITED, Verdict.REJECTED)
 
 
 def summary(review: Review) -> dict[str, Any]:
     """Progress, trouble by reason with intervals, people, agreement."""
     found = [_trouble(review, "the sample", Q(in_sample=True))]
-    found += [_trouble(review, need.label, Q(need=need)) for need in Need]
+    found += [_trouble(review, NAMES[need], Q(need=need)) for need in Need]
     rows = [row for row in found if row["n_total"]]
     people = list(
         review.items.exclude(verdict="")
@@ -56,7 +61,7 @@ def _chart(rows: list[dict[str, Any]]) -> Any:
         return ""
     first = judged[0]
     title = (
-        f"{100 * first['share']:.0f}% of {first['name']} had to be edited or rejected "
+        f"{100 * first['share']:.0f}% of {first['name']} looked at had to be edited or rejected "
         f"({100 * first['low']:.0f}–{100 * first['high']:.0f}%, {grouped(first['n_done'])} rows)"
     )
     return charts.bars_with_intervals(

@@ -15,6 +15,7 @@ from datasets.models import (
     Review,
 )
 from datasets.views import checks, datasets, examples, exports, imports, quality, reviews, versions
+from decisions.models import UseCase
 from foundation.teams.domain.roles import Role
 from foundation.teams.routes import object_path, team_path
 
@@ -249,6 +250,28 @@ urlpatterns: list[URLPattern | URLResolver] = [
         DatasetVersion,
         name="version-export",
         queryset=_version,
+    ),
+    object_path(
+        "dataset-versions/<int:pk>/datasheet/",
+        versions.version_datasheet,
+        DatasetVersion,
+        name="version-datasheet",
+        queryset=_version,
+    ),
+    object_path(
+        "dataset-versions/<int:pk>/diff/<int:other>/",
+        versions.version_diff,
+        DatasetVersion,
+        name="version-diff",
+        queryset=_version,
+    ),
+    object_path(
+        "use-cases/<int:pk>/mix/",
+        versions.version_mix,
+        UseCase,
+        name="version-mix",
+        read=Role.EDITOR,
+        queryset=lambda: UseCase.objects.select_related("team"),
     ),
     object_path(
         "dataset-versions/<int:pk>/repair/",

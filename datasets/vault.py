@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.db.models import Exists, OuterRef, QuerySet
+
 from datasets.domain.statuses import SYNTHETIC, LookKind, Split
 from datasets.domain.vault import Wear, wear
 from datasets.models import Content, Dataset, DatasetVersion, Example, Look, VersionRow
 from foundation.teams.models import User
 
 
-def sealing_version(dataset: Dataset) -> DatasetVersion | None:
-    """The version whose test is closed now: the newest frozen one."""
-    frozen = DatasetVersion.objects.frozen().filter(dataset=dataset)
-    return frozen.order_by("-number").only("id", "number").first()
+def versions_with_looks(dataset: Dataset, user: User | None = None) -> QuerySet[DatasetVersion]:
+    """Frozen versions, the newest first; `is_open` says whether `user` opened the test rows of each."""
+    # Nobody has the number 0; a look whose person was removed opens nothing.
+    opened = Look.objects.filter(version=OuterRef("pk"), by_id=user.pk if user else 0, kind=LookKind.ROWS)
+    frozen = DatasetVersion.objects.frozen().filter(dataset=dataset).annotate(is_open=Exists(opened))
+    return frozen.order_by("-number").only("id", "number")
 
 
 def sealed_contents(
     dataset: Dataset, content_ids: Iterable[int] | None = None, *, user: User | None = None
 ) -> frozenset[int]:
     """Which of these contents (all, without them) are closed test rows. For a person who opened them: none."""
-    version = sealing_version(dataset)
-    if version is None or (
-        user is not None and Look.objects.filter(version=version, by=user, kind=LookKind.ROWS).exists()
-    ):
+    version = versions_with_looks(dataset, user).first()
+    if version is None or version.is_open:  # type: ignore[attr-defined]
         return frozenset()
     test = VersionRow.objects.filter(version=version, split=Split.TEST)
     if content_ids is None:

@@ -18,7 +18,7 @@ from datasets.models.gates import DatasetGate, LabelChange
 from datasets.models.imports import BadRow, Bindings, CheckPart, CheckRun, Dataset, Import
 from datasets.models.reviews import Reading
 from datasets.models.training import TrainingRun
-from datasets.models.versions import DatasetVersion, ExportCheck, Look, VersionRow
+from datasets.models.versions import DatasetVersion, ExportCheck, Look, VersionDiff, VersionRow
 
 __all__ = [
     "BadRow",
@@ -45,6 +45,7 @@ __all__ = [
     "Review",
     "ReviewItem",
     "TrainingRun",
+    "VersionDiff",
     "VersionRow",
     "messages_of",
 ]

@@ -26,6 +26,8 @@ class Dataset(TeamOwned):
     use_case = models.ForeignKey("decisions.UseCase", on_delete=models.CASCADE, related_name="datasets")
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
+    # Under which terms the rows may be used; stands on every datasheet.
+    licence = models.CharField(max_length=200, blank=True)
     # Stored counts: a page never counts a million rows. Kept by the services that change rows.
     n_active = models.PositiveIntegerField(default=0)
     n_dropped = models.PositiveIntegerField(default=0)

@@ -126,3 +126,20 @@ class ExportCheck(TeamOwned):
 
     def __str__(self) -> str:
         return f"exports of version {self.version_id}"
+
+
+class VersionDiff(TeamOwned):
+    """What changed between two frozen versions, kept because neither ever changes."""
+
+    before = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="+")
+    after = models.ForeignKey(DatasetVersion, on_delete=models.CASCADE, related_name="+")
+    job = models.ForeignKey("jobs.Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    # {"counts": {...}, "rows": {kind: [...]}}: ids, splits and labels; no text.
+    result = models.JSONField(default=dict, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["before", "after"], name="one_diff_a_pair")]
+
+    def __str__(self) -> str:
+        return f"versions {self.before_id} and {self.after_id}"

@@ -38,7 +38,13 @@ WRITE_ATTEMPTS = 3
 
 
 def create_dataset(
-    *, actor: User | None, team: Team, use_case: UseCase, name: str, description: str = ""
+    *,
+    actor: User | None,
+    team: Team,
+    use_case: UseCase,
+    name: str,
+    description: str = "",
+    licence: str = "",
 ) -> Dataset:
     """The saved, empty dataset. Raises BadInput for a blank or taken name, or a use case of another team."""
     name = " ".join(name.split())
@@ -51,7 +57,12 @@ def create_dataset(
     try:
         with transaction.atomic():
             dataset = Dataset.objects.create(
-                team=team, use_case=use_case, name=name, description=description.strip(), created_by=actor
+                team=team,
+                use_case=use_case,
+                name=name,
+                description=description.strip(),
+                licence=licence.strip()[:200],
+                created_by=actor,
             )
             audit.record(actor=actor, team=team, verb="dataset.created", target=dataset, fields=["name"])
     except IntegrityError:
@@ -59,20 +70,26 @@ def create_dataset(
     return dataset
 
 
-def rename_dataset(*, actor: User | None, dataset: Dataset, name: str, description: str) -> Dataset:
-    """The dataset under its new name and description."""
+def rename_dataset(
+    *, actor: User | None, dataset: Dataset, name: str, description: str, licence: str | None = None
+) -> Dataset:
+    """The dataset under its new name, description and licence (None: as it was)."""
     name = " ".join(name.split())
     if not name or len(name) > 200:
         raise BadInput("Give the dataset a name of at most 200 characters.", field="name")
     try:
         with transaction.atomic():
-            Dataset.objects.filter(pk=dataset.pk).update(name=name, description=description.strip())
+            Dataset.objects.filter(pk=dataset.pk).update(
+                name=name,
+                description=description.strip(),
+                licence=dataset.licence if licence is None else licence.strip()[:200],
+            )
             audit.record(
                 actor=actor,
                 team=dataset.team,
                 verb="dataset.renamed",
                 target=dataset,
-                fields=["name", "description"],
+                fields=["name", "description", "licence"],
             )
     except IntegrityError:
         raise BadInput("This use case already has a dataset of that name.", field="name") from None

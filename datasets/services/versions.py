@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datasets import bulk
+from datasets.datasheets import about
 from datasets.domain.freezing_rules import MIN_REASON, Stance
 from datasets.domain.gate import size_gate
 from datasets.domain.recipe import Recipe
@@ -262,6 +263,7 @@ def flip_version(*, version: DatasetVersion, frozen: Frozen) -> DatasetVersion:
     report = {
         **version.report,
         **frozen.report,
+        "about": about(dataset),
         "review": _review_summary(dataset),
         "quality": _quality_summary(dataset),
     }
@@ -386,16 +388,14 @@ def open_test_rows(*, actor: User, version: DatasetVersion, reason: str) -> Look
             f"Say why, in {MIN_REASON} characters or more: each look wears out the test.", field="reason"
         )
     with transaction.atomic():
-        look = count_look(actor=actor, version=version, kind=LookKind.ROWS, reason=reason)
-        audit.record(actor=actor, team=version.dataset.team, verb="version.test_opened", target=version)
-    return look
+        return count_look(actor=actor, version=version, kind=LookKind.ROWS, reason=reason)
 
 
 def count_look(
     *, actor: User | None, version: DatasetVersion, kind: LookKind, reason: str, subject: str = ""
 ) -> Look:
     """One more look at the test of a version. Inside the caller's transaction."""
-    return Look.objects.create(
+    look = Look.objects.create(
         team_id=version.team_id,
         version=version,
         by=actor,
@@ -403,6 +403,9 @@ def count_look(
         reason=reason.strip()[:2000],
         subject=subject[:300],
     )
+    verb = "version.test_opened" if kind == LookKind.ROWS else "version.test_looked_at"
+    audit.record(actor=actor, team=version.team, verb=verb, target=version, note=str(kind))
+    return look
 
 
 def has_looked(*, actor: User, version: DatasetVersion) -> bool:

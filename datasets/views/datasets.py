@@ -74,6 +74,7 @@ def dataset_create(request: HttpRequest, team: Team) -> HttpResponse:
                         use_case=given["use_case"],
                         name=given["name"],
                         description=given["description"],
+                        licence=given["licence"],
                     ),
                 )
                 return htmx.redirect(request, "datasets:import-create", dataset.pk)
@@ -124,7 +125,7 @@ def dataset_detail(request: HttpRequest, dataset: Dataset) -> HttpResponse:
 
 def dataset_edit(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """Name and description."""
-    initial = {"name": dataset.name, "description": dataset.description}
+    initial = {"name": dataset.name, "description": dataset.description, "licence": dataset.licence}
     form = DatasetForm(request.POST or None, initial=initial)
     status = 200
     if request.method == "POST":
@@ -135,6 +136,7 @@ def dataset_edit(request: HttpRequest, dataset: Dataset) -> HttpResponse:
                     dataset=dataset,
                     name=form.cleaned_data["name"],
                     description=form.cleaned_data["description"],
+                    licence=form.cleaned_data["licence"],
                 )
                 return htmx.redirect(request, "datasets:dataset-detail", dataset.pk)
             except BadInput as error:

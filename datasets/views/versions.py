@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.utils.text import slugify
 from django.views.decorators.http import require_POST
 
 from datasets import policies, presenting, services
+from datasets.datasheets import datasheet_of
+from datasets.domain.datasheet import markdown
 from datasets.domain.gate import size_gate
 from datasets.domain.power import power_sentence, rows_needed
 from datasets.domain.rules import RULES
 from datasets.domain.splitting import Ratios
 from datasets.domain.statuses import Split
 from datasets.errors import Blocked
-from datasets.forms import FreezeForm
-from datasets.models import Dataset, DatasetVersion, VersionRow
+from datasets.forms import FreezeForm, MixForm
+from datasets.models import Dataset, DatasetVersion, VersionDiff, VersionRow
+from datasets.services import mixing, versiondiffs
 from datasets.vault import n_fresh_rows, wear_of
+from decisions.models import UseCase
 from foundation.teams.errors import BadInput
 from foundation.teams.presses import once
 from foundation.ui import htmx
 
 PAGE = 50
+DIFF_PAGE = 25
 
 
 def version_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
@@ -102,10 +108,15 @@ def version_detail(request: HttpRequest, version: DatasetVersion) -> HttpRespons
             ("test", version.n_test),
         ],
         "labels": labels,
+        "labels_chart": presenting.labels_chart(labels),
+        "tasks": [(name, *parts.values()) for name, parts in (report.get("tasks") or {}).items()],
         "lengths": presenting.lengths_chart(version.stats or {}),
         "power_chart": presenting.power_chart(version.n_test) if version.is_frozen else "",
         "looks": list(version.looks.select_related("by")[:10]),
         "wear": wear_of(version),
+        "others": list(dataset.versions.frozen().exclude(pk=version.pk).values_list("number", flat=True)[:10])
+        if version.is_frozen
+        else [],
         "n_fresh": n_fresh_rows(dataset) if version.is_frozen else 0,
         "has_looked": version.is_frozen and services.has_looked(actor=request.user, version=version),
     }
@@ -143,6 +154,94 @@ def version_open_test(request: HttpRequest, version: DatasetVersion) -> HttpResp
     services.open_test_rows(actor=request.user, version=version, reason=request.POST.get("reason", ""))
     htmx.toast(request, "The test rows are open to you. Your reason is on the record.", "warn")
     return htmx.redirect(request, f"/dataset-versions/{version.pk}/rows/?split=test")
+
+
+def version_datasheet(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
+    """What the version is for, what is in it, where it came from, what was done; with ?as=md as a Markdown file."""
+    if not version.is_frozen:
+        raise Http404("A version that is not frozen has no datasheet.")
+    sheet = datasheet_of(version)
+    if request.GET.get("as") == "md":
+        response = HttpResponse(markdown(sheet), content_type="text/markdown; charset=utf-8")
+        name = f"{slugify(version.dataset.name)[:60] or 'dataset'}-v{version.number}-datasheet.md"
+        response["Content-Disposition"] = f'attachment; filename="{name}"'
+        response["X-Content-Type-Options"] = "nosniff"
+        return response
+    context = {
+        "sheet": sheet,
+        "version": version,
+        "dataset": version.dataset,
+        "lineage": presenting.lineage(version.dataset, version),
+    }
+    return htmx.render_page(request, "datasets/version_datasheet.html", None, context)
+
+
+def version_diff(request: HttpRequest, version: DatasetVersion, other: int) -> HttpResponse:
+    """What changed since an earlier version of the same dataset; a press starts the comparison of large ones."""
+    before = get_object_or_404(
+        version.dataset.versions.frozen().exclude(pk=version.pk),
+        number=other,
+    )
+    before.dataset = version.dataset
+    if request.method == "POST":
+        versiondiffs.start_diff(actor=request.user, before=before, after=version)
+        return htmx.redirect(request, "datasets:version-diff", version.pk, other)
+    found = versiondiffs.difference(before, version)
+    kind = request.GET.get("kind", "")
+    job = None
+    context: dict[str, object] = {
+        "before": before,
+        "version": version,
+        "dataset": version.dataset,
+        "found": found,
+    }
+    if found is None:
+        row = VersionDiff.objects.filter(before=before, after=version).select_related("job").first()
+        job = row.job if row else None
+    else:
+        counts = found["counts"]
+        if kind not in versiondiffs.KINDS:
+            kind = next((k for k in ("changed", "moved", "added", "removed") if counts[k]), "changed")
+        after = request.GET.get("after", "")
+        start = int(after) if after.isdecimal() and len(after) < 10 else 0
+        rows = versiondiffs.shown_rows(
+            found, kind, before=before, after=version, user=request.user, start=start, n=DIFF_PAGE
+        )
+        context |= {
+            "kind": kind,
+            "kinds": [(k, counts[k]) for k in versiondiffs.KINDS],
+            "rows": rows,
+            "n_same": counts["same"],
+            "next": start + DIFF_PAGE if len(found["rows"][kind]) > start + DIFF_PAGE else None,
+            "n_kept": versiondiffs.KEPT if counts[kind] > versiondiffs.KEPT else 0,
+        }
+    context |= {"job": job, "lineage": presenting.lineage(version.dataset, version)}
+    return htmx.render_page(request, "datasets/version_diff.html", None, context)
+
+
+def version_mix(request: HttpRequest, use_case: UseCase) -> HttpResponse:
+    """The form that makes one version of several tasks."""
+    offered = mixing.offered(use_case)
+    form = MixForm(request.POST or None, offered=offered, initial={"name": f"{use_case.name}, mixed"[:200]})
+    status = 200
+    if request.method == "POST":
+        if form.is_valid():
+            try:
+                version, _ = once(
+                    user=request.user,
+                    press=form.cleaned_data["press"],
+                    purpose="mix",
+                    model=DatasetVersion,
+                    make=lambda: mixing.mix_versions(
+                        actor=request.user, use_case=use_case, **form.arguments()
+                    ),
+                )
+                return htmx.redirect(request, "datasets:version-detail", version.pk)
+            except BadInput as error:
+                form.refuse(error)
+        status = 422
+    context = {"form": form, "use_case": use_case, "n_offered": len(offered)}
+    return htmx.render_page(request, "datasets/version_mix.html", None, context, status=status)
 
 
 @require_POST

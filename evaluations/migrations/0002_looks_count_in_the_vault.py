@@ -19,7 +19,7 @@ def count(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [
         ("evaluations", "0001_initial"),
-        ("datasets", "0009_count_every_look"),
+        ("datasets", "0011_count_every_look"),
     ]
 
     operations = [migrations.RunPython(count, migrations.RunPython.noop)]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('datasets', '0008_keep_export_checks'),
+        ('datasets', '0010_labels_and_gate'),
     ]
 
     operations = [

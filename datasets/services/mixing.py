@@ -1,0 +1,256 @@
+"""One version out of several: each task keeps its splits, names itself in the prompt, and learns in balance (S45)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.urls import reverse
+
+from datasets import bulk
+from datasets.domain.cleaning import digest, loose
+from datasets.domain.leakage import leakage
+from datasets.domain.mixing import prefixed, quotas, task_label
+from datasets.domain.power import mcnemar_power, power_sentence, rows_needed
+from datasets.domain.recipe import Recipe, checksum
+from datasets.domain.splitting import SPLITS, rank
+from datasets.domain.stats import stats
+from datasets.domain.statuses import Split, VersionState
+from datasets.freezing import Frozen
+from datasets.models import Content, DatasetVersion, VersionRow
+from datasets.policies import check_can_use
+from datasets.services.imports import create_dataset
+from datasets.services.versions import clear_rows
+from decisions.models import UseCase
+from foundation.jobs.services import start_job
+from foundation.teams import audit
+from foundation.teams.errors import BadInput
+from foundation.teams.models import User
+
+_CONTENT = ("id", "team_id", "digest", "system", "turns", "prompt", "completion", "extra", "n_chars")
+_ROW = ("version_id", "content_id", "example_id", "label", "group", "at", "split", "position")
+MOST_TASKS = 20
+
+
+def mix_versions(
+    *,
+    actor: User | None,
+    use_case: UseCase,
+    name: str,
+    members: Sequence[tuple[DatasetVersion, str]],
+    temperature: float = 1.0,
+    most: int | None = None,
+    seed: str = "mix-1",
+) -> DatasetVersion:
+    """The first version of a new dataset, being mixed by its job from frozen versions and their tasks' names.
+
+    Raises: BadInput naming the field for fewer than two tasks, two of one name, another kind of task or team.
+    """
+    try:
+        named = [(version, task_label(task)) for version, task in members]
+        quotas([1], temperature=temperature, most=most)
+        recipe = Recipe(seed=seed, task_kind=use_case.task_kind).as_json()
+    except ValueError as error:
+        field = "temperature" if "temperature" in str(error) else "seed" if "seed" in str(error) else "most"
+        raise BadInput(str(error), field=field) from None
+    if not 2 <= len({version.pk for version, _ in named}) == len(named) <= MOST_TASKS:
+        raise BadInput(f"Choose 2 to {MOST_TASKS} different versions.", field="versions")
+    if len({task.casefold() for _, task in named}) < len(named):
+        raise BadInput("Two tasks have one name. The prefix could not tell them apart.", field="versions")
+    for version, _ in named:
+        check_can_use(version)
+        if version.team_id != use_case.team_id:
+            raise BadInput("A version belongs to another team.", field="versions")
+        if version.task_kind != use_case.task_kind:
+            raise BadInput(
+                f"“{version.dataset.name}” is of the kind “{version.task_kind}”, the use case of “{use_case.task_kind}”. "
+                "Mixed tasks are scored alike, so they must be of one kind.",
+                field="versions",
+            )
+    recipe["mix"] = {
+        "temperature": temperature,
+        "most": most,
+        "tasks": [
+            {"task": task, "version": version.pk, "checksum": version.checksum} for version, task in named
+        ],
+    }
+    with transaction.atomic():
+        dataset = create_dataset(
+            actor=actor,
+            team=use_case.team,
+            use_case=use_case,
+            name=name,
+            description="Mixed from "
+            + ", ".join(f"{v.dataset.name} version {v.number}" for v, _ in named)
+            + ".",
+            licence=" + ".join(sorted({v.dataset.licence for v, _ in named if v.dataset.licence})),
+        )
+        version = DatasetVersion.objects.create(
+            team=use_case.team,
+            dataset=dataset,
+            number=1,
+            recipe=recipe,
+            task_kind=use_case.task_kind,
+            report={"blockers": []},
+            created_by=actor,
+        )
+        version.job = start_job(
+            actor=actor,
+            team=use_case.team,
+            kind="datasets.mix",
+            title=f"Mix {dataset.name}",
+            recipe={"version": version.pk},
+            subject=version,
+            url=reverse("datasets:version-detail", args=[version.pk]),
+            dedupe_key=f"mix:{version.pk}",
+        )
+        version.save(update_fields=["job"])
+        audit.record(actor=actor, team=use_case.team, verb="version.started", target=version, note="mixed")
+    return version
+
+
+def build_mix(*, version: DatasetVersion, progress: Callable[[str], None]) -> Frozen | None:
+    """Compose and write the rows of a mixed version; they count once it is flipped. None when it is frozen already."""
+    version.refresh_from_db()
+    if version.state != VersionState.BUILDING:
+        return None
+    clear_rows(version)
+    mix, seed = version.recipe["mix"], version.recipe["seed"]
+    sizes, loaded = [], []
+    for member in mix["tasks"]:
+        progress(f"Reading {member['task']}")
+        rows = VersionRow.objects.filter(version_id=member["version"]).order_by("split", "position")
+        columns = rows.values_list(
+            "split", "label", "example_id", "at", "content__system", "content__turns", "content__prompt",
+            "content__completion", "content__extra",
+        )  # fmt: skip
+        mine = [_row(member["task"], row) for row in columns.iterator(chunk_size=5000)]
+        loaded.append(mine)
+        sizes.append(sum(row["split"] == Split.TRAIN for row in mine))
+    allowed = quotas(sizes, temperature=mix["temperature"], most=mix["most"])
+    # A text that another task tests on does not train: its words would be known.
+    tested = {row["asked"]: row["task"] for mine in loaded for row in mine if row["split"] != Split.TRAIN}
+    n_shared, chosen = 0, []
+    for mine, quota in zip(loaded, allowed, strict=True):
+        train = [row for row in mine if row["split"] == Split.TRAIN]
+        free = [row for row in train if tested.get(row["asked"], row["task"]) == row["task"]]
+        n_shared += len(train) - len(free)
+        chosen += sorted(free, key=lambda row: rank(seed, row["digest"]))[:quota]
+        chosen += [row for row in mine if row["split"] != Split.TRAIN]
+    order = {
+        s.value: sorted((r for r in chosen if r["split"] == s), key=lambda r: rank(seed, r["digest"]))
+        for s in SPLITS
+    }
+    frozen = _frozen(version, order, n_shared)
+    team = version.team_id
+    for split in SPLITS:
+        for start in range(0, len(order[split]), bulk.ROWS_A_TRANSACTION):
+            part = order[split][start : start + bulk.ROWS_A_TRANSACTION]
+            progress("Writing rows")
+            with transaction.atomic():
+                ids = bulk.reserve_ids(Content, len(part))
+                bulk.insert(
+                    Content, _CONTENT, [(key, team, *r["content"]) for key, r in zip(ids, part, strict=True)]
+                )
+                bulk.insert(
+                    VersionRow,
+                    _ROW,
+                    [
+                        (
+                            version.pk,
+                            key,
+                            None,
+                            r["label"],
+                            r["task"],
+                            bulk.moment(r["at"]),
+                            split.value,
+                            start + i,
+                        )
+                        for i, (key, r) in enumerate(zip(ids, part, strict=True))
+                    ],
+                )
+    return frozen
+
+
+def _row(task: str, row: Sequence[Any]) -> dict[str, Any]:
+    split, label, _example, at, system, turns, prompt, completion, extra = row
+    text = prefixed(task, prompt)
+    key = digest(system, turns, text, completion, extra)
+    return {
+        "task": task,
+        "split": split,
+        "label": label,
+        "at": at,
+        "digest": key,
+        "asked": loose(prompt),
+        "content": (key, system, turns, text, completion, extra, len(text) + len(completion)),
+        "lengths": (len(text), len(completion)),
+    }
+
+
+def _frozen(version: DatasetVersion, order: dict[str, list[dict[str, Any]]], n_shared: int) -> Frozen:
+    rows = [row for split in SPLITS for row in order[split]]
+    splits = [row["split"] for row in rows]
+    labels = [row["label"] for row in rows]
+    n_test = len(order[Split.TEST])
+    found = leakage(
+        digests=[row["digest"] for row in rows],
+        loose_keys=[(loose(row["content"][3]), loose(row["content"][4])) for row in rows],
+        prompt_keys=[loose(row["content"][3]) for row in rows],
+        near_roots=list(range(len(rows))),  # the members' own clusters stay within their splits
+        groups=[""] * len(rows),
+        times=[None] * len(rows),
+        splits=splits,
+    ).as_json()
+    for kind in ("exact", "loose", "prompt", "near", "group"):
+        found[kind]["examples"] = []
+    numbers = stats([row["lengths"][0] for row in rows], [row["lengths"][1] for row in rows], labels)
+    tasks = {
+        member["task"]: {s.value: sum(r["task"] == member["task"] for r in order[s]) for s in SPLITS}
+        for member in version.recipe["mix"]["tasks"]
+    }
+    report = {
+        "leakage": found,
+        "power": {
+            "n_test": n_test,
+            "power": round(mcnemar_power(n_test), 4),
+            "needed": rows_needed(),
+            "sentence": power_sentence(n_test),
+            "ratios": [round(len(order[s]) / max(1, len(rows)), 6) for s in SPLITS],
+            "raised": False,
+        },
+        "distribution": {
+            "whole": numbers.labels,
+            **{
+                s.value: dict(Counter(r["label"] for r in order[s] if r["label"]).most_common())
+                for s in SPLITS
+            },
+        },
+        "left_out": {"exact_duplicates": 0, "leaks": {"prompt": n_shared} if n_shared else {}},
+        "units": {"near_groups": 0, "largest": 1},
+        "tasks": tasks,
+    }
+    # The names of tasks stand in the texts, so the rows' digests tell them; where a version lies does not matter.
+    whole = checksum(
+        Recipe.from_json(version.recipe),
+        ((r["split"], r["digest"], r["label"]) for s in SPLITS for r in order[s]),
+    )
+    sizes = {s.value: len(order[s]) for s in SPLITS}
+    return Frozen([()] * len(rows), sizes, report, numbers.as_json(), whole, list(numbers.labels))  # type: ignore[list-item]
+
+
+def offered(use_case: UseCase) -> list[DatasetVersion]:
+    """The newest frozen version of each of the team's datasets of this kind of task, the newest first."""
+    rows = (
+        DatasetVersion.objects.frozen()
+        .filter(team=use_case.team_id, task_kind=use_case.task_kind, dataset__archived_at=None)
+        .select_related("dataset")
+        .order_by("-pk")[:200]
+    )
+    newest: dict[int, DatasetVersion] = {}
+    for row in rows:
+        if "mix" not in (row.recipe or {}):
+            newest.setdefault(row.dataset_id, row)
+    return list(newest.values())[:50]

@@ -1,0 +1,132 @@
+"""Several tasks in one version: the prefix, the balance, splits that stay, and who may make one."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+from django.urls import reverse
+
+from datasets import services
+from datasets.models import VersionRow
+from datasets.reading import version_rows
+from datasets.services import mixing, versions
+from datasets.tests.conftest import jsonl, tickets
+from decisions.services import create_use_case
+from foundation.jobs.services import run_until_idle
+from foundation.teams.errors import BadInput
+
+pytestmark = pytest.mark.django_db
+
+
+def task_name(prompt: str) -> str:
+    """The task an evaluation reads from a row (S62)."""
+    return re.match(r"\[TASK: ([^\]]+)\]", prompt).group(1)
+
+
+@pytest.fixture
+def two(team, editor, use_case, bring_in):
+    """Two frozen versions of one kind of task, 40 and 120 rows."""
+    found = []
+    for name, rows in (("Small", tickets(40)), ("Large", tickets(170)[50:])):
+        dataset = services.create_dataset(
+            actor=editor, team=team, use_case=use_case, name=name, licence="CC0"
+        )
+        bring_in(dataset, jsonl(rows))
+        version = services.start_freeze(actor=editor, dataset=dataset, override_reason="a test of mixing")
+        assert run_until_idle(60)
+        version.refresh_from_db()
+        found.append(version)
+    return found
+
+
+def mix(editor, use_case, two, name="Both", **more):
+    version = mixing.mix_versions(
+        actor=editor, use_case=use_case, name=name, members=[(v, v.dataset.name) for v in two], **more
+    )
+    assert run_until_idle(60)
+    version.refresh_from_db()
+    assert version.is_frozen, version.error
+    return version
+
+
+def test_every_task_keeps_its_splits_and_says_its_name(two, editor, use_case):
+    small, large = two
+    version = mix(editor, use_case, two, temperature=1.0)
+    assert (version.n_test, version.n_validation) == (
+        small.n_test + large.n_test,
+        small.n_validation + large.n_validation,
+    )
+    assert version.n_train == small.n_train + large.n_train
+    for split in ("train", "validation", "test"):
+        rows = list(version_rows(version, split))
+        assert [row.position for row in rows] == list(range(len(rows)))
+        for member in two:
+            name = member.dataset.name
+            mine = {row.prompt for row in rows if task_name(row.prompt) == name}
+            assert mine == {f"[TASK: {name}]\n\n{row.prompt}" for row in version_rows(member, split)}
+    assert version.report["tasks"]["Small"]["train"] == small.n_train
+    assert set(VersionRow.objects.filter(version=version).values_list("group", flat=True)) == {
+        "Small",
+        "Large",
+    }
+    # in the order of the digest the tasks are mixed, not one after the other
+    names = [task_name(row.prompt) for row in version_rows(version, "train")]
+    assert sum(a != b for a, b in itertools.pairwise(names)) > 5
+    assert version.report["leakage"]["is_clean"]
+    assert version.dataset.licence == "CC0"
+
+
+def test_the_same_members_and_seed_mix_to_the_same_checksum_and_balance_cuts_the_large(two, editor, use_case):
+    one, again = mix(editor, use_case, two, name="A"), mix(editor, use_case, two, name="B")
+    assert [r.digest for r in version_rows(one, "train")] == [r.digest for r in version_rows(again, "train")]
+    assert one.checksum == again.checksum
+    capped = mix(editor, use_case, two, name="C", most=10)
+    assert [capped.report["tasks"][t]["train"] for t in ("Small", "Large")] == [10, 10]
+    assert capped.n_test == one.n_test  # a test is never cut
+
+
+def test_a_worker_killed_while_mixing_leaves_nothing_half(two, editor, use_case, monkeypatch):
+    real, calls = versions.flip_version, []
+
+    def die(**kwargs):
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("the machine went away")
+        return real(**kwargs)
+
+    monkeypatch.setattr(versions, "flip_version", die)
+    version = mix(editor, use_case, two)
+    assert len(calls) == 2
+    assert VersionRow.objects.filter(version=version).count() == version.n_rows
+
+
+def test_what_cannot_be_mixed_is_refused_with_its_field(two, team, editor, use_case):
+    other_kind = create_use_case(actor=editor, team=team, name="Write", task_kind="write")
+    for arguments, words in (
+        ({"members": [(two[0], "a")]}, "Choose 2"),
+        ({"members": [(two[0], "a"), (two[1], "A")]}, "one name"),
+        ({"members": [(two[0], "a"), (two[1], "b")], "temperature": 0.5}, "temperature"),
+        ({"members": [(two[0], "a"), (two[1], "b")], "use_case": other_kind}, "of one kind"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            mixing.mix_versions(**{"actor": editor, "use_case": use_case, "name": "Both", **arguments})
+
+
+def test_the_page_mixes_and_is_the_editors(
+    two, editor, viewer, outsider, use_case, client, django_assert_max_num_queries
+):
+    url = reverse("datasets:version-mix", args=[use_case.pk])
+    for person, status in ((outsider, 404), (viewer, 403), (editor, 200)):
+        client.force_login(person)
+        assert client.get(url).status_code == status
+    with django_assert_max_num_queries(15):
+        client.get(url)
+    given = {"name": "Both", "versions": [v.pk for v in two], "temperature": "2", "seed": "m"}
+    assert client.post(url, {**given, "versions": [two[0].pk]}).status_code == 422
+    answer = client.post(url, given)
+    assert answer.status_code == 302
+    assert run_until_idle(60)
+    page = client.get(answer["Location"]).content.decode()
+    assert "Tasks in the mix" in page
