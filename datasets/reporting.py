@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from django.utils.safestring import SafeString
 
@@ -115,7 +115,7 @@ def findings_csv(*, dataset: Dataset, user: User) -> Iterator[bytes]:
             last = (block[-1].cluster, block[-1].pk)
 
 
-def _lines(rows: list[tuple[object, ...]] | list[tuple[str, ...]]) -> bytes:
+def _lines(rows: Sequence[Sequence[object]]) -> bytes:
     out = io.StringIO(newline="")
     csv.writer(out).writerows([[safe_cell(cell) for cell in row] for row in rows])
     return out.getvalue().encode()

@@ -378,7 +378,8 @@ def finish_quality(*, job: Job) -> QualityRun:
 
 def _report_weak(run: QualityRun) -> None:
     """Rows judged below the bar, as a finding of the report that is shown: with what the model said of them."""
-    checks = CheckRun.objects.filter(pk=run.dataset.checks_id).first()
+    checks_id = run.dataset.checks_id
+    checks = CheckRun.objects.filter(pk=checks_id).first() if checks_id is not None else None
     if checks is None:
         return
     weak = (

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -23,6 +24,9 @@ from foundation.llm.domain.messages import Completion, Request
 from foundation.llm.errors import BudgetReached, LLMError, NoBudget, UpstreamFailed
 from foundation.llm.models import Connection, RemoteBatch
 from foundation.llm.services import private_addresses_allowed
+
+if TYPE_CHECKING:  # the SDK behind it takes seconds to import, so it comes with the first call
+    from foundation.llm.adapters.claude_batches import Door
 
 # The provider ends a batch within a day; the money stays set aside until then and an hour more.
 HOLD_S = 25 * 3600.0
@@ -121,7 +125,7 @@ def cancel(*, batch: RemoteBatch) -> None:
         asyncio.run(adapters.claude_batches.cancel(_door(batch.connection, batch.model_id), batch.remote_id))
 
 
-def _looked_for(batch: RemoteBatch, door: object, requests: Mapping[str, Request]) -> Look:
+def _looked_for(batch: RemoteBatch, door: Door, requests: Mapping[str, Request]) -> Look:
     """A batch whose submission was never answered: found at the provider by its time, its size and its ids."""
     others = set(
         RemoteBatch.objects.filter(connection=batch.connection)
@@ -194,7 +198,7 @@ def _booked(
     return Look(False, 0, completions, cost)
 
 
-def _door(connection: Connection, model: str) -> object:
+def _door(connection: Connection, model: str) -> Door:
     entry = catalogue.entry(model, provider=connection.provider)
     return adapters.claude_batches.Door(
         key=connections.key_of(connection),
