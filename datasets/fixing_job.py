@@ -25,7 +25,7 @@ class FixRows(Kind):
     def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
         """One item; begun again after a kill it goes on where it was, because what is done is recognised."""
         recipe = job.recipe
-        finding = Finding.objects.get(pk=job.subject_id)
+        finding = Finding.objects.get(pk=job.subject_id or 0)
         total = max(2, finding.n_fixable)
 
         def beat(done: int) -> None:
@@ -51,6 +51,8 @@ class FixRows(Kind):
         """A fix that was not finished leaves every row as it was."""
         if job.recipe["do"] != fixing.APPLY:
             return
-        fixes = Fix.objects.filter(finding_id=job.subject_id, action=job.recipe["action"], undone_at=None)
+        fixes = Fix.objects.filter(
+            finding_id=job.subject_id or 0, action=job.recipe["action"], undone_at=None
+        )
         for fix in fixes:
             checks.undo_fix(actor=job.created_by, fix=fix)

@@ -39,16 +39,10 @@ def sealed_contents(
         VersionRow.objects.filter(version=version, content_id__in=wanted).values_list("content_id", "split")
     )
     sealed = {pk for pk, split in held.items() if split == Split.TEST}
-    # The same text under another number: an exact duplicate that was left out, or a row imported again since.
-    others = dict(Content.objects.filter(pk__in=wanted - held.keys()).values_list("pk", "digest"))
-    if others:
-        digests = {
-            bytes(d)
-            for d in test.filter(content__digest__in=list(others.values())).values_list(
-                "content__digest", flat=True
-            )
-        }
-        sealed |= {pk for pk, digest in others.items() if bytes(digest) in digests}
+    if others := wanted - held.keys():
+        # The same text under another number: an exact duplicate that was left out, or a row imported again since.
+        twins = Content.objects.filter(pk__in=others, digest__in=test.values("content__digest"))
+        sealed.update(twins.values_list("pk", flat=True))
     return frozenset(sealed)
 
 
