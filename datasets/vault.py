@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef
 
 from datasets.domain.statuses import SYNTHETIC, LookKind, Split
 from datasets.domain.vault import Wear, wear
 from datasets.models import Content, Dataset, DatasetVersion, Example, Look, VersionRow
+from datasets.models.versions import VersionQuerySet
 from foundation.teams.models import User
 
 
-def versions_with_looks(dataset: Dataset, user: User | None = None) -> QuerySet[DatasetVersion]:
+def versions_with_looks(dataset: Dataset, user: User | None = None) -> VersionQuerySet:
     """Frozen versions, the newest first; `is_open` says whether `user` opened the test rows of each."""
     # Nobody has the number 0; a look whose person was removed opens nothing.
     opened = Look.objects.filter(version=OuterRef("pk"), by_id=user.pk if user else 0, kind=LookKind.ROWS)

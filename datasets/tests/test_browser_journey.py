@@ -78,7 +78,7 @@ def test_from_pasted_rows_to_a_frozen_version(page_as, editor, use_case, team):
     page.get_by_text("Mended.").wait_for()
     page.get_by_role("link", name="Support tickets").first.click()
     page.get_by_role("link", name="Personal data").click()
-    page.get_by_role("button", name="Mask them").click()
+    page.get_by_role("button", name="Redact them, as [EMAIL]").click()
     page.get_by_text("Mended.").wait_for()
     assert "[EMAIL]" in page.content()
     page.get_by_role("link", name="Support tickets").first.click()
