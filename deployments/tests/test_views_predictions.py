@@ -72,7 +72,7 @@ def asked(endpoint):
         ({"since": "2026-03-09", "until": "2026-03-09", "feedback": "wrong"}, {"wrong", "corrected"}),
         ({"arm": "nonsense", "since": "2026-99-99", "feedback": "'"}, {"right", "wrong", "corrected", "said so", "silent", "old"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
 )  # fmt: skip
 def test_each_filter_finds_its_own(endpoint, asked, query, expected):
     names = {p.pk: name for name, p in asked.items()}
