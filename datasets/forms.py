@@ -388,3 +388,44 @@ class QualityForm(PressForm):
         self.fields["how"].choices = list((hows or {}).items())  # type: ignore[attr-defined]
         self.fields["size"].max_value = most  # type: ignore[attr-defined]
         self.fields["size"].validators.append(MaxValueValidator(most))
+
+
+class WriteForm(PressForm):
+    """For which labels a model writes examples, how many, which one, for at most how much."""
+
+    below = forms.IntegerField(
+        min_value=1,
+        max_value=100_000,
+        label="Thin is a label with fewer rows than",
+        help_text="Ticks those labels anew when you quote.",
+    )
+    labels = forms.MultipleChoiceField(choices=[], widget=forms.CheckboxSelectMultiple)
+    rows_a_label = forms.IntegerField(min_value=1, label="New rows for each label")
+    model = forms.ChoiceField(choices=[])
+    seed = forms.CharField(
+        max_length=60,
+        help_text="Draws the rows that are shown as examples. The same seed asks the same again, which costs nothing.",
+    )
+    cap = forms.DecimalField(
+        min_value=0,
+        max_value=1000,
+        max_digits=10,
+        decimal_places=4,
+        label="Cap in dollars",
+        help_text="Never crossed, whatever happens. What was written by then is kept.",
+    )
+
+    def __init__(
+        self,
+        *args: Any,
+        labels: Mapping[str, int] | None = None,
+        models: Iterable[str] = (),
+        most: int = 200,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        counts = sorted((labels or {}).items(), key=lambda item: (item[1], item[0]))
+        self.fields["labels"].choices = [(name, f"{name} ({n:,})") for name, n in counts if name]  # type: ignore[attr-defined]
+        self.fields["model"].choices = [(name, name) for name in models]  # type: ignore[attr-defined]
+        self.fields["rows_a_label"].max_value = most  # type: ignore[attr-defined]
+        self.fields["rows_a_label"].validators.append(MaxValueValidator(most))

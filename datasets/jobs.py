@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from datasets import bulk, importing, judging_jobs, label_jobs
+from datasets import bulk, importing, judging_jobs, label_jobs, writing_jobs
 from datasets.domain import quality
 from datasets.domain.layouts import Layout
 from datasets.domain.mapping import ColumnMapping
@@ -459,4 +459,5 @@ KINDS: list[type[Kind]] = [
     JudgeRows,
     *label_jobs.KINDS,
     *judging_jobs.KINDS,
+    *writing_jobs.KINDS,
 ]

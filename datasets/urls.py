@@ -14,7 +14,17 @@ from datasets.models import (
     QualityRun,
     Review,
 )
-from datasets.views import checks, datasets, examples, exports, imports, quality, reviews, versions
+from datasets.views import (
+    checks,
+    datasets,
+    examples,
+    exports,
+    imports,
+    quality,
+    reviews,
+    versions,
+    writing,
+)
 from decisions.models import UseCase
 from foundation.teams.domain.roles import Role
 from foundation.teams.routes import object_path, team_path
@@ -150,6 +160,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
         LabelChange,
         name="label-undo",
         queryset=lambda: LabelChange.objects.select_related("team", "dataset", "fix"),
+    ),
+    object_path(
+        "datasets/<int:pk>/write/",
+        writing.write,
+        Dataset,
+        name="write",
+        read=Role.EDITOR,
+        queryset=_dataset,
     ),
     team_path("t/<slug:team>/dataset-gate/", checks.gate, name="gate", write=Role.APPROVER),
     team_path("t/<slug:team>/personal-data/", checks.pii_detail, name="pii"),

@@ -211,11 +211,29 @@ def _array(schema: Mapping[str, Any], prompt: str, asked: str, name: str, root: 
             value[id_key] = int(one) if whole and one.isdigit() else one
             rows.append(value)
         return rows
+    if keys == {"prompt", "completion"} and (written := _written(asked)):
+        return written
     if "enum" in items:  # a list of complaints: mostly none
         return [] if judged(prompt, name) >= 0.55 else [items["enum"][0]]
     if re.search("issue|problem|flag|reason|suggest", name, re.I) and judged(prompt, name) >= 0.6:
         return []
     return [shaped(items, prompt, asked=asked, name=name, root=root)]
+
+
+def _written(asked: str) -> list[dict[str, str]]:
+    """Rows asked for after the manner of fenced ones: the beginning of one given row and the end of the next."""
+    fence, wanted = re.search(r"<rows>(.*?)</rows>", asked, re.S), re.search(r"Write (\d+) new rows", asked)
+    if not fence or not wanted:
+        return []
+    given = [row for row in json.loads(fence[1]) if isinstance(row, dict)]
+    rows = []
+    for i in range(int(wanted[1]) if given else 0):
+        one, other = (
+            str(given[(i + step) % len(given)]["prompt"]).split() for step in (0, 1 + i // len(given))
+        )
+        text = [*one[: (len(one) + 1) // 2], *other[len(other) // 2 :]]
+        rows.append({"prompt": " ".join(text), "completion": str(given[i % len(given)]["completion"])})
+    return rows
 
 
 def _row_text(prompt: str, row_id: str) -> str:

@@ -48,6 +48,7 @@ FAULTS: dict[str, str] = {
     "cut": "body ends in the middle",
     "malformed": "200 with a body that is no JSON",
     "bad-answer": "200 with an answer that is not the JSON asked for",
+    "say": "200 with the text of rule key text",
     "no-stop-reason": "200 with an answer that never ended",
     "refusal": "200, the model declines",
     "max-tokens": "200, the answer was cut at its limit",
@@ -275,6 +276,8 @@ class Stub:
         if fault == "slow":
             await asyncio.sleep(float(rule.get("seconds", 2)))
         reply = message(body, request.body, call, fault)
+        if fault == "say":
+            reply["content"] = [{"type": "text", "text": str(rule.get("text", ""))}]
         if fault == "usage":
             reply["usage"] |= {k: rule[k] for k in ("input_tokens", "output_tokens") if k in rule}
         if body.get("stream"):

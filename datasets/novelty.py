@@ -1,0 +1,137 @@
+"""Which of some new texts a dataset does not hold yet: exactly, but for formatting, or nearly. Reads, writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from django.db.models import QuerySet
+
+from datasets.checking import near_text
+from datasets.domain.duplicates import THRESHOLD, NearDuplicates, jaccard, near_clusters, sign
+from datasets.domain.hashing import loose_keys
+from datasets.domain.statuses import Split
+from datasets.models import Content, Dataset, DatasetVersion, Example, VersionRow
+
+BLOCK = 8000
+
+
+@dataclass(slots=True)
+class Novelty:
+    """Positions that say something new, in order, and how many of the others were copies of which kind."""
+
+    new: list[int] = field(default_factory=list)
+    n_exact: int = 0
+    n_formatting: int = 0
+    n_near: int = 0
+
+    @property
+    def n_copies(self) -> int:
+        """All that were left out."""
+        return self.n_exact + self.n_formatting + self.n_near
+
+
+def novel(
+    dataset: Dataset,
+    rows: Sequence[tuple[str, str]],
+    *,
+    task_kind: str,
+    beat: Callable[[int], None] = lambda done: None,
+) -> Novelty:
+    """What of these (prompt, completion) pairs neither the dataset nor an earlier pair asks already.
+
+    Held against every row people may see, dropped and rejected ones too, and against the test rows of every frozen
+    version. Near means a verified Jaccard of at least THRESHOLD over all candidates that MinHash bands propose.
+    `beat` hears how many rows were compared.
+    """
+    kinds: dict[int, str] = {}
+    prompts = [prompt for prompt, _ in rows]
+    texts = [near_text(task_kind, prompt, completion) for prompt, completion in rows]
+    if not rows:
+        return Novelty()
+    keys = loose_keys(prompts)
+    first: dict[int, int] = {}
+    for i, key in enumerate(keys.tolist()):
+        if key in first:
+            kinds[i] = "exact" if prompts[first[key]] == prompts[i] else "formatting"
+        else:
+            first[key] = i
+    for group in near_clusters(texts):
+        for at, i in enumerate(group):
+            if any(jaccard(texts[i], texts[j]) >= THRESHOLD for j in group[:at] if j not in kinds):
+                kinds.setdefault(i, "near")
+    signed = sign(texts)
+    n_seen = 0
+    for block in _held(dataset):
+        held_prompts = [prompt for _, prompt, _ in block]
+        held = [near_text(task_kind, prompt, completion) for _, prompt, completion in block]
+        by_key: dict[int, list[int]] = {}
+        held_keys = loose_keys(held_prompts)
+        for at in np.flatnonzero(np.isin(held_keys, keys)).tolist():
+            by_key.setdefault(int(held_keys[at]), []).append(at)
+        for i, key in enumerate(keys.tolist()):
+            for at in by_key.get(key, ()):
+                if prompts[i] == held_prompts[at]:
+                    kinds[i] = "exact"
+                elif kinds.get(i) != "exact":
+                    kinds[i] = "formatting"
+        open_rows = [i for i in range(len(rows)) if i not in kinds]
+        if open_rows:
+            for i in _near(texts, held, signed, open_rows):
+                kinds[i] = "near"
+        n_seen += len(block)
+        beat(n_seen)
+    found = Novelty(new=[i for i in range(len(rows)) if i not in kinds])
+    told = list(kinds.values())
+    found.n_exact, found.n_formatting, found.n_near = (
+        told.count("exact"), told.count("formatting"), told.count("near"),
+    )  # fmt: skip
+    return found
+
+
+def _near(texts: Sequence[str], held: Sequence[str], signed: object, open_rows: list[int]) -> Iterator[int]:
+    """Which of the open rows are nearly one of the held ones. A cluster only proposes: its pairs are measured."""
+    finder = NearDuplicates()
+    finder.take(signed)  # type: ignore[arg-type]
+    finder.add(held)
+    n = len(texts)
+    both = lambda at: [texts[i] if i < n else held[i - n] for i in at]  # noqa: E731
+    roots = finder.clusters(both).roots()
+    for i in open_rows:
+        mates = np.flatnonzero(roots == roots[i])
+        if any(jaccard(texts[i], held[j - n]) >= THRESHOLD for j in mates.tolist() if j >= n):
+            yield i
+
+
+def _held(dataset: Dataset) -> Iterator[list[tuple[int, str, str]]]:
+    """(id, prompt, completion) of all the dataset holds, in blocks; no cursor stays open between them."""
+    shown = Example.objects.filter(dataset=dataset).shown()
+    yield from _blocks(shown, "id")
+    versions = DatasetVersion.objects.frozen().filter(dataset=dataset)
+    for version in versions.only("id"):
+        # Edited or removed since: what a frozen test holds must not be learnt either.
+        tested = VersionRow.objects.filter(version=version, split=Split.TEST)
+        gone = tested.exclude(content_id__in=shown.values("content_id"))
+        yield from _blocks(gone, "id")
+
+
+def _blocks(rows: QuerySet[Example] | QuerySet[VersionRow], key: str) -> Iterator[list[tuple[int, str, str]]]:
+    last = 0
+    wanted = rows.order_by(key).values_list(key, "content__prompt", "content__completion")
+    while block := list(wanted.filter(id__gt=last)[:BLOCK]):
+        yield block
+        last = block[-1][0]
+
+
+def unsealed(dataset: Dataset, content_ids: Iterable[int]) -> set[int]:
+    """Which of these contents no frozen version ever validates or tests on: what new rows may be written from."""
+    frozen = DatasetVersion.objects.frozen().filter(dataset=dataset)
+    kept_back = VersionRow.objects.filter(version__in=frozen, split__in=(Split.VALIDATION, Split.TEST))
+    wanted = set(content_ids)
+    held = set(kept_back.filter(content_id__in=wanted).values_list("content_id", flat=True))
+    if left := wanted - held:
+        # The same text under another number: a duplicate that was left out, or a row imported again since.
+        twins = Content.objects.filter(pk__in=left, digest__in=kept_back.values("content__digest"))
+        held |= set(twins.values_list("pk", flat=True))
+    return wanted - held
