@@ -136,7 +136,10 @@ def mend(course: Course) -> Found | Waiting:
     # A repair can bring new duplicates to light; what a third round still finds is left for people.
     if dataset.check_runs.exclude(finished_at=None).count() <= ROUNDS_OF_MENDING:
         for finding in todo:
-            checks.apply_fix(actor=course.actor, finding=finding)
+            fix = checks.apply_fix(actor=course.actor, finding=finding)
+            if finding.rule == "conflict" and not fix.n_rows:
+                # One question with two answers, neither given more often, teaches neither: both go.
+                checks.apply_fix(actor=course.actor, finding=finding, action="drop")
     run = _checked(course, dataset)
     if isinstance(run, Waiting):
         return run
