@@ -247,14 +247,16 @@ class Gateway:
         else:
             try:
                 await self.asker.ask(version, entry, extra, send, began)
-                self.breaker.worked(version.id)
+                # A stream that broke off has begun: its asker returns, having counted the failure.
+                if not entry.error:
+                    self.breaker.worked(version.id)
                 return
             except Failed as found:
                 failure = found
                 if found.error not in OURS:
                     self.breaker.did_not_work(version.id)
         if may_fall_back and failure.error not in OURS:
-            entry.is_fallback, entry.fallback_reason = True, failure.error
+            entry.is_fallback, entry.fallback_reason, entry.error = True, failure.error, ""
             entry.version, entry.whole, entry.chunks = routes.versions[split.baseline], None, []
             try:
                 await self.asker.ask(entry.version, entry, extra, send, began)

@@ -258,7 +258,7 @@ class Asker:
                 ended_by_error = any(b"event: error" in piece for piece in chunks[-4:])
                 entry.error = "upstream" if ended_by_error else "cut"
                 sentence = "" if ended_by_error else "The provider's answer broke off."
-        if entry.error:
+        if entry.error and entry.arm != Arm.SHADOW:
             self.breaker.did_not_work(entry.version.id)
         if send is not None:
             last = b""

@@ -553,6 +553,45 @@ def test_a_candidate_that_keeps_failing_is_left_alone_for_a_while(monkeypatch):
     run(test)
 
 
+def test_a_candidate_whose_streams_break_off_is_left_alone_too():
+    """Such a stream began with 200; that it began is no success."""
+
+    async def test(h):
+        h.routes([version(1, "fine", h.url), version(2, "cut", h.url)], candidate=2, share=BUCKETS)
+        for _ in range(7):
+            assert (await h.ask({**QUESTION, "stream": True})).status == 200
+        assert [r["fallback_reason"] for r in h.rows()] == [""] * 5 + ["resting"] * 2
+
+    run(test)
+
+
+def test_copies_that_break_off_open_nobodys_breaker():
+    async def test(h):
+        served = [version(1, "fine", h.url), version(2, "cut", h.url)]
+        h.routes(served, candidate=2, share=BUCKETS, is_shadow=True)
+        for _ in range(6):
+            await h.ask({**QUESTION, "stream": True})
+        await asyncio.gather(*h.gateway.shadows)
+        assert [r["error"] for r in h.rows() if r["arm"] == "shadow"] == ["cut"] * 6
+        assert not h.gateway.breaker.failures
+
+    run(test)
+
+
+def test_an_answer_in_the_candidates_place_carries_no_error_of_the_candidate():
+    async def test(h):
+        h.routes(
+            [version(1, provider="local", artefact="m"), version(2, "http-500", h.url)],
+            candidate=2,
+            share=BUCKETS,
+        )
+        assert (await h.ask()).status == 200
+        assert (h.rows()[0]["fallback_reason"], h.rows()[0]["error"]) == ("upstream", "")
+
+    found = [SimpleNamespace(text="delivery", confidence=0.9)]
+    run(test, local=LocalModels(lambda path: SimpleNamespace(answer=lambda texts: found)))
+
+
 def test_a_shadow_is_asked_and_never_shown():
     async def test(h):
         h.routes(
