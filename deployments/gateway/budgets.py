@@ -63,7 +63,7 @@ class Budgets:
             missing = bound_microusd - self.hand.get(endpoint, 0)
             if missing > 0 and not self._withdraw(endpoint, missing):
                 return False
-            self.hand[endpoint] -= bound_microusd
+            self.hand[endpoint] = self.hand.get(endpoint, 0) - bound_microusd
             return True
 
     async def fetch(self, endpoint: int, bound_microusd: int) -> bool:

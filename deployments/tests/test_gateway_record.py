@@ -256,6 +256,11 @@ def test_a_cap_is_never_passed_whatever_dies(tmp_path):
     assert spent >= 900_000  # and most of the money was of use
 
 
+def test_a_model_that_costs_nothing_needs_no_money(tmp_path):
+    money = Budgets(Bank(0).lease, tmp_path / "b.json", lambda: "d")
+    assert money.take(7, 0) and not money.take(7, 1)
+
+
 def test_two_gateways_in_one_folder_hold_two_purses(tmp_path):
     first, held = purse(tmp_path)
     second, _ = purse(tmp_path)
