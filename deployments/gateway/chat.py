@@ -55,7 +55,8 @@ def as_messages(asked: Any) -> dict[str, Any]:
     system, body["messages"] = _conversation(turns)
     if system:
         body["system"] = system
-    most = asked.get("max_completion_tokens", asked.get("max_tokens"))
+    most = asked.get("max_completion_tokens")
+    most = asked.get("max_tokens") if most is None else most
     body["max_tokens"] = DEFAULT_MAX_TOKENS if most is None else most
     if (stop := asked.get("stop")) is not None:
         body["stop_sequences"] = [stop] if isinstance(stop, str) else stop
@@ -310,6 +311,8 @@ class Chunks:
         self.rest = b""
         self.usage: dict[str, Any] = {}
         self.calls: dict[str, int] = {}
+        # Arguments of calls that have said none yet, by block: a call without any must still end as JSON.
+        self.unsaid: dict[str, str] = {}
 
     def feed(self, piece: bytes) -> bytes:
         """What the client gets for this piece; perhaps nothing yet."""
@@ -340,8 +343,9 @@ class Chunks:
             if isinstance(text := delta.get("text"), str):
                 return [self._chunk({"content": text})]
             if isinstance(part := delta.get("partial_json"), str) and str(data.get("index")) in self.calls:
-                call = {"index": self.calls[str(data["index"])], "function": {"arguments": part}}
-                return [self._chunk({"tool_calls": [call]})]
+                if part:
+                    self.unsaid.pop(str(data["index"]), None)
+                return [self._arguments(data["index"], part)]
         elif kind == "message_start" and isinstance(begun := data.get("message"), dict):
             self.head["model"] = begun.get("model")
             self._count(begun.get("usage"))
@@ -349,8 +353,12 @@ class Chunks:
         elif kind == "content_block_start" and isinstance(block := data.get("content_block"), dict):
             if block.get("type") == "tool_use":
                 number = self.calls[str(data.get("index"))] = len(self.calls)
+                self.unsaid[str(data.get("index"))] = orjson.dumps(block.get("input") or {}).decode()
                 call = {"index": number, **_call(block.get("id"), block.get("name"), "")}
                 return [self._chunk({"tool_calls": [call]})]
+        elif kind == "content_block_stop":
+            if (whole := self.unsaid.pop(str(data.get("index")), None)) is not None:
+                return [self._arguments(data.get("index"), whole)]
         elif kind == "message_delta":
             self._count(data.get("usage"))
             return [self._chunk({}, finished(delta.get("stop_reason")))]
@@ -364,6 +372,10 @@ class Chunks:
             status = 529 if said.get("type") == "overloaded_error" else 502
             return [self.error(status, str(said.get("message") or "The provider failed."))]
         return []
+
+    def _arguments(self, block: Any, part: str) -> bytes:
+        call = {"index": self.calls[str(block)], "function": {"arguments": part}}
+        return self._chunk({"tool_calls": [call]})
 
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}

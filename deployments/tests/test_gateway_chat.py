@@ -312,6 +312,43 @@ def test_a_stream_comes_as_chunks_and_ends_with_its_counts():
     run(test)
 
 
+@pytest.mark.parametrize("parts", [[], [""]], ids=["no part", "an empty part"])
+def test_a_streamed_call_without_arguments_ends_as_json(parts):
+    block = {"type": "tool_use", "id": "t1", "name": "now", "input": {}}
+    events = [
+        {"type": "content_block_start", "index": 1, "content_block": block},
+        *(
+            {
+                "type": "content_block_delta",
+                "index": 1,
+                "delta": {"type": "input_json_delta", "partial_json": p},
+            }
+            for p in parts
+        ),
+        {"type": "content_block_stop", "index": 1},
+        {"type": "content_block_start", "index": 2, "content_block": {**block, "id": "t2"}},
+        {"type": "content_block_delta", "index": 2, "delta": {"partial_json": '{"a":1}'}},
+        {"type": "content_block_stop", "index": 2},
+    ]
+    raw = b"".join(b"data: %s\n\n" % orjson.dumps(event) for event in events)
+    said = ["", ""]
+    for chunk in chunks_in(chat.Chunks(identity="i", created=0, wants_usage=False).feed(raw)):
+        [call] = chunk["choices"][0]["delta"]["tool_calls"]
+        said[call["index"]] += call["function"]["arguments"]
+    assert said == ["{}", '{"a":1}']
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"max_completion_tokens": None, "max_tokens": 7}, 7),
+        ({"max_completion_tokens": 9, "max_tokens": 7}, 9),
+    ],
+)
+def test_a_limit_that_is_null_is_no_limit(limits, expected):
+    assert chat.as_messages({**ASKED, **limits})["max_tokens"] == expected
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 def test_a_model_trained_here_answers_chat_completions_too(stream):
     async def test(h):
