@@ -6,7 +6,7 @@ import contextlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
@@ -65,7 +65,8 @@ def found(endpoint: Endpoint, filters: Filters) -> QuerySet[Prediction]:
         rows = rows.filter(predicted__iexact=filters.label)
     if day := _day(filters.since):
         rows = rows.filter(pk__gte=first_id_at(day))
-    if day := _day(filters.until):
+    # After the last day of the calendar there is nothing to leave out.
+    if (day := _day(filters.until)) and day.date() < date.max:
         rows = rows.filter(pk__lt=first_id_at(day + timedelta(days=1)))
     if filters.feedback:
         rows = _judged(rows, filters.feedback)

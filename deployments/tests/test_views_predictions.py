@@ -69,6 +69,7 @@ def asked(endpoint):
         ({"feedback": "wrong"}, {"wrong", "corrected"}),
         ({"since": "2026-03-07"}, {"right", "wrong", "corrected", "said so", "silent"}),
         ({"until": "2026-03-06"}, {"old"}),
+        ({"until": "9999-12-31", "since": "2026-03-07", "arm": "candidate"}, {"silent"}),
         ({"since": "2026-03-09", "until": "2026-03-09", "feedback": "wrong"}, {"wrong", "corrected"}),
         ({"arm": "nonsense", "since": "2026-99-99", "feedback": "'"}, {"right", "wrong", "corrected", "said so", "silent", "old"}),
     ],
@@ -157,3 +158,12 @@ def test_the_pages(
         add, {"which": "chosen", "prediction": [str(asked["wrong"].pk)], "dataset": ""}
     )
     assert other.status_code >= 400
+
+
+@pytest.mark.parametrize(
+    "typed", ["²", "9" * 5000, "-1", "x"], ids=["a small two", "too long", "minus", "a letter"]
+)
+def test_a_dataset_that_is_no_number_is_a_sentence(client_for, editor, endpoint, dataset, typed):
+    add = reverse("deployments:prediction-add", args=[endpoint.pk])
+    refused = client_for(editor).post(add, {"which": "all", "dataset": typed})
+    assert 400 <= refused.status_code < 500 and b"Choose a dataset of this use case" in refused.content

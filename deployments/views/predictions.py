@@ -79,7 +79,7 @@ def prediction_add(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     """Judged predictions become a draft import of a dataset: the chosen ones, or all that fit."""
     posted = request.POST.get("dataset", "")
     datasets = Dataset.objects.of(endpoint.team).filter(use_case_id=endpoint.use_case_id, archived_at=None)
-    dataset = datasets.filter(pk=int(posted) if posted.isdigit() else 0).first()
+    dataset = datasets.filter(pk=int(posted) if posted.isdecimal() and len(posted) < 19 else 0).first()
     if dataset is None:
         raise BadInput("Choose a dataset of this use case.", field="dataset")
     if request.POST.get("which") == "all":

@@ -25,7 +25,7 @@ def version_list(request: HttpRequest, team: Team) -> HttpResponse:
     """The team's model versions, newest first, with the names that point at them."""
     after = request.GET.get("after", "")
     found = ModelVersion.objects.of(team).for_pages().defer("vocabulary")
-    if after.isdigit():
+    if after.isdecimal() and len(after) < 19:
         found = found.filter(pk__lt=int(after))
     rows = list(found[: PAGE_SIZE + 1])
     aliases: dict[int, list[str]] = {}
@@ -144,7 +144,9 @@ def _short(value: str) -> str:
 def version_register(request: HttpRequest, use_case: UseCase) -> HttpResponse:
     """A candidate of the use case becomes a version."""
     posted = request.POST.get("candidate", "")
-    candidate = Candidate.objects.filter(use_case=use_case, pk=int(posted) if posted.isdigit() else 0).first()
+    candidate = Candidate.objects.filter(
+        use_case=use_case, pk=int(posted) if posted.isdecimal() and len(posted) < 19 else 0
+    ).first()
     if candidate is None:
         raise BadInput("Choose a candidate of this use case.", field="candidate")
     version = services.register_version(actor=request.user, use_case=use_case, candidate=candidate)
