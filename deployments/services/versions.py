@@ -205,7 +205,7 @@ def _point(use_case: UseCase, name: str, version: ModelVersion, actor: User | No
 def rollback(*, actor: User | None, use_case: UseCase, reason: str = "") -> ModelVersion:
     """The version that is production again: the previous one. Endpoints that serve the present one follow at once.
 
-    Raises: Conflict when there is nothing to go back to.
+    Afterwards nothing is “previous”: what was taken back comes again by a rollout only. Raises: Conflict when there is nothing to go back to.
     """
     from deployments.services.endpoints import set_split
 
@@ -218,6 +218,8 @@ def rollback(*, actor: User | None, use_case: UseCase, reason: str = "") -> Mode
         if present is None or before is None:
             raise Conflict("There is no earlier production version to go back to.")
         set_alias(actor=actor, version=before, note=reason)
+        # What was taken back is nothing to go back to: a second press must not serve it again. Forward leads a rollout.
+        Alias.objects.filter(use_case=use_case, name=AliasName.PREVIOUS).delete()
         for endpoint in use_case.endpoints.current().select_related("team", "baseline", "candidate"):
             if present.pk in (endpoint.baseline_id, endpoint.candidate_id):
                 set_split(

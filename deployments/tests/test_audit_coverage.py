@@ -156,3 +156,19 @@ def test_nobody_waves_their_own_rollout_through_when_another_may(
         rollout.refresh_from_db()
         retraining.refresh_from_db()
         assert (rollout.state, retraining.state) == ("promoted", "importing")
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["the only approver", "one of two"])
+def test_nobody_names_production_what_they_registered_when_another_may(
+    alone, use_case, make_candidate, approver, admin_user, client_for, team
+):
+    if alone:
+        admin_user.memberships.filter(team=team).update(role=Role.EDITOR)
+    version = register_version(actor=approver, use_case=use_case, candidate=make_candidate())
+    promote = reverse("deployments:version-promote", args=[version.pk])
+    answer = client_for(approver).post(promote)
+    assert version.aliases.filter(name="production").exists() is alone
+    if not alone:
+        assert answer.status_code == 403 and b"You registered this version yourself" in answer.content
+        client_for(admin_user).post(promote)
+        assert version.aliases.filter(name="production").exists()

@@ -90,11 +90,27 @@ def test_production_moves_and_one_press_brings_the_earlier_one_back(use_case, ma
     assert aliases == {"production": two.number, "previous": one.number}
     assert rollback(actor=editor, use_case=use_case, reason="worse answers") == one
     aliases = dict(Alias.objects.values_list("name", "version__number"))
-    assert aliases == {"production": one.number, "previous": two.number}
+    assert aliases == {"production": one.number}, "what was taken back is nothing to go back to"
     endpoint.refresh_from_db()
     assert endpoint.baseline == one
     assert "model_version.rolled_back" in verbs() and "endpoint.traffic_moved" in verbs()
     assert "worse answers" in TrafficChange.objects.first().reason
+
+
+def test_a_second_press_does_not_serve_again_what_was_taken_back(use_case, make_version, editor, endpoint):
+    one, two = endpoint.baseline, make_version("B")
+    set_alias(actor=editor, version=one)
+    set_alias(actor=editor, version=two)
+    set_split(actor=editor, endpoint=endpoint, baseline=two, candidate=None, share=0, reason="promoted")
+    rollback(actor=editor, use_case=use_case)
+    n_moves = TrafficChange.objects.count()
+    with pytest.raises(Conflict, match="no earlier production version"):
+        rollback(actor=editor, use_case=use_case)
+    endpoint.refresh_from_db()
+    assert endpoint.baseline == one and TrafficChange.objects.count() == n_moves
+    # Put back by a rollout or by name, it can be taken back once more.
+    set_alias(actor=editor, version=two)
+    assert rollback(actor=editor, use_case=use_case) == one
 
 
 def test_setting_an_alias_twice_changes_nothing(make_version, editor):

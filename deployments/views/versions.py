@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 from decisions.models import UseCase
 from deployments import services
 from deployments.models import Alias, Endpoint, ModelVersion, Rollout
+from deployments.policies import check_four_eyes
 from evaluations.models import Candidate, Evaluation
 from foundation.teams.errors import BadInput
 from foundation.teams.models import Team
@@ -157,6 +158,9 @@ def version_register(request: HttpRequest, use_case: UseCase) -> HttpResponse:
 @require_POST
 def version_promote(request: HttpRequest, version: ModelVersion) -> HttpResponse:
     """The version becomes production by name; endpoints follow by a rollout, not by this press."""
+    check_four_eyes(
+        team=version.team, person=request.user, author=version.created_by, what="registered this version"
+    )
     services.set_alias(actor=request.user, version=version, note=request.POST.get("reason", ""))
     toast(request, f"{version.label} is production. What was production is now “previous”.")
     return redirect(request, "deployments:version-detail", version.pk)
