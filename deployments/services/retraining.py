@@ -199,6 +199,10 @@ def decline_retraining(*, actor: User, retraining: Retraining, reason: str = "")
 # -- the clock -------------------------------------------------------------------------------------------------
 
 
+class _Taken(Exception):
+    """Another clock has this step: give way."""
+
+
 def advance_retrainings(*, now: datetime | None = None) -> int:
     """How many approved retrainings moved on. One that fails says why and delays no other."""
     now = now or timezone.now()
@@ -207,14 +211,22 @@ def advance_retrainings(*, now: datetime | None = None) -> int:
     for retraining in waiting.select_related(
         "team", "endpoint__use_case", "previous__candidate", "approved_by"
     ):
-        try:
-            moved += _advance(retraining, now)
-        except PortalError as error:
-            _fail(retraining, str(error), now)
-            moved += 1
-        except Exception:
-            log.exception("retraining %s could not go on", retraining.pk)
+        moved += carry_on(retraining, now=now)
     return moved
+
+
+def carry_on(retraining: Retraining, *, now: datetime) -> bool:
+    """Whether this retraining moved on, or failed with a sentence. Two clocks at once start each step once."""
+    try:
+        return _advance(retraining, now)
+    except _Taken:
+        return False
+    except PortalError as error:
+        _fail(retraining, str(error), now)
+        return True
+    except Exception:
+        log.exception("retraining %s could not go on", retraining.pk)
+        return False
 
 
 def watch_and_propose(*, now: datetime | None = None) -> int:
@@ -236,6 +248,16 @@ def _move(r: Retraining, state: State, **changes: Any) -> bool:
     """To the next state, when it still is where it was."""
     moved = Retraining.objects.filter(pk=r.pk, state=r.state).update(state=state, **changes)
     return bool(moved)
+
+
+def _claim(r: Retraining, begun: str) -> None:
+    """Make the step this clock's until the transaction ends. `begun` is the column the step fills.
+
+    Raises _Taken when another clock filled it, or moved on, since `r` was read.
+    """
+    row = Retraining.objects.select_for_update().get(pk=r.pk)
+    if row.state != r.state or getattr(row, f"{begun}_id") is not None:
+        raise _Taken
 
 
 def _fail(r: Retraining, sentence: str, now: datetime) -> None:
@@ -271,14 +293,16 @@ def _import(r: Retraining, now: datetime) -> bool:
 
 
 def _start_import(r: Retraining) -> bool:
-    dataset: Dataset = _dataset_version(r).dataset
+    # Before the lock, for it reads the whole dataset; whoever comes second finds none and gives way below.
     rows = new_rows(r.endpoint, until=r.rows_until)
-    if not rows:
-        # Nothing new to learn from: the same rows may still be learnt with other settings.
-        if not r.options:
-            raise Conflict("There are no judged requests with kept text, and no other settings to try.")
-        return _move(r, State.FREEZING)
     with transaction.atomic():
+        _claim(r, "import_row")
+        dataset: Dataset = _dataset_version(r).dataset
+        if not rows:
+            # Nothing new to learn from: the same rows may still be learnt with other settings.
+            if not r.options:
+                raise Conflict("There are no judged requests with kept text, and no other settings to try.")
+            return _move(r, State.FREEZING)
         import_ = stage(
             actor=r.approved_by,
             endpoint=r.endpoint,
@@ -286,34 +310,32 @@ def _start_import(r: Retraining) -> bool:
             rows=rows,
             name=f"judged requests of {r.endpoint.slug}.jsonl",
         )
-        if not Retraining.objects.filter(pk=r.pk, import_row=None).update(
-            import_row=import_, n_new_rows=len(rows)
-        ):
-            raise Conflict("Another clock brings the rows in.")
-    datasets.start_import(actor=r.approved_by, import_=import_, skip_bad_rows=True, again=True)
-    return True
+        datasets.start_import(actor=r.approved_by, import_=import_, skip_bad_rows=True, again=True)
+        return _move(r, State.IMPORTING, import_row=import_, n_new_rows=len(rows))
 
 
 def _freeze(r: Retraining, now: datetime) -> bool:
     if r.dataset_version is None:
-        before = _dataset_version(r)
-        recipe = Recipe.from_json(before.recipe)
-        version = datasets.start_freeze(
-            actor=r.approved_by,
-            dataset=before.dataset,
-            seed=recipe.seed,
-            ratios=recipe.ratios,
-            strategy=recipe.strategy,
-            size_test_by_power=recipe.size_test_by_power,
-            keep_groups=recipe.keep_groups,
-            n_folds=recipe.n_folds,
-            drop_leaks=recipe.drop_leaks,
-            # What production learnt from must not become what it is judged on.
-            learnt_from=[before.checksum],
-            override_reason=f"Retraining {r.pk}, approved by {r.approver}: {r.reason}"[:500],
-            notes=f"With {r.n_new_rows:,} judged requests of {r.endpoint.slug}.",
-        )
-        return bool(Retraining.objects.filter(pk=r.pk, dataset_version=None).update(dataset_version=version))
+        with transaction.atomic():
+            _claim(r, "dataset_version")
+            before = _dataset_version(r)
+            recipe = Recipe.from_json(before.recipe)
+            version = datasets.start_freeze(
+                actor=r.approved_by,
+                dataset=before.dataset,
+                seed=recipe.seed,
+                ratios=recipe.ratios,
+                strategy=recipe.strategy,
+                size_test_by_power=recipe.size_test_by_power,
+                keep_groups=recipe.keep_groups,
+                n_folds=recipe.n_folds,
+                drop_leaks=recipe.drop_leaks,
+                # What production learnt from must not become what it is judged on.
+                learnt_from=[before.checksum],
+                override_reason=f"Retraining {r.pk}, approved by {r.approver}: {r.reason}"[:500],
+                notes=f"With {r.n_new_rows:,} judged requests of {r.endpoint.slug}.",
+            )
+            return _move(r, State.FREEZING, dataset_version=version)
     if r.dataset_version.is_frozen:
         return _move(r, State.TRAINING)
     if r.dataset_version.error:
@@ -324,14 +346,16 @@ def _freeze(r: Retraining, now: datetime) -> bool:
 def _train(r: Retraining, now: datetime) -> bool:
     if r.training_run is None:
         assert r.dataset_version is not None
-        before: TrainingRun | None = r.previous.candidate.training_run
-        run = training.start_training(
-            actor=r.approved_by,
-            version=r.dataset_version,
-            backend=before.backend if before else "",
-            settings=merged(before.settings if before else {}, r.options),
-        )
-        return bool(Retraining.objects.filter(pk=r.pk, training_run=None).update(training_run=run))
+        with transaction.atomic():
+            _claim(r, "training_run")
+            before: TrainingRun | None = r.previous.candidate.training_run
+            run = training.start_training(
+                actor=r.approved_by,
+                version=r.dataset_version,
+                backend=before.backend if before else "",
+                settings=merged(before.settings if before else {}, r.options),
+            )
+            return _move(r, State.TRAINING, training_run=run)
     if r.training_run.state == "succeeded":
         return _move(r, State.EVALUATING)
     if r.training_run.state in ("failed", "cancelled"):
@@ -343,15 +367,17 @@ def _evaluate(r: Retraining, now: datetime) -> bool:
     assert r.training_run is not None and r.dataset_version is not None
     candidate: Candidate = candidate_for_run(actor=r.approved_by, run=r.training_run)
     if r.comparison is None:
-        comparison = evaluations.start_evaluations(
-            actor=r.approved_by,
-            version=r.dataset_version,
-            candidates=[r.previous.candidate, candidate],
-            baseline=r.previous.candidate,
-            cap_microusd=CAP_MICROUSD,
-            name=f"Retraining {r.pk} against production",
-        )
-        return bool(Retraining.objects.filter(pk=r.pk, comparison=None).update(comparison=comparison))
+        with transaction.atomic():
+            _claim(r, "comparison")
+            comparison = evaluations.start_evaluations(
+                actor=r.approved_by,
+                version=r.dataset_version,
+                candidates=[r.previous.candidate, candidate],
+                baseline=r.previous.candidate,
+                cap_microusd=CAP_MICROUSD,
+                name=f"Retraining {r.pk} against production",
+            )
+            return _move(r, State.EVALUATING, comparison=comparison)
     if r.comparison.state == "waiting":
         return False
     if r.comparison.state != "done":

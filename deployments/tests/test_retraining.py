@@ -19,6 +19,7 @@ from deployments.services.measuring import first_id_at
 from deployments.services.retraining import (
     advance_retrainings,
     approve_retraining,
+    carry_on,
     decline_retraining,
     propose_retraining,
     propose_where_needed,
@@ -192,6 +193,7 @@ def test_the_whole_way_from_judged_requests_to_a_new_version(
     from datasets import services as datasets
     from datasets.models import DatasetVersion, TrainingRun, VersionRow
     from datasets.training.services import start_training
+    from evaluations.models import Comparison
     from evaluations.services.candidates import candidate_for_run
     from foundation.files import store
 
@@ -223,12 +225,17 @@ def test_the_whole_way_from_judged_requests_to_a_new_version(
     made = propose_retraining(actor=None, endpoint=endpoint, reason="Requests have changed.", trigger="drift")
     approve_retraining(actor=approver, retraining=made, at_once=True)
     for _ in range(14):
+        slower = Retraining.objects.get(pk=made.pk)
         advance_retrainings()
         run_until_idle(max_seconds=240)
+        # Another clock that read the row before the first one acted: it starts nothing twice and fails nothing.
+        carry_on(slower, now=timezone.now())
         made.refresh_from_db()
         if made.phase.is_final:
             break
     assert made.state == "done", made.error
+    assert (dataset.imports.count(), dataset.versions.count()) == (2, 2)
+    assert (TrainingRun.objects.count(), Comparison.objects.count()) == (2, 1)
     again = DatasetVersion.objects.get(pk=made.dataset_version_id)
     assert again.number == 2 and again.n_rows > first.n_rows
     kept = ("seed", "ratios", "strategy")
