@@ -11,7 +11,9 @@ from typing import Any
 
 from django.conf import settings
 
+from datasets.domain.mixing import prefixed
 from datasets.models import Content, VersionRow
+from datasets.services import mixing
 from evaluations.domain import judging, scoring
 from evaluations.domain.statuses import EvaluationState
 from evaluations.models import Comparison, Evaluation, Result
@@ -105,7 +107,7 @@ class EvaluateLocal(_Evaluate):
         evaluation = evaluation_of(job)
         model = load_model(evaluation)
         started = list(items)
-        texts = _texts(started)
+        texts = _texts(started, evaluation)
         replies = model.answer([texts[item.content_id].prompt for item in started])
         for item, reply in zip(started, replies, strict=True):
             content = texts[item.content_id]
@@ -208,7 +210,7 @@ class EvaluateRemote(_Evaluate):
             evaluation=evaluation,
             ledger=open_budget(job, evaluation.cap_microusd or 0),
             judge=judge,
-            contents=_texts(waiting),
+            contents=_texts(waiting, evaluation),
             model=local_model,
             metrics=tuple(plan["metrics"]) if plan else (),
         )
@@ -404,8 +406,14 @@ def load_model(evaluation: Evaluation) -> local.LocalModel:
     return local.load(store.path(blob))
 
 
-def _texts(items: Sequence[Any]) -> dict[int, Content]:
-    return Content.objects.in_bulk({item.content_id for item in items})
+def _texts(items: Sequence[Any], evaluation: Evaluation) -> dict[int, Content]:
+    """The rows' texts as the candidate must be asked: one that learnt several tasks is told which this is (D29)."""
+    found: dict[int, Content] = Content.objects.in_bulk({item.content_id for item in items})
+    learnt_from = evaluation.candidate.version
+    if task := mixing.task_for(learnt_from, evaluation.version) if learnt_from is not None else "":
+        for content in found.values():
+            content.prompt = prefixed(task, content.prompt)
+    return found
 
 
 class Compare(Kind):

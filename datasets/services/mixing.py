@@ -174,6 +174,23 @@ def build_mix(*, version: DatasetVersion, progress: Callable[[str], None]) -> Fr
     return frozen
 
 
+def task_for(learnt_from: DatasetVersion, asked: DatasetVersion) -> str:
+    """The task that rows of `asked` are to one who learnt from a mix of it; "" where nothing must be added.
+
+    Rows of a mixed version name their task themselves. Another version of a member's dataset is the same task, unless
+    two of its versions were mixed as different ones.
+    """
+    mix = (learnt_from.recipe or {}).get("mix")
+    if not mix or "mix" in (asked.recipe or {}):
+        return ""
+    named = {member["version"]: member["task"] for member in mix["tasks"]}
+    if asked.pk in named:
+        return named[asked.pk]
+    members = DatasetVersion.objects.filter(pk__in=named, dataset_id=asked.dataset_id)
+    tasks = {named[pk] for pk in members.values_list("pk", flat=True)}
+    return tasks.pop() if len(tasks) == 1 else ""
+
+
 def _row(task: str, row: Sequence[Any]) -> dict[str, Any]:
     split, label, _example, at, system, turns, prompt, completion, extra = row
     text = prefixed(task, prompt)
