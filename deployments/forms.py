@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 
 from deployments.models import ModelVersion
 from deployments.models.serving import SystemPolicy, TextRetention
+from deployments.models.versions import tasks_of
 from foundation.teams.forms import PressForm
 from foundation.teams.models import Team
 
@@ -46,6 +48,11 @@ class EndpointSettingsForm(forms.Form):
         widget=forms.RadioSelect,
         initial="replace",
     )
+    task = forms.ChoiceField(
+        label="Task",
+        required=False,
+        help_text="Named in every prompt to a version that learnt several tasks.",
+    )
     falls_back = forms.BooleanField(
         label="When the candidate fails, the baseline answers", required=False, initial=True
     )
@@ -67,11 +74,17 @@ class EndpointSettingsForm(forms.Form):
         help_text="Paid models answer until it is used up. Empty: no limit.",
     )
 
+    def __init__(self, *args: Any, tasks: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _offer_tasks(self, tasks)
+
     def settings(self) -> dict[str, Any]:
         """What the services take."""
         given = self.cleaned_data
+        task = {"task": given["task"]} if "task" in self.fields else {}
         budget = given.get("daily_budget")
         return {
+            **task,
             "text_retention": given["text_retention"],
             "text_share": given["text_percent"] / 100,
             "text_days": given["text_days"],
@@ -82,6 +95,14 @@ class EndpointSettingsForm(forms.Form):
             "requests_per_minute": given["requests_per_minute"],
             "daily_budget_microusd": int(budget * 1_000_000) if budget else None,
         }
+
+
+def _offer_tasks(form: forms.Form, tasks: Sequence[str]) -> None:
+    """The tasks to choose from; no field where no version learnt several."""
+    if tasks:
+        form.fields["task"].choices = [("", "None: its versions learnt one task"), *((t, t) for t in tasks)]  # type: ignore[attr-defined]
+    else:
+        del form.fields["task"]
 
 
 class VersionChoice(forms.ModelChoiceField):
@@ -102,6 +123,11 @@ class EndpointForm(PressForm):
         help_text="Small letters, digits and hyphens, as in support-triage. It cannot be changed later.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
+    task = forms.ChoiceField(
+        label="Task",
+        required=False,
+        help_text="For a version that learnt several tasks: the one this endpoint serves. It is named in every prompt.",
+    )
     text_retention = forms.ChoiceField(
         label="Text kept",
         choices=list(RETENTION_HELP.items()),
@@ -120,6 +146,7 @@ class EndpointForm(PressForm):
         super().__init__(*args, **kwargs)
         found = ModelVersion.objects.of(team).filter(use_case__archived_at=None).select_related("use_case")
         self.fields["version"].queryset = found.order_by("use_case__name", "-number")  # type: ignore[attr-defined]
+        _offer_tasks(self, tasks_of(found))
 
 
 class GatewayTokenForm(PressForm):

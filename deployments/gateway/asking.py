@@ -68,6 +68,12 @@ class Money(Protocol):
         """Give back what was not used."""
 
 
+def asked_of(version: Version, entry: Entry) -> dict[str, Any]:
+    """What the client asked, with the endpoint's task named for a version that learnt several."""
+    task = entry.address.task
+    return shaping.with_task(entry.body, task) if task and task in version.tasks else entry.body
+
+
 class Asker:
     """The one session to providers, the models of this process, and prepaid money."""
 
@@ -110,7 +116,7 @@ class Asker:
             raise Failed(503, "no_model", "The trained model of this version is not on this machine.")
         try:
             async with asyncio.timeout(entry.address.timeout_s):
-                found = await self.local.answer(version.artefact, prompt_of(entry.body))
+                found = await self.local.answer(version.artefact, prompt_of(asked_of(version, entry)))
         except TimeoutError:
             raise Failed(504, "timeout", "The model gave no answer in time.") from None
         except Exception:
@@ -133,7 +139,7 @@ class Asker:
         self, version: Version, entry: Entry, extra: dict[str, str], send: Send | None, began: float
     ) -> None:
         """A provider's model, over the network."""
-        sent = shaping.shaped(entry.body, version, system_policy=entry.address.system_policy)
+        sent = shaping.shaped(asked_of(version, entry), version, system_policy=entry.address.system_policy)
         raw = orjson.dumps(sent)
         if entry.address.has_budget and self.money is not None:
             await self.set_aside(version, entry, sent, len(raw))

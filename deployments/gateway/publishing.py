@@ -59,6 +59,7 @@ def _endpoint(e: Endpoint) -> dict[str, Any]:
         "is_shadow": e.is_shadow,
         "is_on": e.is_on,
         "system_policy": e.system_policy,
+        "task": e.task,
         "falls_back": e.falls_back,
         "text_retention": e.text_retention,
         "text_share": e.text_share,
@@ -92,6 +93,7 @@ def _version(v: ModelVersion) -> dict[str, Any]:
         "is_enabled": bool(is_local or (connection and connection.enabled)),
         "prices": [] if is_local else _prices(candidate.model_id),
         "vocabulary": v.vocabulary,
+        "tasks": v.tasks,
     }
 
 

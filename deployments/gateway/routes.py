@@ -118,6 +118,8 @@ class Version:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     price: Price | None = None
     vocabulary: Vocabulary | None = None
+    # The tasks it learnt, where it learnt several: each prompt must name one of them.
+    tasks: tuple[str, ...] = ()
     # Why this version cannot answer, in a sentence; "" when it can.
     trouble: str = ""
 
@@ -139,6 +141,8 @@ class Address:
     max_in_flight: int
     requests_per_minute: int | None
     has_budget: bool
+    # Which task it serves; named in the prompts of versions that learnt several.
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +202,8 @@ def _address(a: Mapping[str, Any], versions: Mapping[int, Version]) -> Address:
         max_in_flight=a["max_in_flight"],
         requests_per_minute=a["requests_per_minute"],
         has_budget=a["has_budget"],
+        # Routes on the disk of an earlier release know no tasks.
+        task=a.get("task", ""),
     )
 
 
@@ -229,6 +235,7 @@ def _version(v: Mapping[str, Any], open_key: KeyOpener) -> Version:
         headers=headers,
         price=_price(v["prices"]),
         vocabulary=Vocabulary.from_text(v["vocabulary"]) if v["vocabulary"] else None,
+        tasks=tuple(v.get("tasks", ())),
         trouble=trouble,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from datasets.domain.mixing import prefixed
 from deployments.gateway.routes import Version
 
 # Fields that some providers' proxies read as "send it there, with that key". A client never chooses these.
@@ -55,6 +56,35 @@ def shaped(body: dict[str, Any], version: Version, *, system_policy: str) -> dic
         base = theirs_config if isinstance(theirs_config, dict) else {}
         sent["output_config"] = {**base, **version.output_config}
     return sent
+
+
+def with_task(body: dict[str, Any], task: str) -> dict[str, Any]:
+    """The body whose last question of the user names its task as training rows do (S45); unchanged where it does so.
+
+    Earlier turns stay: rows name the task in front of the question that is answered.
+    """
+    messages = list(body["messages"])
+    for at in range(len(messages) - 1, -1, -1):
+        message = messages[at]
+        if not isinstance(message, dict) or message.get("role") != "user":
+            continue
+        content = message.get("content")
+        if isinstance(content, str):
+            messages[at] = {**message, "content": _named(task, content)}
+            return {**body, "messages": messages}
+        blocks = content if isinstance(content, list) else []
+        for place, block in enumerate(blocks):
+            if not isinstance(block, dict) or block.get("type") != "text":
+                continue
+            if isinstance(text := block.get("text"), str):
+                named = {**block, "text": _named(task, text)}
+                messages[at] = {**message, "content": [*blocks[:place], named, *blocks[place + 1 :]]}
+                return {**body, "messages": messages}
+    return body
+
+
+def _named(task: str, text: str) -> str:
+    return text if text.startswith(prefixed(task, "")) else prefixed(task, text)
 
 
 def joined(ours: str, theirs: Any) -> Any:

@@ -78,6 +78,8 @@ class Endpoint(TeamOwned):
         choices=SystemPolicy.choices,
         default=SystemPolicy.REPLACE,
     )
+    # Which task it serves: named in every prompt for versions that learnt several tasks, "" for the others.
+    task = models.CharField("task", max_length=100, blank=True, default="", db_default="")
     text_retention = models.CharField(
         "text kept", max_length=6, choices=TextRetention.choices, default=TextRetention.SAMPLE
     )

@@ -24,7 +24,9 @@ class ModelVersionQuerySet(TeamQuerySet):
 
     def for_serving(self) -> ModelVersionQuerySet:
         """With everything the gateway has to know to answer."""
-        return self.select_related("use_case", "candidate__connection", "candidate__artefact")
+        return self.select_related(
+            "use_case", "candidate__connection", "candidate__artefact", "candidate__version"
+        ).defer("candidate__version__report", "candidate__version__stats")
 
 
 class ModelVersion(TeamOwned):
@@ -70,10 +72,24 @@ class ModelVersion(TeamOwned):
         return f"v{self.number}"
 
     @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks it learnt, where its rows were mixed from several; a prompt must name one of them."""
+        learnt_from = self.candidate.version
+        mix = (learnt_from.recipe or {}).get("mix") if learnt_from is not None else None
+        return [member["task"] for member in mix["tasks"]] if mix else []
+
+    @property
     def best_evaluation(self) -> dict[str, Any] | None:
         """The figures to show beside it: of a claim on test rows when there is one, else the newest."""
         found = self.performance.get("evaluations") or []
         return next((e for e in found if e.get("is_claim")), found[0] if found else None)
+
+
+def tasks_of(versions: models.QuerySet[ModelVersion]) -> list[str]:
+    """Names of all tasks that any of these versions learnt beside others."""
+    mixed = versions.filter(candidate__version__recipe__has_key="mix")
+    found = mixed.values_list("candidate__version__recipe__mix__tasks", flat=True)
+    return sorted({member["task"] for tasks in found for member in tasks})
 
 
 class AliasName(models.TextChoices):

@@ -28,6 +28,7 @@ _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?")
 RESERVED = frozenset(("livez", "readyz", "metrics", "v1", "admin", "api", "health", "static"))
 EDITABLE = (
     "system_policy",
+    "task",
     "text_retention",
     "text_share",
     "text_days",
@@ -71,6 +72,7 @@ def create_endpoint(
         created_by=actor,
     )
     _put(endpoint, settings)
+    check_task(endpoint.task, version)
     try:
         with transaction.atomic():
             endpoint.save(force_insert=True)
@@ -94,6 +96,10 @@ def update_endpoint(*, actor: User | None, endpoint: Endpoint, **settings: Any) 
     """The endpoint with new settings. Raises BadInput naming the field."""
     before = {name: getattr(endpoint, name) for name in settings}
     _put(endpoint, settings)
+    if "task" in settings:
+        for version in (endpoint.baseline, endpoint.candidate):
+            if version is not None:
+                check_task(endpoint.task, version)
     changed = [name for name in settings if getattr(endpoint, name) != before[name]]
     if changed:
         with transaction.atomic():
@@ -103,6 +109,16 @@ def update_endpoint(*, actor: User | None, endpoint: Endpoint, **settings: Any) 
             )
             touch_routing()
     return endpoint
+
+
+def check_task(task: str, version: ModelVersion, *, field: str = "task") -> None:
+    """Raises BadInput unless a version that learnt several tasks is told which of them it serves."""
+    if version.tasks and task not in version.tasks:
+        known = ", ".join(f"“{name}”" for name in version.tasks)
+        raise BadInput(
+            f"{version.label} learnt several tasks, and the endpoint must serve one of them: {known}.",
+            field=field,
+        )
 
 
 def _put(endpoint: Endpoint, settings: dict[str, Any]) -> None:
@@ -155,6 +171,9 @@ def set_split(
             raise BadInput("This version belongs to another use case.", field="candidate")
     if candidate is not None and candidate.pk == baseline.pk:
         raise BadInput("Baseline and candidate are the same version.", field="candidate")
+    for field, version in (("baseline", baseline), ("candidate", candidate)):
+        if version is not None:
+            check_task(endpoint.task, version, field=field)
     with transaction.atomic():
         row = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
         row.baseline, row.candidate, row.share_buckets = baseline, candidate, buckets

@@ -29,7 +29,7 @@ from deployments.domain.canary import (
 )
 from deployments.models import Endpoint, ModelVersion, Rollout, RolloutEvent
 from deployments.policies import check_four_eyes
-from deployments.services.endpoints import set_split
+from deployments.services.endpoints import check_task, set_split
 from deployments.services.measuring import arms_since
 from deployments.services.versions import set_alias
 from foundation.teams import audit
@@ -80,6 +80,7 @@ def start_rollout(
         raise BadInput("This version belongs to another use case.", field="candidate")
     if candidate.pk == endpoint.baseline_id:
         raise BadInput("This version serves all of the traffic already.", field="candidate")
+    check_task(endpoint.task, candidate, field="candidate")
     waits = starts_at is not None and starts_at > now
     begin = starts_at if waits and starts_at else now
     try:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 from deployments import reading, services
 from deployments.forms import EndpointForm, EndpointSettingsForm, GatewayTokenForm
 from deployments.models import Endpoint, GatewayToken, ModelVersion, Prediction
+from deployments.models.versions import tasks_of
 from deployments.policies import can_switch_on, check_can_switch
 from deployments.snippets import TOKEN_VARIABLE, snippets
 from foundation.teams.domain.roles import Role
@@ -65,6 +66,7 @@ def endpoint_create(request: HttpRequest, team: Team) -> HttpResponse:
                     version=given["version"],
                     text_retention=given["text_retention"],
                     system_policy=given["system_policy"],
+                    **({"task": given["task"]} if given.get("task") else {}),
                 ),
             )
         except BadInput as error:
@@ -117,7 +119,9 @@ def endpoint_edit(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
     budget = endpoint.daily_budget_microusd
     form = EndpointSettingsForm(
         request.POST if request.method == "POST" else None,
+        tasks=tasks_of(ModelVersion.objects.of(endpoint.team).filter(use_case_id=endpoint.use_case_id)),
         initial={
+            "task": endpoint.task,
             "text_retention": endpoint.text_retention,
             "text_percent": round(endpoint.text_share * 100, 4),
             "text_days": endpoint.text_days,
