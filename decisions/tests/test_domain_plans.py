@@ -180,6 +180,49 @@ def test_the_volume_from_which_it_pays_is_the_first_one(hour, an_hour, upkeep, p
         assert saves(volume) <= 0
 
 
+def units(a_month, carries, kept=1):
+    return volumes.Side(
+        Shape.PROVISIONED,
+        {
+            "unit_monthly_microusd": Fraction(a_month),
+            "unit_requests_a_month": Fraction(carries),
+            "units": Fraction(kept),
+        },
+    )
+
+
+def test_a_side_that_steps_finely_is_followed_through_a_coarse_step_of_the_other():
+    # Above n thousand requests today costs $10 x (n + 1), tuned $1,000 up to ten million: $10,010 > $9,000 + $1,000
+    # takes 1,001 units of today's, which begin above 1,000,000.
+    fine, coarse = units(10 * M, 1_000), units(1_000 * M, 10_000_000)
+    assert volumes.above(fine, coarse, 9_000 * M) == 1_000_000
+    # The other way round every coarse step saves most where it begins: above 30 million, 4 x $1,000,000 against $10 x
+    # 30,001 units and upkeep of $3,600,000; above 20 million only $3,000,000 against $3,800,010.
+    assert volumes.above(units(1_000_000 * M, 10_000_000), fine, 3_600_000 * M) == 30_000_000
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.tuples(st.integers(0, 50), st.integers(1, 3), st.integers(0, 4)),
+    st.tuples(st.integers(0, 50_000), st.integers(1, 2_000), st.integers(0, 3)),
+    st.integers(0, 60_000),
+    st.booleans(),
+)
+def test_two_sides_with_steps_pay_from_the_first_volume_that_counting_finds(fine, coarse, upkeep, swap):
+    (a, s, k), (b, t, m) = (coarse, fine) if swap else (fine, coarse)
+    # Steps lie at whole numbers, so just above v every unit that began at v is there.
+    counted = next(
+        (v for v in range(6_000) if a * max(k, v // s + 1) - b * max(m, v // t + 1) > upkeep), None
+    )
+    found = volumes.above(units(a, s, k), units(b, t, m), upkeep)
+    # Counting ends at 6,000, and so many units of the coarser side are tried that they may end before it.
+    if found is None or found >= 6_000:
+        most = volumes.MOST_STEPS * max(s, t)
+        assert counted is None or counted >= most
+    else:
+        assert found == counted
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
