@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import Count, Min
 from django.utils import timezone
@@ -15,6 +15,7 @@ from deployments.domain.routing import Arm
 from deployments.models import Alias, Prediction
 from deployments.models.versions import AliasName
 from deployments.services.measuring import first_id_at
+from evaluations.domain.statuses import CandidateKind
 from foundation.llm.models import ModelEntry
 
 # Whole days (UTC) looked at; with fewer the weekday would decide.
@@ -22,6 +23,8 @@ DAYS = 7
 LEAST_DAYS = 3
 # A volume within this share of the one told before is the same: traffic breathes.
 WORTH_TELLING = 0.10
+# The setting of a training run that names the model it begins with.
+BASE_MODEL = "base_model"
 
 
 def hand_down(*, now: datetime | None = None) -> int:
@@ -65,29 +68,37 @@ def hand_down_volumes(*, now: datetime) -> int:
 
 
 def hand_down_retirements() -> int:
-    """Tell each active use case when the model in production retires, where the catalogue knows the day."""
-    retires: dict[tuple[str, str], date] = {
-        (provider, model): day
-        for provider, model, day in ModelEntry.objects.exclude(retires_at=None).values_list(
-            "provider", "model_id", "retires_at"
-        )
-        if day is not None
-    }
+    """Tell each active use case when the base of its fine-tuned model retires, where the catalogue knows the day.
+
+    A prompt in production rests on a model too, but the months of the fine-tuned plan do not end with that one.
+    """
     serving = (
-        Alias.objects.filter(name=AliasName.PRODUCTION, use_case__archived_at=None)
-        .exclude(version__candidate__connection=None)
-        .select_related("use_case__team", "version__candidate__connection")
+        Alias.objects.filter(
+            name=AliasName.PRODUCTION,
+            use_case__archived_at=None,
+            version__candidate__kind=CandidateKind.TRAINED,
+            version__candidate__training_run__isnull=False,
+        )
+        .select_related("use_case__team", "version__candidate__training_run")
+        .order_by("pk")
     )
-    by_model: dict[tuple[str, str], list[UseCase]] = defaultdict(list)
+    by_base: dict[str, list[UseCase]] = defaultdict(list)
     for alias in serving:
-        candidate = alias.version.candidate
-        if candidate.connection is not None:
-            by_model[candidate.connection.provider, candidate.model_id].append(alias.use_case)
+        run = alias.version.candidate.training_run
+        # What is trained here from nothing rests on no base model.
+        if run is not None and (base := run.settings.get(BASE_MODEL)):
+            by_base[str(base)].append(alias.use_case)
     told = 0
-    for key, use_cases in by_model.items():
-        if (day := retires.get(key)) is None:
-            continue
-        for use_case in use_cases:
+    # Two providers may offer one model: what the first of them ends, ends.
+    days = (
+        ModelEntry.objects.filter(model_id__in=by_base)
+        .exclude(retires_at=None)
+        .values_list("model_id")
+        .annotate(day=Min("retires_at"))
+        .order_by("model_id")
+    )
+    for base, day in days:
+        for use_case in by_base[base]:
             known = use_case.measured.get(EvidenceKind.BASE_MODEL_RETIRES.value)
             if known and known["value"] == day.isoformat():
                 continue
@@ -95,7 +106,7 @@ def hand_down_retirements() -> int:
                 use_case=use_case,
                 kind=EvidenceKind.BASE_MODEL_RETIRES,
                 value=day,
-                source=f"catalogue, {key[1]} in production",
+                source=f"catalogue, {base} under the model in production",
             )
             told += 1
     return told

@@ -7,11 +7,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from datasets.models import Dataset, DatasetVersion, TrainingRun
 from decisions.models import Evidence
 from deployments.domain.routing import Arm
 from deployments.models import Alias, Prediction
+from deployments.services import register_version
 from deployments.services.handing_down import hand_down, hand_down_retirements
 from deployments.services.measuring import first_id_at
+from evaluations.services.candidates import candidate_for_run
 from foundation.llm.models import ModelEntry
 
 pytestmark = pytest.mark.django_db
@@ -75,18 +78,64 @@ def test_traffic_that_began_yesterday_measures_nothing_yet_and_after_three_days_
     assert volume(endpoint) == 33
 
 
-def test_the_day_the_model_in_production_retires_is_told_once(endpoint, use_case):
-    candidate = endpoint.baseline.candidate
-    ModelEntry.objects.update_or_create(
-        provider=candidate.connection.provider,
-        model_id=candidate.model_id,
-        defaults={"display_name": "Small", "retires_at": date(2027, 3, 1)},
-    )
+def in_production(use_case, version):
     Alias.objects.update_or_create(
-        use_case=use_case, name="production", defaults={"team": use_case.team, "version": endpoint.baseline}
+        use_case=use_case, name="production", defaults={"team": use_case.team, "version": version}
     )
+
+
+def retires(model, day, provider="anthropic"):
+    ModelEntry.objects.update_or_create(
+        provider=provider, model_id=model, defaults={"display_name": model, "retires_at": day}
+    )
+
+
+@pytest.fixture
+def trained(use_case, editor):
+    """A version of a model that a provider trained on a base model."""
+
+    def make(**settings):
+        dataset = Dataset.objects.create(team=use_case.team, use_case=use_case, name="Tickets")
+        frozen = DatasetVersion.objects.create(team=use_case.team, dataset=dataset, number=1)
+        run = TrainingRun.objects.create(
+            team=use_case.team,
+            use_case=use_case,
+            version=frozen,
+            number=1,
+            backend="hosted",
+            settings=settings,
+            model_id="ours-1",
+            state="succeeded",
+        )
+        candidate = candidate_for_run(actor=editor, run=run)
+        return register_version(actor=editor, use_case=use_case, candidate=candidate)
+
+    return make
+
+
+def test_the_day_the_base_of_the_trained_model_retires_is_told_once(use_case, trained):
+    retires("base-small", date(2027, 3, 1))
+    in_production(use_case, trained(base_model="base-small"))
     assert (hand_down_retirements(), hand_down_retirements()) == (1, 0)
     use_case.refresh_from_db()
     assert use_case.measured["base_model_retires_on"]["value"] == "2027-03-01"
-    ModelEntry.objects.filter(model_id=candidate.model_id).update(retires_at=date(2027, 1, 6))
+    # Another provider ends it sooner: that day counts.
+    retires("base-small", date(2027, 1, 6), provider="bedrock")
     assert hand_down_retirements() == 1
+    use_case.refresh_from_db()
+    assert use_case.measured["base_model_retires_on"]["value"] == "2027-01-06"
+
+
+def test_a_prompt_in_production_says_nothing_of_the_fine_tuned_models_life(endpoint, use_case):
+    candidate = endpoint.baseline.candidate
+    retires(candidate.model_id, date(2027, 3, 1), provider=candidate.connection.provider)
+    in_production(use_case, endpoint.baseline)
+    assert hand_down_retirements() == 0
+    use_case.refresh_from_db()
+    assert "base_model_retires_on" not in use_case.measured
+
+
+def test_a_model_trained_here_rests_on_no_base_model(use_case, trained):
+    retires("ours-1", date(2027, 3, 1))
+    in_production(use_case, trained(epochs=3))
+    assert hand_down_retirements() == 0
