@@ -19,6 +19,8 @@ from decisions.domain.serving import Shape
 MIN_JUDGED = 50
 # Fewer priced requests of the prompt are no price.
 MIN_PRICED = 30
+# A GPU or a unit is paid by the month: its bill is not in the requests.
+BY_REQUEST = (Shape.PER_REQUEST, Shape.PER_TOKEN)
 Z = 1.959964
 
 
@@ -148,11 +150,14 @@ def _line(plan: Plan, month: date, found: MonthFigures) -> Line:
     volume = likely["monthly_volume"]
     planned_price = float(flow.current_monthly / volume) if volume else 0.0
     priced = found.n_requests_prompt - found.n_unpriced_prompt
-    is_priced = priced >= MIN_PRICED
-    today = found.serving_prompt_microusd / priced if is_priced else planned_price
+    today_by_request = plan.current.shape in BY_REQUEST
+    is_priced = today_by_request and priced >= MIN_PRICED
+    price_today = found.serving_prompt_microusd / priced if is_priced else planned_price
+    today = (
+        found.n_requests * price_today if today_by_request else float(exact.current_fixed_microusd * share)
+    )
     planned_tuned = exact.fine_tuned_cost_per_request_microusd * volume + exact.fine_tuned_fixed_microusd
-    # A GPU or a unit is paid by the month: its bill is not in the requests.
-    by_request = plan.fine_tuned.shape in (Shape.PER_REQUEST, Shape.PER_TOKEN)
+    by_request = plan.fine_tuned.shape in BY_REQUEST
     serving = (
         found.serving_microusd + found.n_unpriced * float(exact.fine_tuned_cost_per_request_microusd)
         if by_request
@@ -162,7 +167,7 @@ def _line(plan: Plan, month: date, found: MonthFigures) -> Line:
     gain = gain_of(found)
     planned_gain = float(likely["quality_improvement"])
     worth = float(likely["value_per_improved_microusd"]) * found.n_requests
-    saved = found.n_requests * today - serving - upkeep
+    saved = today - serving - upkeep
 
     def net(value: float) -> float:
         return saved + worth * value

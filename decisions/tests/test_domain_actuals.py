@@ -85,6 +85,23 @@ def test_hours_of_a_gpu_are_not_in_the_requests_so_the_planned_bill_stands():
     assert (line.serving, line.serving_is_measured) == (pytest.approx(180 * M), False)
 
 
+def test_a_gpu_that_serves_the_prompt_is_paid_by_the_month_and_not_free():
+    # The prompt on a GPU of $.50 an hour: 15 days of it are $180 whatever its requests are priced at.
+    own = {name: value for name, value in DEMO.items() if not name.startswith("current")}
+    own |= {"current_serving": {"shape": "gpu_hour", "hour_microusd": 500_000}}
+    month = MonthFigures(
+        n_days=15,
+        n_requests=1_000,
+        serving_microusd=3 * M,
+        n_requests_prompt=1_000,
+        serving_prompt_microusd=0,
+    )
+    (line,) = beside(plan(own, value_per_improved_microusd=0), {NOV: month}).lines
+    assert not line.price_today_is_measured
+    # 180 - 3 - 250 (half a month's upkeep)
+    assert line.net == pytest.approx(-73 * M)
+
+
 def test_training_as_paid_replaces_the_planned_cost_of_it():
     given_ = plan(EMAIL, training_cost_microusd=1_000 * M)
     months = {OCT: MonthFigures(training_microusd=250 * M), NOV: MonthFigures(n_days=30, n_requests=1)}
