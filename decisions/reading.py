@@ -324,7 +324,7 @@ def return_figures(use_case: UseCase) -> ReturnFigures | None:
     result = latest.result
     return ReturnFigures(
         latest.number,
-        latest.inputs["horizon_months"],
+        latest.months,
         result["total_value_microusd"],
         result["break_even_quality"]["text"],
         result["break_even_cost"]["text"],

@@ -48,6 +48,17 @@ def test_it_says_decision_return_risks_pitfalls_facts_and_signatures(client_for,
     assert html.count("btn primary") == 1
 
 
+def test_the_total_names_the_months_it_counts_where_the_base_model_retires_first(
+    client_for, editor, use_case, time_machine
+):
+    time_machine.move_to("2026-11-26")
+    services.analyse_roi(actor=editor, use_case=use_case, horizon_months=36, retires_on="2027-10-01")
+    services.decide(actor=editor, use_case=use_case)
+    html = client_for(editor).get(page_of(use_case)).content.decode()
+    # From 26 November 2026 to 1 October 2027 are ten whole months.
+    assert "total over 10 months" in html
+
+
 def test_an_older_answer_and_moved_facts_are_said_under_the_title(client_for, viewer, editor, decided):
     services.record_evidence(use_case=decided, kind="examples_in_hand", value=120, source="version 1")
     client = client_for(viewer)
