@@ -210,6 +210,22 @@ def test_u31_what_only_the_other_changed_is_taken_over_and_not_put_back(client_f
     assert client.post(url("use-case-edit", use_case.pk), odd).status_code == 409
 
 
+def test_a_form_that_came_back_with_a_wrong_figure_undoes_nothing_that_others_saved(
+    client_for, editor, use_case
+):
+    client = client_for(editor)
+    begun = client.get(url("use-case-edit", use_case.pk)).context["begun"]
+    services.update_use_case(actor=editor, use_case=use_case, version=1, data_quality="low")
+    wrong = form_of(UseCase.objects.get(), version="1", data_quality="high", begun=begun, volume_per_day="-3")
+    back = client.post(url("use-case-edit", use_case.pk), wrong)
+    assert (back.status_code, back.context["begun"]) == (422, begun)
+    # Corrected and sent as it came back: the other's quality is taken over, in the open.
+    mended = {**wrong, "begun": back.context["begun"], "volume_per_day": "77"}
+    joined = client.post(url("use-case-edit", use_case.pk), mended)
+    assert joined.status_code == 409
+    assert joined.context["theirs"] == [("Data quality", "low")]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -257,7 +257,8 @@ def _conflict_page(
 def _edit_page(
     request: TeamRequest, use_case: UseCase, form: UseCaseForm, *, status: int = 200, **more: Any
 ) -> HttpResponse:
-    begun = conflicts.begun_with(use_case)
+    # A form that comes back with a wrong figure still began with what it began with: others may have saved since.
+    begun = request.POST.get("begun", "") if status == 422 else conflicts.begun_with(use_case)
     context = {"use_case": use_case, "form": form, "begun": begun, "is_new": use_case.version == 1, **more}
     return htmx.render_page(request, "decisions/use_case_edit.html", None, context, status=status)
 
