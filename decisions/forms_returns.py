@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,6 +17,8 @@ from decisions.domain.serving import FIGURES, Figure, Shape
 from decisions.forms import HELP
 from decisions.services_returns import SCENARIO_LENGTH
 
+# Signs that may stand at a figure, because the field's unit is theirs.
+SIGNS = {"usd": re.compile(r"\$(?=\s?[-−\d.])"), "share": re.compile(r"(?<=[\d.])\s?%(?!\w)")}
 SCALE = {"usd": Fraction(1_000_000), "share": Fraction(1, 100), "number": Fraction(1)}
 LABELS = {
     "monthly_volume": "Requests a month",
@@ -99,7 +102,8 @@ class RangeField(forms.CharField):
         if not text:
             return None
         try:
-            found = parse(text).times(SCALE[self.figure.unit])
+            sign = SIGNS.get(self.figure.unit)
+            found = parse(sign.sub("", text) if sign else text).times(SCALE[self.figure.unit])
             self.figure.check(found)
         except ValueError as error:
             words = str(error)

@@ -68,7 +68,7 @@ class Range:
 
 
 def parse(text: str) -> Range:
-    """The range a person typed: "3000", "2,000 3,000 5,000", "2000 to 3000 to 5000". Raises ValueError."""
+    """The range a person typed, without units: "3000", "2,000 3,000 5,000", "2000 to 3000 to 5000". Raises ValueError."""
     if len(text) > MOST_CHARACTERS:
         raise ValueError("give one figure, or three: low, likely, high")
     parts = [part for part in _BETWEEN.split(text.strip()) if part]
@@ -82,7 +82,10 @@ def parse(text: str) -> Range:
 
 
 def exact(value: Any) -> Fraction:
-    """One figure as a fraction; a float by its shortest decimal text. Raises ValueError."""
+    """One figure as a fraction; a float by its shortest decimal text. Raises ValueError.
+
+    No sign of a unit is read: whether 0.5% is a half or a two-hundredth, only the field knows.
+    """
     if isinstance(value, bool) or value is None:
         raise ValueError(f"{value!r} is not a number")
     if isinstance(value, int | Fraction):
@@ -90,7 +93,7 @@ def exact(value: Any) -> Fraction:
         if abs(number) >= 10**MOST_DIGITS:
             raise ValueError("a figure is too large to be meant")
         return number
-    text = str(value).strip().lstrip("$").rstrip("%").strip().replace("−", "-")
+    text = str(value).strip().replace("−", "-")
     if _THOUSANDS.fullmatch(text):
         text = text.replace(",", "")
     try:

@@ -87,6 +87,10 @@ def test_planned_against_actual_over_http(api, viewer, editor, use_case):
         {"monthly_volume": -1},
         {"monthly_volume": 1e30},
         {"quality_improvement": "much"},
+        # Half a per cent, or a half? Only a field with its unit beside it can know.
+        {"quality_improvement": "0.5%"},
+        {"quality_improvement": ["0%", "1%", "2%"]},
+        {"setup_cost_microusd": "$3"},
         {"horizon_months": 0},
         {"retires_on": "1999-01-01"},
         {"fine_tuned_serving": {"shape": "magic"}},

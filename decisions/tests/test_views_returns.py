@@ -6,14 +6,18 @@ import csv
 import io
 import re
 from datetime import date
+from fractions import Fraction
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from decisions import services_returns as returns
 from decisions.domain.actuals import MonthFigures
+from decisions.domain.serving import Figure
+from decisions.forms_returns import RangeField
 from decisions.models import ActualMonth, RoiAnalysis, RoiScenario
 from decisions.tests.plans import DEMO, EMAIL, GPU, WIDE, M
 from foundation.teams.models import AuditEvent
@@ -193,6 +197,28 @@ def test_d11_edges_are_answers(client_for, editor, use_case, changes):
     assert live.status_code == 200
     html = live.content.decode().lower()
     assert not re.search(r"\b(nan|inf)\b", html)
+
+
+@pytest.mark.parametrize(
+    ("unit", "typed", "low", "high"),
+    [
+        ("share", "-2% 0 % 1.5%", "-0.02", "0.015"),
+        ("share", "50", "0.5", "0.5"),
+        ("usd", " $2,000.50 – $3,000 – $5,000 ", "2000500000", "5000000000"),
+    ],
+)
+def test_the_sign_of_its_own_unit_may_stand_in_a_field(unit, typed, low, high):
+    figure = Figure("gain", unit, Fraction(10**15), Fraction(-1))
+    found = RangeField(figure).clean(typed)
+    assert (found.low, found.high) == (Fraction(low), Fraction(high))
+
+
+@pytest.mark.parametrize(
+    ("unit", "typed"), [("share", "$5"), ("usd", "5%"), ("number", "5%"), ("share", "5%%")]
+)
+def test_the_sign_of_another_unit_is_no_number(unit, typed):
+    with pytest.raises(ValidationError, match="is not a number"):
+        RangeField(Figure("gain", unit, Fraction(100))).clean(typed)
 
 
 def test_a_retirement_cuts_the_months_short_and_says_so(client_for, editor, use_case, time_machine):
