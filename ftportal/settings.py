@@ -212,7 +212,12 @@ CACHES = {
         }
         if os.environ.get("CACHE_URL")
         # A table of every portal (migration teams.9002): what is counted of sign-ins holds in all its processes.
-        else {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "portal_cache"}
+        # Django's own 300 rows would let one visitor push the counts of others out.
+        else {
+            "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+            "LOCATION": "portal_cache",
+            "OPTIONS": {"MAX_ENTRIES": 100_000},
+        }
     )
 }
 
