@@ -8,6 +8,7 @@ from django.db.models import Count, Q
 
 from datasets.domain.datasheet import Datasheet, Section
 from datasets.domain.rules import RULES
+from datasets.domain.statuses import Split
 from datasets.models import Dataset, DatasetVersion, Edit, Fix, Import
 from datasets.presenting import recipe_words
 from foundation.ui.formats import grouped
@@ -101,6 +102,11 @@ def _composition(version: DatasetVersion) -> Section:
         sentences.append(
             f"{grouped(n)} rows ({n / max(1, version.n_rows):.1%}) were written by a model; none is in the test."
         )
+        if n_shown := ((version.report or {}).get("written_from") or {}).get(Split.TEST, 0):
+            rows = "1 test row was" if n_shown == 1 else f"{grouped(n_shown)} test rows were"
+            sentences.append(
+                f"{rows} shown to that model as an example, so figures of the labels it wrote for may flatter."
+            )
     if len(labels) > MOST_LABELS:
         sentences.append(f"The table shows the {MOST_LABELS} most frequent of {grouped(len(labels))} labels.")
     total = sum(n for _, n in labels)

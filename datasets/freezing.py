@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 from django.db.models.functions import Length
 
 from datasets.binding import Known, known_of
@@ -169,6 +170,8 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
     synthetic = synthetic_ids(dataset)
     if synthetic:
         report["synthetic"] = {s.value: sum(unique[i][5] in synthetic for i in order[s]) for s in SPLITS}
+        given = given_ids(dataset)
+        report["written_from"] = {s.value: sum(unique[i][5] in given for i in order[s]) for s in SPLITS}
     total = checksum(recipe, ((split.value, digests[i], labels[i]) for split in SPLITS for i in order[split]))
     return Frozen(rows, sizes, report, numbers.as_json(), total, list(numbers.labels))
 
@@ -265,6 +268,13 @@ def synthetic_ids(dataset: Dataset) -> set[int]:
     """Examples a model wrote: they train and are never tested on."""
     rows = Example.objects.filter(dataset=dataset, source__source=SYNTHETIC).active()
     return set(rows.values_list("id", flat=True))
+
+
+def given_ids(dataset: Dataset) -> set[int]:
+    """Examples that were shown to a model when it wrote rows that take part now."""
+    metas = Example.objects.filter(dataset=dataset, source__source=SYNTHETIC).active().exclude(meta="")
+    told = (orjson.loads(meta).get("given_rows") for meta in metas.values_list("meta", flat=True))
+    return {key for given in told if isinstance(given, list) for key in given if isinstance(key, int)}
 
 
 def _furthest(dataset: Dataset, recipe: Recipe, example_ids: list[int], digests: list[bytes]) -> list[int]:

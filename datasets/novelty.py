@@ -129,9 +129,6 @@ def unsealed(dataset: Dataset, content_ids: Iterable[int]) -> set[int]:
     frozen = DatasetVersion.objects.frozen().filter(dataset=dataset)
     kept_back = VersionRow.objects.filter(version__in=frozen, split__in=(Split.VALIDATION, Split.TEST))
     wanted = set(content_ids)
-    held = set(kept_back.filter(content_id__in=wanted).values_list("content_id", flat=True))
-    if left := wanted - held:
-        # The same text under another number: a duplicate that was left out, or a row imported again since.
-        twins = Content.objects.filter(pk__in=left, digest__in=kept_back.values("content__digest"))
-        held |= set(twins.values_list("pk", flat=True))
-    return wanted - held
+    # By digest: the same text may stand under another number, left out as a duplicate or imported again since.
+    held = Content.objects.filter(pk__in=wanted, digest__in=kept_back.values("content__digest"))
+    return wanted - set(held.values_list("pk", flat=True))

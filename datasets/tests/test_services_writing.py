@@ -85,7 +85,7 @@ def test_new_rows_land_as_an_import_of_a_model_and_tell_where_they_come_from(fil
     assert 0 < job.spent_microusd <= job.cap_microusd
 
 
-def test_written_rows_train_and_are_never_validated_or_tested_on(filled, editor, team):
+def test_written_rows_train_and_are_never_validated_or_tested_on(filled, editor, team, client_for):
     write(editor, filled, team, [says(*NEW)])
     version = services.start_freeze(actor=editor, dataset=filled, override_reason="a small set for a test")
     assert run_until_idle(120)
@@ -95,6 +95,14 @@ def test_written_rows_train_and_are_never_validated_or_tested_on(filled, editor,
     assert sorted(held.values_list("split", flat=True)) == ["train"] * 4
     assert VersionRow.objects.filter(version=version, split="test").exists()
     assert version.report["synthetic"] == {"train": 4, "validation": 0, "test": 0}
+    # What the model was shown and is tested on all the same is counted, and the datasheet says so.
+    refunds = VersionRow.objects.filter(version=version, label="refund").exclude(content__prompt__in=NEW)
+    n_shown = refunds.filter(split="test").count()
+    assert n_shown > 0
+    assert version.report["written_from"]["test"] == n_shown
+    assert sum(version.report["written_from"].values()) == refunds.count() == 4
+    page = client_for(editor).get(reverse("datasets:version-datasheet", args=[version.pk])).content.decode()
+    assert "shown to that model as an example" in page
 
 
 def test_copies_stay_out_and_are_counted_by_kind(filled, editor, team):
@@ -254,12 +262,14 @@ def test_the_form_ticks_thin_labels_quotes_and_starts_once(
             assert client.post(url, sent).status_code == 302
         assert run_until_idle(120)
         assert stub.calls == 1
+        with django_assert_max_num_queries(15):
+            client.get(url)
         bad = client.post(url, {**sent, "press": "", "rows_a_label": 9999})
         assert bad.status_code == 422
         assert "9999" in bad.content.decode()
     body = client.get(url).content.decode()
     assert "their import" in body
-    assert "4 of 68 active rows were written by a model" in " ".join(body.split())
+    assert "4 of 68 active rows (5.9%) were written by a model" in " ".join(body.split())
     assert not DatasetVersion.objects.exists()
 
 

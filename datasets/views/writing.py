@@ -85,6 +85,7 @@ def write(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     imports = dataset.imports.in_bulk([job.result["import"] for job in before if job.result.get("import")])
     for job in before:
         job.import_ = imports.get(job.result.get("import", 0))
+    n_written = writing.n_written(dataset)
     context = {
         "dataset": dataset,
         "lineage": presenting.lineage(dataset),
@@ -96,7 +97,8 @@ def write(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "given_a_call": GIVEN_A_CALL,
         "before": [job for job in before if job.finished_at],
         "jobs": [job for job in before if not job.finished_at],
-        "n_written": writing.n_written(dataset),
+        "n_written": n_written,
+        "share_written": n_written / max(1, dataset.n_active),
         "can_change": can_change(dataset),
     }
     return htmx.render_page(request, "datasets/write.html", None, context, status=status)
