@@ -42,6 +42,11 @@ def actual_months(use_case: UseCase) -> dict[date, MonthFigures]:
     }
 
 
+def told_months(use_case: UseCase) -> dict[date, datetime]:
+    """When each month was last told."""
+    return dict(use_case.actual_months.values_list("month", "told_at"))
+
+
 def told_at(use_case: UseCase) -> datetime | None:
     """When something was last told of what happened."""
     return use_case.actual_months.aggregate(last=Max("told_at"))["last"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Collection, Mapping
+from datetime import date, datetime
 from typing import Any
 
 from django.db import transaction
@@ -143,11 +143,19 @@ def _set_archived(actor: User | None, scenario: RoiScenario, *, archived: bool) 
     return scenario
 
 
-def record_actual_months(*, use_case: UseCase, months: Mapping[date, MonthFigures]) -> int:
+def record_actual_months(
+    *,
+    use_case: UseCase,
+    months: Mapping[date, MonthFigures],
+    closed: Collection[date] = (),
+    now: datetime | None = None,
+) -> int:
     """How many months changed. What happened in each month so far, told again as often as the floor above likes.
 
-    A month's figures replace those told before; the same figures again change nothing, not even the moment.
+    A month's figures replace those told before; the same figures again change nothing, not even the moment, but for
+    `closed` months, whose moment then says that they were told after they were over.
     """
+    now = now or timezone.now()
     changed = 0
     with transaction.atomic():
         known = {row.month: row for row in use_case.actual_months.filter(month__in=list(months))}
@@ -157,11 +165,13 @@ def record_actual_months(*, use_case: UseCase, months: Mapping[date, MonthFigure
             columns = figures.as_columns()
             row = known.get(month)
             if row is not None and all(getattr(row, name) == value for name, value in columns.items()):
+                if month in closed:
+                    ActualMonth.objects.filter(pk=row.pk).update(told_at=now)
                 continue
             ActualMonth.objects.update_or_create(
                 use_case=use_case,
                 month=month,
-                defaults={**columns, "team_id": use_case.team_id, "told_at": timezone.now()},
+                defaults={**columns, "team_id": use_case.team_id, "told_at": now},
             )
             changed += 1
     return changed

@@ -15,7 +15,7 @@ from django.utils import timezone
 from datasets.models import QualityRun, TrainingRun
 from decisions.domain.actuals import MonthFigures
 from decisions.models import UseCase
-from decisions.reading_returns import actual_months
+from decisions.reading_returns import actual_months, told_months
 from decisions.services_returns import record_actual_months
 from deployments.domain.routing import Arm
 from deployments.models import Feedback, ModelVersion, Prediction
@@ -40,7 +40,7 @@ def tell_actuals(*, now: datetime | None = None) -> int:
 
 def tell_actuals_of(use_case: UseCase, *, now: datetime) -> int:
     """How many months of one use case changed: the running one, those just over, and those never told."""
-    told = actual_months(use_case)
+    told, told_at = actual_months(use_case), told_months(use_case)
     spent = _spent_by_month(use_case)
     endpoints = list(use_case.endpoints.values_list("pk", flat=True))
     begun = min([*spent, *_first_months(endpoints)], default=None)
@@ -52,18 +52,22 @@ def tell_actuals_of(use_case: UseCase, *, now: datetime) -> int:
         )
     )
     found: dict[date, MonthFigures] = {}
+    closed: set[date] = set()
     has_served = False
     for month in months_between(begun, now.astimezone(UTC).date()):
-        end = _start_of(_next(month))
-        if month in told and now >= end + LATE:
+        settled_at = _start_of(_next(month)) + LATE
+        # What counts is when it was told: a month last told while it ran is short by what came after that.
+        if month in told and told_at[month] >= settled_at:
             has_served = has_served or bool(told[month].n_requests)
             continue
+        if now >= settled_at:
+            closed.add(month)
         figures = _counted(endpoints, tuned, month, now=now, has_served=has_served)
         has_served = has_served or bool(figures["n_requests"])
         found[month] = MonthFigures(
             **figures, **spent.get(month, {}), source="gateway, training runs and ledger"
         )
-    return record_actual_months(use_case=use_case, months=found)
+    return record_actual_months(use_case=use_case, months=found, closed=closed, now=now)
 
 
 def months_between(first: date, last: date) -> Iterator[date]:

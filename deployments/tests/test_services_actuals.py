@@ -105,6 +105,26 @@ def test_of_several_words_on_one_answer_the_newest_counts(endpoint, use_case, tu
     assert (row.n_judged, row.n_right) == (1, 0)
 
 
+def test_a_month_that_was_told_while_it_ran_is_told_once_more_when_it_is_over(endpoint, use_case, tuned):
+    """The worker told on the 20th and was off until the 10th: what came in between counts all the same."""
+    october = date(2026, 10, 1)
+    ask(endpoint, tuned, datetime(2026, 10, 5, tzinfo=UTC))
+    tell_actuals(now=datetime(2026, 10, 20, tzinfo=UTC))
+    ask(endpoint, tuned, datetime(2026, 10, 28, tzinfo=UTC), n=2)
+    late = datetime(2026, 11, 10, tzinfo=UTC)
+    tell_actuals(now=late)
+    assert (months()[october].n_requests, months()[october].told_at) == (3, late)
+    # From then on it rests, also when the last telling found nothing new.
+    ask(endpoint, tuned, datetime(2026, 10, 29, tzinfo=UTC))
+    tell_actuals(now=late + timedelta(days=1))
+    assert months()[october].n_requests == 3
+    november = date(2026, 11, 1)
+    tell_actuals(now=datetime(2026, 12, 1, tzinfo=UTC))
+    settled = datetime(2026, 12, 4, tzinfo=UTC)
+    assert tell_actuals_of(use_case, now=settled) == 0
+    assert months()[november].told_at == settled
+
+
 def test_s49_training_and_the_ledger_are_told_in_the_month_they_were_paid(team, endpoint, use_case):
     from evaluations.models import Evaluation
     from foundation.jobs.models import Job
