@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Lower, Trim
 from django.utils.dateparse import parse_date
 
 from deployments.models import Endpoint, Feedback, Prediction
-from deployments.services.measuring import first_id_at, is_right
+from deployments.services.measuring import MOST, first_id_at, is_right
 
 PAGE_SIZE = 50
 ARMS = ("baseline", "candidate", "shadow")
 FEEDBACK = {"any": "Judged", "right": "Right", "wrong": "Wrong", "none": "Not judged"}
+TELLS = Q(is_correct__isnull=False) | ~Q(label="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,11 @@ class Filters:
         )
 
     @property
+    def looks_through(self) -> bool:
+        """Whether it asks for what no index knows, so that only the newest are looked through."""
+        return bool(self.label or self.feedback)
+
+    @property
     def is_any(self) -> bool:
         """Whether something is left out."""
         return bool(self.arm or self.label or self.feedback or self.since or self.until)
@@ -57,39 +64,55 @@ def _day(text: str) -> datetime | None:
 
 
 def found(endpoint: Endpoint, filters: Filters) -> QuerySet[Prediction]:
-    """The predictions that fit, newest first. Days are in UTC; `until` is included."""
-    rows: QuerySet[Prediction] = Prediction.objects.filter(endpoint=endpoint).newest()
-    if filters.arm:
-        rows = rows.filter(arm=filters.arm)
-    if filters.label:
-        rows = rows.filter(predicted__iexact=filters.label)
+    """The predictions that fit, newest first. Days are in UTC; `until` is included.
+
+    No index knows answers or feedback, so those filters look at the newest `MOST` requests, or judgements, of the days.
+    """
+    days: dict[str, uuid.UUID] = {}
     if day := _day(filters.since):
-        rows = rows.filter(pk__gte=first_id_at(day))
+        days["gte"] = first_id_at(day)
     # After the last day of the calendar there is nothing to leave out.
     if (day := _day(filters.until)) and day.date() < date.max:
-        rows = rows.filter(pk__lt=first_id_at(day + timedelta(days=1)))
-    if filters.feedback:
-        rows = _judged(rows, filters.feedback)
+        days["lt"] = first_id_at(day + timedelta(days=1))
+    rows: QuerySet[Prediction] = Prediction.objects.filter(
+        endpoint=endpoint, **{f"pk__{side}": limit for side, limit in days.items()}
+    ).newest()
+    if filters.arm:
+        rows = rows.filter(arm=filters.arm)
+    if filters.feedback in ("any", "right", "wrong"):
+        telling = Feedback.objects.filter(
+            TELLS, endpoint=endpoint, **{f"prediction_id__{side}": limit for side, limit in days.items()}
+        )
+        rows = rows.filter(pk__in=telling.order_by("-pk").values("prediction_id")[:MOST])
+        rows = _right(rows, filters.feedback) if filters.feedback != "any" else rows
+    elif filters.feedback or filters.label:
+        oldest = rows.values_list("pk", flat=True)[MOST - 1 : MOST].first()
+        rows = rows.filter(pk__gte=oldest) if oldest else rows
+    if filters.feedback == "none":
+        rows = rows.filter(~Exists(Feedback.objects.filter(TELLS, prediction=OuterRef("pk"))))
+    if filters.label:
+        # Not iexact: that is LIKE on SQLite, where an underscore stands for anything.
+        rows = rows.alias(answered=_spelt("predicted")).filter(answered=_spelt(Value(filters.label)))
     return rows
 
 
-def _judged(rows: QuerySet[Prediction], wanted: str) -> QuerySet[Prediction]:
-    """By the newest feedback that tells right from wrong, as everywhere."""
-    about = Feedback.objects.filter(prediction=OuterRef("pk"))
-    tells = about.filter(Q(is_correct__isnull=False) | ~Q(label="")).order_by("-pk")
-    if wanted in ("any", "none"):
-        judged = Exists(tells)
-        return rows.filter(judged if wanted == "any" else ~judged)
-    newest = rows.annotate(
-        said=Exists(tells),
+def _spelt(text: str | Value) -> Lower:
+    """As `is_right` compares: case and outer spaces do not matter."""
+    return Lower(Trim(text))
+
+
+def _right(rows: QuerySet[Prediction], wanted: str) -> QuerySet[Prediction]:
+    """Judged rows by the newest feedback that tells right from wrong, as everywhere."""
+    tells = Feedback.objects.filter(TELLS, prediction=OuterRef("pk")).order_by("-pk")
+    said = rows.alias(
         said_correct=Subquery(tells.values("is_correct")[:1]),
-        said_label=Subquery(tells.values("label")[:1]),
-    ).filter(said=True)
-    by_label = Q(said_correct=None) & ~Q(said_label="") & ~Q(predicted="")
-    same = Q(said_label__iexact=F("predicted"))
+        said_label=Subquery(tells.annotate(spelt=_spelt("label")).values("spelt")[:1]),
+    )
+    by_label = Q(said_correct=None) & ~Q(predicted="")
+    same = Q(said_label=_spelt("predicted"))
     if wanted == "right":
-        return newest.filter(Q(said_correct=True) | by_label & same)
-    return newest.filter(Q(said_correct=False) | by_label & ~same)
+        return said.filter(Q(said_correct=True) | by_label & same)
+    return said.filter(Q(said_correct=False) | by_label & ~same)
 
 
 def page_of(

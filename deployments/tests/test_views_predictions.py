@@ -11,6 +11,7 @@ from django.urls import reverse
 from datasets import services as datasets
 from datasets.domain.pii import mask_pii
 from datasets.models import Content, Example, Import
+from deployments import predictions as browser
 from deployments.models import Feedback, Prediction
 from deployments.predictions import Filters, found, page_of
 from deployments.services.judged import add_to_dataset, not_in
@@ -78,6 +79,47 @@ def asked(endpoint):
 def test_each_filter_finds_its_own(endpoint, asked, query, expected):
     names = {p.pk: name for name, p in asked.items()}
     assert {names[p.pk] for p in found(endpoint, Filters.read(query))} == expected
+
+
+def test_answers_are_compared_as_words_and_never_as_patterns(endpoint):
+    """Underscore and per cent are letters of a label; case and outer spaces do not matter, as in what counts as right."""
+    ask(endpoint, "one", predicted="a_b", said=[("A_B ", None)])
+    ask(endpoint, "two", predicted="axb", said=[("a_b", None)], at=NOW + timedelta(seconds=1))
+    texts = [
+        [p.prompt_text for p in found(endpoint, Filters(**query))]
+        for query in ({"label": "A_b"}, {"label": "%"}, {"feedback": "right"}, {"feedback": "wrong"})
+    ]
+    assert texts == [["one"], [], ["one"], ["two"]]
+    ask(endpoint, "three", predicted="Ärger")
+    assert [p.prompt_text for p in found(endpoint, Filters(label="Ärger"))] == ["three"]
+
+
+def test_what_no_index_knows_is_looked_for_among_the_newest_of_the_days(
+    endpoint, monkeypatch, client_for, viewer
+):
+    monkeypatch.setattr(browser, "MOST", 2)
+    for day in range(6):
+        at = NOW + timedelta(days=day)
+        said = [("billing", None)] if day % 2 else []
+        ask(endpoint, f"day {day}", at=at, said=said)
+    queries = {
+        "answers": ({"label": "billing"}, ["day 5", "day 4"]),
+        "older answers": ({"label": "billing", "until": "2026-03-11"}, ["day 2", "day 1"]),
+        "right": ({"feedback": "right"}, ["day 5", "day 3"]),
+        "judged before": ({"feedback": "any", "until": "2026-03-10"}, ["day 1"]),
+        "not judged": ({"feedback": "none"}, ["day 4"]),
+        "both": ({"feedback": "right", "label": "billing"}, ["day 5", "day 3"]),
+        "neither": ({"arm": "baseline"}, [f"day {n}" for n in range(5, -1, -1)]),
+    }
+    seen = {
+        name: [p.prompt_text for p in found(endpoint, Filters(**asked))]
+        for name, (asked, _) in queries.items()
+    }
+    assert seen == {name: expected for name, (_, expected) in queries.items()}
+    page = client_for(viewer).get(
+        reverse("deployments:prediction-list", args=[endpoint.pk]), {"feedback": "right"}
+    )
+    assert b"among the newest 2 judgements" in page.content
 
 
 def test_pages_follow_each_other_without_a_gap(endpoint):

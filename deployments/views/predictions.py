@@ -40,6 +40,7 @@ def prediction_list(request: HttpRequest, endpoint: Endpoint) -> HttpResponse:
                 Dataset.objects.of(endpoint.team).filter(use_case=use_case, archived_at=None)[:50]
             ),
             "most": MOST_AT_ONCE,
+            "most_looked_at": browser.MOST,
         },
     )
 
