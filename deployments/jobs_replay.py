@@ -13,7 +13,7 @@ from datasets.models import DatasetVersion
 from datasets.reading import version_rows
 from deployments.domain.canary import RolloutState
 from deployments.models import Endpoint, GatewayToken, Rollout
-from deployments.replaying import Asked, send
+from deployments.replaying import Asked, check_is_capped, send
 from deployments.services import issue_gateway_token, revoke_gateway_token
 from foundation.files.models import Blob
 from foundation.jobs.kinds import Kind, Outcome, Plan, Work
@@ -43,6 +43,9 @@ class Replay(Kind):
         start, end = int(job.recipe["start"]), int(job.recipe["end"])
         if not 0 <= start <= end <= MOST_ROWS:
             raise BadInput(f"A replay sends between 0 and {MOST_ROWS:,} rows.", field="end")
+        endpoint = Endpoint.objects.of(job.team).filter(pk=job.recipe["endpoint"]).first()
+        if endpoint is not None:
+            check_is_capped(endpoint)
         cuts = range(start, end, ROWS_AN_ITEM)
         return Plan(
             [

@@ -17,6 +17,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from datasets.domain.pii import mask_pii
 from deployments import reading
 from deployments.gateway import publishing, routes
 from deployments.gateway.app import Gateway
+from deployments.gateway.budgets import Budgets, purse
+from deployments.gateway.leasing import leased
 from deployments.gateway.recorder import Recorder, Spill
 from deployments.gateway.writing import write
 from deployments.models import Endpoint, Feedback, Prediction
@@ -69,8 +72,25 @@ def running_gateway() -> str:
         return ""
 
 
+def check_is_capped(endpoint: Endpoint) -> None:
+    """Raises Conflict when replayed requests could cost money that no daily budget bounds."""
+    if endpoint.daily_budget_microusd is not None:
+        return
+    for version in (endpoint.baseline, endpoint.candidate):
+        if version is None or version.candidate.connection_id is None:
+            continue
+        if not version.candidate.model_id.startswith("local:"):
+            raise Conflict(
+                f"{version.label} asks a paid model and {endpoint.slug} has no daily budget. Give it one, then try again."
+            )
+
+
 def send(endpoint: Endpoint, token: str, rows: Sequence[Asked]) -> Sent:
-    """Every row asked and recorded, its feedback given. Raises Conflict when nobody answers or nothing is recorded."""
+    """Every row asked and recorded, its feedback given.
+
+    Raises: Conflict when nobody answers, nothing is recorded, or money could be spent without a daily budget.
+    """
+    check_is_capped(endpoint)
     if url := running_gateway():
         ids, failures = asyncio.run(_ask(url, endpoint.slug, token, rows))
         _wait_for_record(ids, n_feedback=sum(bool(row.label) for row in rows) - sum(failures.values()))
@@ -80,11 +100,13 @@ def send(endpoint: Endpoint, token: str, rows: Sequence[Asked]) -> Sent:
 
 def _send_here(endpoint: Endpoint, token: str, rows: Sequence[Asked]) -> Sent:
     """The gateway's application in this process, on loopback; it records when the rows are done."""
+    folder = Path(settings.VAR_DIR) / "gateway" / "replay"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     ready = routes.ready(publishing.build(), publishing.open_key)
-    recorder = Recorder(
-        write, Spill(Path(settings.VAR_DIR) / "gateway" / "replay"), mask=mask_pii, limit=4 * len(rows) + 10
-    )
-    gateway = Gateway(put=recorder.put)
+    file, held = purse(folder)
+    budgets = Budgets(leased, file, lambda: datetime.now(UTC).date().isoformat())
+    recorder = Recorder(write, Spill(folder), mask=mask_pii, limit=4 * len(rows) + 10, settle=budgets.settle)
+    gateway = Gateway(put=recorder.put, money=budgets)
     gateway.local.warm(version.artefact for version in ready.versions.values())
     gateway.routes = ready
 
@@ -92,10 +114,15 @@ def _send_here(endpoint: Endpoint, token: str, rows: Sequence[Asked]) -> Sent:
         async with _served(gateway) as url:
             return *await _ask(url, endpoint.slug, token, rows), url
 
-    ids, failures, url = asyncio.run(inside())
-    # No thread: the database is asked from where everything else is asked.
-    while recorder.waiting:
-        recorder.step()
+    try:
+        ids, failures, url = asyncio.run(inside())
+        # No thread: the database is asked from where everything else is asked.
+        while recorder.waiting:
+            recorder.step()
+    finally:
+        # What was fetched and not spent waits in the file for the next piece.
+        budgets.put_away()
+        held.close()
     if recorder.is_away or recorder.dropped:
         raise Conflict("The database could not take what was answered. Try again.")
     return Sent(len(ids), failures, url, tuple(ids))

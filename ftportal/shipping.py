@@ -123,7 +123,9 @@ def serve(course: Course) -> Found | Waiting:
     if endpoint is None:
         # Text is kept masked, of every request that is replayed: learning again needs it.
         kept = {"text_retention": "sample", "text_share": 1.0} if _has_traffic(course) else {}
-        endpoint = _endpoint(course, use_case, first, kept)
+        # A version here may ask a paid model: a day of it costs no more than the cap that was given.
+        capped = {"daily_budget_microusd": course.recipe.get("cap_microusd") or None}
+        endpoint = _endpoint(course, use_case, first, {**kept, **capped})
     if not Alias.objects.filter(use_case=use_case).exists():
         set_alias(actor=course.actor, version=first, note="The first version that serves.")
     facts: dict[str, Any] = {"endpoint": endpoint.pk}

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import F
 
 from deployments.gateway.budgets import BLOCKS_A_DAY
+from deployments.gateway.writing import let_go
 from deployments.models import BudgetDay, Endpoint
 
 
@@ -35,3 +36,11 @@ def lease(endpoint_id: int, wanted_microusd: int, day: str) -> int:
             ):
                 return block
     return 0
+
+
+def leased(endpoint_id: int, wanted_microusd: int, day: str) -> int:
+    """`lease` for a thread that ends: the connection is closed after it."""
+    try:
+        return lease(endpoint_id, wanted_microusd, day)
+    finally:
+        let_go()

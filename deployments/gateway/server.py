@@ -18,25 +18,17 @@ from django.conf import settings
 from datasets.domain.pii import mask_pii
 from deployments.gateway.app import Gateway
 from deployments.gateway.budgets import Budgets, purse
-from deployments.gateway.leasing import lease
+from deployments.gateway.leasing import leased
 from deployments.gateway.recorder import Recorder, Spill
 from deployments.gateway.routes import Routes
 from deployments.gateway.watching import Watcher
-from deployments.gateway.writing import let_go, write
+from deployments.gateway.writing import write
 
 log = logging.getLogger(__name__)
 # Streams that are under way when the process is told to end get this long.
 DRAIN_S = 30
 # A thread gives the interpreter back within half a millisecond: answers wait for nobody's bookkeeping.
 SWITCH_S = 0.0005
-
-
-def leased(endpoint: int, wanted: int, day: str) -> int:
-    """`leasing.lease`, with the connection closed after it."""
-    try:
-        return lease(endpoint, wanted, day)
-    finally:
-        let_go()
 
 
 def application(folder: Path | None = None) -> Gateway:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deployments.domain.canary import Action
-from deployments.models import Feedback, GatewayToken, Prediction
+from deployments.models import BudgetDay, Feedback, GatewayToken, Prediction
 from deployments.replaying import Asked, running_gateway, send
 from deployments.services import (
     create_endpoint,
@@ -13,10 +13,12 @@ from deployments.services import (
     move_rollout,
     register_version,
     start_rollout,
+    update_endpoint,
 )
 from deployments.tests.test_local_end_to_end import trained  # noqa: F401 - a fixture
 from foundation.files import store
 from foundation.jobs.services import run_until_idle, start_job
+from foundation.llm.testing.stub_upstream import StubUpstream
 from foundation.teams.errors import Conflict
 
 pytestmark = pytest.mark.django_db
@@ -90,3 +92,42 @@ def test_a_token_of_another_endpoint_opens_nothing(place, endpoint, editor, monk
     _, text = issue_gateway_token(actor=editor, endpoint=endpoint, name="x")
     with pytest.raises(Conflict, match="does not serve"):
         send(place, text, [Asked("hello")])
+
+
+@pytest.fixture
+def paid(use_case, editor, make_version, team, settings, tmp_path):
+    """An endpoint that asks a paid model, and the provider that counts what it is asked."""
+    from foundation.llm.models import Connection
+    from foundation.llm.vault import seal
+
+    settings.VAR_DIR = tmp_path
+    with StubUpstream() as stub:
+        made = Connection(team=team, name="Stub", base_url=stub.url)
+        made.key_ciphertext, made.key_last4 = seal("sk-planted-secret", host=made.host), "cret"
+        made.save()
+        version = make_version(connection=made)
+        yield create_endpoint(actor=editor, use_case=use_case, slug="paid", version=version), stub
+
+
+def test_a_paid_model_without_a_daily_budget_is_not_replayed(paid, team, editor):
+    place, stub = paid
+    job = replay(team, editor, place, **file_of(team), start=0, end=3)
+    assert job.status.value == "failed" and "has no daily budget" in job.error
+    with pytest.raises(Conflict, match="has no daily budget"):
+        send(place, "ftg_x", [Asked("hello")])
+    assert stub.stats()["calls"] == 0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("budget", "n_answered"), [(1_000_000, 3), (1, 0)], ids=["enough", "too little"])
+def test_requests_in_this_process_keep_to_the_daily_budget(paid, team, editor, budget, n_answered):
+    place, stub = paid
+    update_endpoint(actor=editor, endpoint=place, daily_budget_microusd=budget)
+    job = replay(team, editor, place, **file_of(team), start=0, end=3)
+    assert job.result["answered"] == n_answered, job.result
+    assert stub.stats()["calls"] == n_answered
+    leased = sum(BudgetDay.objects.values_list("leased_microusd", flat=True))
+    assert 0 < leased <= budget
+    if not n_answered:
+        [reason] = job.result["failures"]
+        assert "budget for today is used up" in reason
