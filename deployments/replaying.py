@@ -34,6 +34,7 @@ from deployments.gateway.leasing import leased
 from deployments.gateway.recorder import Recorder, Spill
 from deployments.gateway.writing import write
 from deployments.models import Endpoint, Feedback, Prediction
+from foundation.jobs.concurrent import run_apart
 from foundation.teams.errors import Conflict
 
 AT_ONCE = 4
@@ -92,7 +93,7 @@ def send(endpoint: Endpoint, token: str, rows: Sequence[Asked]) -> Sent:
     """
     check_is_capped(endpoint)
     if url := running_gateway():
-        ids, failures = asyncio.run(_ask(url, endpoint.slug, token, rows))
+        ids, failures = run_apart(_ask(url, endpoint.slug, token, rows))
         _wait_for_record(ids, n_feedback=sum(bool(row.label) for row in rows) - sum(failures.values()))
         return Sent(len(ids), failures, url, tuple(ids))
     return _send_here(endpoint, token, rows)
@@ -115,7 +116,7 @@ def _send_here(endpoint: Endpoint, token: str, rows: Sequence[Asked]) -> Sent:
             return *await _ask(url, endpoint.slug, token, rows), url
 
     try:
-        ids, failures, url = asyncio.run(inside())
+        ids, failures, url = run_apart(inside())
         # No thread: the database is asked from where everything else is asked.
         while recorder.waiting:
             recorder.step()

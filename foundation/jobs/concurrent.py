@@ -11,7 +11,7 @@ import concurrent.futures
 import queue
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -99,6 +99,12 @@ def answers(
         for task in tasks:
             task.cancel()
         _close(loop, thread, ready)
+
+
+def run_apart(coroutine: Coroutine[Any, Any, Answer]) -> Answer:
+    """The coroutine's answer, from an event loop in a thread of its own, whatever loop this thread already has."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 def _run(fn: Callable[[], Any], reply: concurrent.futures.Future[Any]) -> None:

@@ -101,6 +101,7 @@ def _note(page: Any, line: Any) -> None:
 
 def assert_no_csp_violations(page: Any) -> None:
     """No script, style or address was refused by the policy, and no script of ours failed."""
+    page.wait_for_load_state()  # a page on its way to another answers nothing
     found = [*page.problems, *page.evaluate("window.__csp ?? []")]
     assert not found, f"{page.url}: " + "\n".join(found)
 

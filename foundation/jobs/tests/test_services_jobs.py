@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from foundation.jobs import carrying, claiming, services
+from foundation.jobs.concurrent import run_apart
 from foundation.jobs.domain.states import ItemState, JobState
 from foundation.jobs.errors import UnknownKind
 from foundation.jobs.kinds import get_kind
@@ -249,3 +252,16 @@ def test_a_worker_that_looked_before_another_settled_the_job_tells_nobody_again(
     stale.settled_at = None
     carrying.step(stale, threaded=False, hooks=services.HOOKS)
     assert Notice.objects.filter(user=editor, title="Once: done").count() == 1
+
+
+def test_a_coroutine_is_run_apart_from_a_loop_that_already_runs_here():
+    async def inner():
+        return "answered"
+
+    async def outer():
+        with pytest.raises(RuntimeError):
+            asyncio.run(never := inner())
+        never.close()
+        return run_apart(inner())
+
+    assert asyncio.run(outer()) == "answered"
