@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from datasets.models import Judgement, QualityRun
 from datasets.services import judging
 from foundation.jobs import services as jobs
+from foundation.jobs.domain.states import FINAL
 from foundation.jobs.kinds import Kind, Outcome, Plan, RemoteKind, Wait
 from foundation.jobs.models import Job, Shard
 from foundation.llm import batches
 from foundation.llm.budget import open_budget
 from foundation.llm.domain.messages import Request
-from foundation.llm.errors import BudgetReached, LLMError, SpendLimitReached
+from foundation.llm.errors import BudgetReached, LLMError, SpendLimitReached, UpstreamFailed
 from foundation.llm.models import Connection, RemoteBatch
 from foundation.teams.errors import PortalError
 
 # Rows in one batch of the provider: few enough that a lost one costs little, many enough for hours of work.
 ROWS_A_BATCH = 500
+# A batch ends within a day at the provider, and the sweep books its bound then; later nobody asks.
+LOOKED_AFTER = timedelta(days=2)
 LEAST_WAIT_S, MOST_WAIT_S = 0.5, 60.0
 
 
@@ -62,7 +68,8 @@ class JudgeInBatches(RemoteKind):
             job=job, run=run, connection=connection, positions=part, is_sent=is_sent
         )
         if not waiting:
-            return Outcome(item)
+            # Perhaps a worker wrote the answers and died before it could say what they cost.
+            return Outcome(item, cost_microusd=_not_counted(job, item))
         requests = {
             custom_id(row): judging.question_for(row.content, run.dataset.use_case, job.recipe["model"])
             for row in waiting
@@ -79,7 +86,7 @@ class JudgeInBatches(RemoteKind):
             if error.retryable:
                 return Wait(MOST_WAIT_S / 4, f"{error} Asked again in a while.")
             judging.leave_unscored(rows=waiting, reason=str(error))
-            return Outcome.failure(item, str(error))
+            return Outcome.failure(item, str(error), cost_microusd=_not_counted(job, item))
 
     def _asked(
         self,
@@ -105,7 +112,7 @@ class JudgeInBatches(RemoteKind):
         judging.write_answers(
             rows=waiting, completions={row.pk: found.completions.get(custom_id(row)) for row in waiting}
         )
-        return Outcome(item, cost_microusd=found.cost_microusd, result={"asked": len(waiting)})
+        return Outcome(item, cost_microusd=_not_counted(job, item), result={"asked": len(waiting)})
 
     def finish(self, job: Job) -> dict[str, Any]:
         """Average, interval and label over the scored rows."""
@@ -113,19 +120,79 @@ class JudgeInBatches(RemoteKind):
         return {"sample": run.n_sample, "scored": run.n_scored, "average": run.average}
 
     def abandoned(self, job: Job) -> None:
-        """Ask the provider to stop, book what it did, and count what was judged before."""
-        open_ones = RemoteBatch.objects.filter(key__startswith=f"quality:{job.pk}:", ended_at=None)
-        for batch in open_ones.select_related("connection", "reservation"):
+        """Ask the provider to stop, and count what was judged before. What it did till then is booked by the chore."""
+        for batch in _open_batches().filter(key__startswith=f"quality:{job.pk}:"):
             with contextlib.suppress(PortalError):
                 batches.cancel(batch=batch)
-                # What comes too late is booked at its bound by the sweep, flagged unconfirmed.
-                batches.look(batch=batch, requests={})
+                _book(job, batch)
         judging.finish_quality(job=job)
+
+
+def _open_batches() -> QuerySet[RemoteBatch]:
+    mine = RemoteBatch.objects.filter(key__startswith="quality:", ended_at=None)
+    return mine.select_related("connection", "reservation").order_by("pk")
+
+
+def look_after_ended(*, most: int = 50) -> int:
+    """Look once at each batch its ended job left open, until it is booked. Returns how many were. Safe to repeat.
+
+    A cancelled batch goes on for a while at the provider, and one whose submission was never answered must be found
+    there first.
+    """
+    n = 0
+    batches_left = list(_open_batches().filter(created_at__gt=timezone.now() - LOOKED_AFTER)[:most])
+    ended = Job.objects.filter(pk__in={_place(b.key)[0] for b in batches_left}, state__in=sorted(FINAL))
+    jobs_by_id = ended.in_bulk()
+    for batch in batches_left:
+        job = jobs_by_id.get(_place(batch.key)[0])
+        if job is not None:
+            # The next minute comes; one provider that is away holds up no other.
+            with contextlib.suppress(PortalError):
+                n += _book(job, batch)
+    return n
+
+
+def _book(job: Job, batch: RemoteBatch) -> bool:
+    """Whether a batch nobody waits for is booked now; then its cost is on the job too."""
+    position = _place(batch.key)[1]
+    rows = Judgement.objects.filter(
+        job=job, position__gte=position * ROWS_A_BATCH, position__lt=(position + 1) * ROWS_A_BATCH
+    ).select_related("content", "run__dataset__use_case")
+    requests = {
+        custom_id(row): judging.question_for(row.content, row.run.dataset.use_case, job.recipe["model"])
+        for row in rows
+    }
+    try:
+        is_over = not batches.look(batch=batch, requests=requests).is_going
+    except UpstreamFailed as error:
+        if error.retryable:
+            raise
+        is_over = True  # the provider never had it: booked at its bound
+    if not is_over:
+        return False
+    item = Shard.objects.filter(job=job, position=position).first()
+    if item is not None and (more := _not_counted(job, item)):
+        with transaction.atomic():
+            mine = Shard.objects.filter(pk=item.pk, cost_microusd=item.cost_microusd)
+            if mine.update(cost_microusd=item.cost_microusd + more):
+                Job.objects.filter(pk=job.pk).update(spent_microusd=F("spent_microusd") + more)
+    return True
 
 
 def custom_id(row: Judgement) -> str:
     """The id a question carries at the provider."""
     return f"judgement-{row.pk}"
+
+
+def _place(key: str) -> tuple[int, int]:
+    """The job and the position of the item whose batch has this key."""
+    _, job_id, position, _ = key.split(":")
+    return int(job_id), int(position)
+
+
+def _not_counted(job: Job, item: Any) -> int:
+    """What was booked for the batches of an item and is not in its cost yet."""
+    return batches.booked_microusd(key=f"quality:{job.pk}:{item.position}:") - int(item.cost_microusd)
 
 
 def key_of(job: Job, item: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from datasets import jobs as datasets_jobs
+from datasets.chores import CHORES as DATASETS_CHORES
 from datasets.lifecycle import PREPARE
 from datasets.pitfalls import signs as signs_of_data
 from datasets.training import jobs as training_jobs
@@ -75,6 +76,7 @@ KINDS: list[Any] = [
 ]
 CHORES = [
     *llm_jobs.CHORES,
+    *DATASETS_CHORES,
     *DECISIONS_CHORES,
     *DEPLOYMENTS_CHORES,
     Chore("teams.seal_audit", "Seal the audit record", 60, people.seal_audit),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Max, Value
+from django.db.models import Count, Exists, F, Max, OuterRef, Value
 from django.db.models.functions import Coalesce, Least
 from django.urls import reverse
 from django.utils import timezone
@@ -25,6 +26,7 @@ from datasets.policies import check_can_change, check_can_start
 from decisions.models import UseCase
 from decisions.services import record_evidence
 from foundation.files.models import Blob
+from foundation.jobs.domain.states import JobState
 from foundation.jobs.models import Job, Shard
 from foundation.jobs.services import start_job
 from foundation.teams import audit
@@ -34,6 +36,9 @@ from foundation.teams.models import Team, User
 SHOWN_ERRORS = 100
 # About 10 ms of lock for texts of a hundred words.
 INDEXED_A_TRANSACTION = 150
+INDEX_KIND = "datasets.index"
+# An import whose indexing fails is not tried every few minutes for ever.
+PAUSE_AFTER_A_FAILURE = timedelta(hours=1)
 WRITE_ATTEMPTS = 3
 
 
@@ -382,16 +387,37 @@ def start_indexing(*, actor: User | None, import_: Import) -> Job | None:
     """The job that puts the texts of a finished import into the search index; None where there is no index."""
     if import_.indexed_at is not None or not searching.exists():
         return None
+    # One that ended and left the import unindexed (a failure, a restored dataset) stands in no way of the next.
+    last = Job.objects.about(import_).filter(kind=INDEX_KIND).first()
+    if last is not None and not last.is_finished:
+        return last
     return start_job(
         actor=actor,
         team=import_.dataset.team,
-        kind="datasets.index",
+        kind=INDEX_KIND,
         title=f"Search index of {import_.name}",
         recipe={"import": import_.pk},
         subject=import_,
         url=reverse("datasets:import-detail", args=[import_.pk]),
-        dedupe_key=f"index:{import_.pk}",
+        dedupe_key=f"index:{import_.pk}:{last.pk if last else 0}",
     )
+
+
+def start_missing_indexing(*, most: int = 20) -> int:
+    """Start the indexing of finished imports that have none: older than the index, or whose job failed. Returns how many."""
+    if not searching.exists():
+        return 0
+    jobs = Job.objects.filter(kind=INDEX_KIND, subject_id=OuterRef("pk"))
+    just_failed = jobs.filter(state=JobState.FAILED, finished_at__gt=timezone.now() - PAUSE_AFTER_A_FAILURE)
+    missing = (
+        Import.objects.filter(indexed_at=None)
+        .visible_rows()
+        .exclude(Exists(jobs.open()))
+        .exclude(Exists(just_failed))
+        .select_related("dataset__team")
+        .order_by("id")[:most]
+    )
+    return sum(start_indexing(actor=None, import_=import_) is not None for import_ in missing)
 
 
 def index_rows(*, import_: Import) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 from django.urls import reverse
+from django.utils import timezone
 
 from datasets import listing, searching, services
 from datasets.domain.listing import STATES, Filters, fts_expression, grams
@@ -276,3 +278,23 @@ def test_a_list_asks_the_same_few_questions_whatever_it_shows(
     ):
         with django_assert_max_num_queries(15):
             assert client.get(url, query).status_code == 200
+
+
+def test_imports_the_index_does_not_know_are_indexed_by_the_clock(dataset, bring_in, editor):
+    import_ = bring_in(dataset, jsonl(tickets(12)))
+    # as after a restore, or from before there was an index: done, with an old job that succeeded, and unknown to it
+    Import.objects.update(indexed_at=None, indexed_upto=0)
+    assert imports.start_missing_indexing() == 1
+    assert imports.start_missing_indexing() == 0  # its job is open
+    assert run_until_idle(30)
+    import_.refresh_from_db()
+    assert import_.indexed_at is not None
+    assert imports.start_missing_indexing() == 0
+
+    # a job that failed is tried again, though not at once
+    Import.objects.update(indexed_at=None, indexed_upto=0)
+    last = Job.objects.about(import_).filter(kind="datasets.index").first()
+    Job.objects.filter(pk=last.pk).update(state="failed", finished_at=timezone.now())
+    assert imports.start_missing_indexing() == 0
+    Job.objects.filter(pk=last.pk).update(finished_at=timezone.now() - timedelta(hours=2))
+    assert imports.start_missing_indexing() == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from datasets import services
+from datasets import judging_jobs, services
 from datasets.models import Finding, Judgement, QualityRun
 from datasets.services import judging
 from datasets.tests.conftest import jsonl, tickets
@@ -114,9 +114,50 @@ def test_cancelled_under_way_the_provider_is_told_and_what_was_not_asked_costs_n
     assert run_until_idle(30)
     assert stub.stub.batches.batches["msgbatch_stub_000001"]["cancelled"]
     budget = Budget.objects.get(scope=f"job:{job.pk}")
+    assert budget.reserved_microusd > 0  # the provider is still at it
+    assert judging_jobs.look_after_ended() == 1
+    assert judging_jobs.look_after_ended() == 0
+    budget.refresh_from_db()
     assert (budget.spent_microusd, budget.reserved_microusd) == (0, 0)
     run.refresh_from_db()
     assert (run.n_scored, run.average) == (0, None)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_what_a_cancelled_judging_was_charged_for_is_found_and_counted_once(filled, editor, stub, is_known):
+    from foundation.jobs import carrying
+
+    stub.stub.batches.looks = 1000
+    run = start(editor, filled)
+    job = Job.objects.get(pk=run.job_id)
+    while not RemoteBatch.objects.exclude(remote_id="").exists():
+        carrying.advance(job.pk, budget_s=0.01, hooks=carrying.Hooks())
+    if not is_known:  # as if the answer to the submission had been lost
+        RemoteBatch.objects.update(remote_id="")
+    cancel_job(actor=editor, job=job)
+    assert run_until_idle(30)
+    job.refresh_from_db()
+    assert job.spent_microusd == 0
+    # The cancel came too late: all was answered.
+    stub.stub.batches.batches["msgbatch_stub_000001"] |= {"cancelled": False, "looks": 1000}
+    assert [judging_jobs.look_after_ended() for _ in range(3)] == [1, 0, 0]
+    job.refresh_from_db()
+    budget = Budget.objects.get(scope=f"job:{job.pk}")
+    assert job.spent_microusd == budget.spent_microusd > 0
+    assert budget.reserved_microusd == 0
+
+
+def test_killed_after_the_answers_were_written_the_cost_is_counted_all_the_same(filled, editor, stub):
+    run = start(editor, filled)
+    assert run_until_idle(30)
+    spent = Budget.objects.get(scope=f"job:{run.job_id}").spent_microusd
+    # as if the worker had died between the answers and its word of the cost
+    Shard.objects.filter(job=run.job_id).update(state="queued", attempts=1, cost_microusd=0)
+    Job.objects.filter(pk=run.job_id).update(
+        state="queued", finished_at=None, settled_at=None, done=0, spent_microusd=0
+    )
+    assert run_until_idle(30)
+    assert Job.objects.get(pk=run.job_id).spent_microusd == spent > 0
 
 
 def test_only_edited_rows_are_asked_about_again(filled, editor, stub):

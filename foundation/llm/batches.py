@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
+from django.db.models import Sum
 from django.utils import timezone
 
 from foundation.llm import adapters, budget, catalogue, connections
@@ -95,14 +96,28 @@ def submit(
     try:
         sent = asyncio.run(adapters.claude_batches.submit(_door(connection, batch.model_id), requests))
     except LLMError as error:
-        if not error.maybe_charged:
+        if _is_certain(error):
             with transaction.atomic():
                 budget.release(reservation)
                 batch.delete()
+        else:
+            error.retryable = True  # the next try looks for it and sends nothing
         raise
     RemoteBatch.objects.filter(pk=batch.pk).update(remote_id=sent.id)
     batch.refresh_from_db()
     return batch
+
+
+def _is_certain(error: LLMError) -> bool:
+    """Whether the provider surely made no batch: it refused, or nothing reached it. A failure of its own says neither."""
+    status = error.status_code or 0
+    return not error.maybe_charged and status < 500 and status not in (408, 409)
+
+
+def booked_microusd(*, key: str) -> int:
+    """What the batches whose keys begin so were booked at, by whoever booked them."""
+    mine = RemoteBatch.objects.filter(key__startswith=key)
+    return mine.aggregate(n=Sum("reservation__actual_microusd"))["n"] or 0
 
 
 def look(*, batch: RemoteBatch, requests: Mapping[str, Request]) -> Look:
@@ -167,11 +182,19 @@ def _booked(
     price = catalogue.price(batch.model_id, provider=batch.connection.provider)
     completions: dict[str, Completion | LLMError] = {}
     cost = 0
+    is_known = True
     for custom_id, answer in found.items():
         if isinstance(answer, Answer):
             # Charged, whether or not somebody still waits for it.
             paid = price.cost_microusd(answer.usage, batch=True)
             cost += paid
+        elif answer.maybe_charged:
+            # Charged, but its usage cannot be read: its bound, or with an unknown question the bound of them all.
+            if custom_id in requests:
+                answer.cost_microusd = catalogue.bound_microusd(requests[custom_id], batch=True)
+                cost += answer.cost_microusd
+            else:
+                is_known = False
         if custom_id not in requests:
             continue  # an id nobody asks for answers nothing
         if isinstance(answer, LLMError):
@@ -186,7 +209,7 @@ def _booked(
             request_id=answer.request_id,
         )
     with transaction.atomic():
-        budget.settle(batch.reservation, cost)
+        budget.settle(batch.reservation, cost if is_known else None)
         if RemoteBatch.objects.filter(pk=batch.pk, ended_at=None).update(ended_at=timezone.now()):
             for custom_id, completion in completions.items():
                 if isinstance(completion, Completion):
@@ -195,7 +218,9 @@ def _booked(
                         request, provider=batch.connection.provider, host=batch.connection.host
                     )
                     answers.keep(batch.team_id, digest, 0, request.model, completion)
-    return Look(False, 0, completions, cost)
+    # The sweep, or somebody before us, may have booked another sum: that one counts.
+    batch.reservation.refresh_from_db()
+    return Look(False, 0, completions, batch.reservation.actual_microusd or 0)
 
 
 def _door(connection: Connection, model: str) -> Door:

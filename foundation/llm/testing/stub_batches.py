@@ -33,6 +33,7 @@ class StubBatches:
         self.batches[name] = {
             "requests": requests,
             "looks": 0,
+            "looks_after_cancel": 0,
             "cancelled": False,
             "created_at": datetime.now(UTC),
         }
@@ -41,15 +42,18 @@ class StubBatches:
     def shown(self, name: str, base: str) -> dict[str, Any]:
         """The batch as the provider shows it."""
         batch = self.batches[name]
-        ended = batch["cancelled"] or batch["looks"] >= self.looks
+        if batch["cancelled"]:
+            ended = batch["looks_after_cancel"] >= 1
+        else:
+            ended = batch["looks"] >= self.looks
         n = len(batch["requests"])
         counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
-        counts["canceled" if batch["cancelled"] else "succeeded" if ended else "processing"] = n
+        counts["processing" if not ended else "canceled" if batch["cancelled"] else "succeeded"] = n
         at = batch["created_at"]
         return {
             "id": name,
             "type": "message_batch",
-            "processing_status": "ended" if ended else "in_progress",
+            "processing_status": "ended" if ended else "canceling" if batch["cancelled"] else "in_progress",
             "request_counts": counts,
             "created_at": at.isoformat(),
             "expires_at": (at + timedelta(days=1)).isoformat(),
@@ -62,11 +66,12 @@ class StubBatches:
     def look(self, name: str, base: str) -> dict[str, Any]:
         """The batch, one look nearer to its end."""
         shown = self.shown(name, base)
-        self.batches[name]["looks"] += 1
+        batch = self.batches[name]
+        batch["looks_after_cancel" if batch["cancelled"] else "looks"] += 1
         return shown
 
     def cancel(self, name: str, base: str) -> dict[str, Any]:
-        """The batch, ended with what is still open cancelled."""
+        """The batch, canceling until somebody has looked once more; then what was open is cancelled."""
         batch = self.batches[name]
         batch["cancelled"] = batch["cancelled"] or batch["looks"] < self.looks
         return self.shown(name, base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -119,9 +120,62 @@ def test_a_submission_the_provider_never_saw_counts_as_spent_after_a_minute(team
     assert Reservation.objects.get().unconfirmed
 
 
+@pytest.mark.parametrize("fault", ["500", "529"])
+def test_a_failure_of_the_provider_keeps_the_money_and_is_looked_for(team, connection, stub, fault):
+    stub.stub.script = [{"fault": fault, "contains": "batch:create", "times": 1}]
+    with pytest.raises(LLMError) as failed:
+        send(team, connection)
+    assert failed.value.retryable
+    batch, ledger = send(team, connection)  # nothing is sent again
+    assert (batch.remote_id, stub.stats()["batches"]) == ("", 0)
+    assert ledger.budget().reserved_microusd == batches.bound_microusd(list(QUESTIONS.values()))
+    # it was made all the same: it is found
+    from foundation.llm.adapters import claude_batches
+
+    found = asyncio.run(
+        claude_batches.submit(batches._door(connection, batch.model_id), list(QUESTIONS.items()))
+    )
+    stub.stub.batches.batches[found.id]["looks"] = 9
+    assert set(batches.look(batch=batch, requests=QUESTIONS).completions) == set(QUESTIONS)
+    assert ledger.budget().reserved_microusd == 0
+
+
+def test_an_answer_that_was_charged_and_cannot_be_read_is_booked_at_its_bound(
+    team, connection, stub, monkeypatch
+):
+    from foundation.llm.adapters import claude_batches
+
+    real = claude_batches._result
+    seen = []
+
+    def broken(result):
+        seen.append(result)
+        return BrokenAnswer("The answer could not be read.") if len(seen) == 1 else real(result)
+
+    monkeypatch.setattr(claude_batches, "_result", broken)
+    batch, ledger = send(team, connection)
+    stub.stub.batches.batches[batch.remote_id]["looks"] = 9
+    found = batches.look(batch=batch, requests=QUESTIONS)
+    read = [a for a in found.completions.values() if isinstance(a, Completion)]
+    lost = [key for key, a in found.completions.items() if isinstance(a, BrokenAnswer)]
+    assert (len(read), len(lost)) == (3, 1)
+    expected = sum(a.cost_microusd for a in read) + batches.bound_microusd([QUESTIONS[lost[0]]])
+    assert found.cost_microusd == ledger.budget().spent_microusd == expected
+
+
+def test_what_the_sweep_booked_is_what_a_late_look_says(team, connection, stub):
+    batch, ledger = send(team, connection)
+    budget.settle(batch.reservation, None)
+    stub.stub.batches.batches[batch.remote_id]["looks"] = 9
+    bound = batches.bound_microusd(list(QUESTIONS.values()))
+    assert batches.look(batch=batch, requests=QUESTIONS).cost_microusd == bound
+    assert ledger.budget().spent_microusd == bound
+
+
 def test_a_cancelled_batch_costs_nothing_it_did_not_answer(team, connection, stub):
     batch, ledger = send(team, connection)
     batches.cancel(batch=batch)
+    assert batches.look(batch=batch, requests=QUESTIONS).is_going  # "canceling" comes first
     found = batches.look(batch=batch, requests=QUESTIONS)
     assert all(isinstance(answer, LLMError) for answer in found.completions.values())
     row = ledger.budget()
