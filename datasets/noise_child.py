@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import randomized_svd
 
 from datasets.domain.cleaning import loose
-from datasets.domain.label_noise import FOLDS, LEAST_ROWS_A_LABEL, Noise, confident_learning, folds_of
+from datasets.domain.label_noise import FOLDS, LEAST_TEXTS_A_LABEL, Noise, confident_learning, folds_of
 from foundation.llm.local.features import Features, fit_idf, weighted
 
 # Above this many rows times labels the text is first pressed into DIMENSIONS: 2 points less accurate, 10 times quicker.
@@ -46,12 +46,13 @@ def judge(
 ) -> Judged | None:
     """Out-of-fold probabilities of a classifier of words and characters, and what follows from them.
 
-    Rows whose label has fewer than 5 rows are left out; None when fewer than two labels are left.
+    Rows whose label has fewer than 5 different texts are left out; None when fewer than two labels are left.
     """
-    counts: dict[str, int] = {}
-    for label in labels:
-        counts[label] = counts.get(label, 0) + 1
-    names = sorted(name for name, n in counts.items() if n >= LEAST_ROWS_A_LABEL)
+    said = [loose(text).encode() for text in texts]
+    distinct: dict[str, set[bytes]] = {}
+    for label, text in zip(labels, said, strict=True):
+        distinct.setdefault(label, set()).add(text)
+    names = sorted(name for name, own in distinct.items() if len(own) >= LEAST_TEXTS_A_LABEL)
     if len(names) < 2:
         return None
     place = {name: i for i, name in enumerate(names)}
@@ -67,12 +68,13 @@ def judge(
     if len(rows) * len(names) > DIRECT_CELLS and min(x.shape) > DIMENSIONS:
         u, s, _ = randomized_svd(x, n_components=DIMENSIONS, n_iter=2, random_state=0)
         x = (u * s).astype(np.float32)
-    folds = folds_of([loose(text).encode() for text in chosen], given.tolist(), seed=seed)
+    folds = folds_of([said[i] for i in rows], given.tolist(), seed=seed)
     probabilities = np.zeros((len(rows), len(names)))
     for fold in range(FOLDS):
         say(fold + 1, FOLDS + 1, f"Judging part {fold + 1} of {FOLDS} by the others")
         held = folds == fold
-        if not held.any():
+        # Texts that two labels share may all lie in one fold; from one label nothing can be told apart.
+        if not held.any() or len(np.unique(given[~held])) < 2:
             continue
         model = LogisticRegression(C=STRENGTH, max_iter=200, tol=1e-3)
         with warnings.catch_warnings():

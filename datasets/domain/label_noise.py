@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 FOLDS = 5
-# A label needs a row in every fold to be learnt and judged.
-LEAST_ROWS_A_LABEL = FOLDS
+# A label needs a text in every fold to be learnt and judged; rows that say the same lie in one fold.
+LEAST_TEXTS_A_LABEL = FOLDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ def confident_learning(probabilities: np.ndarray, given: np.ndarray) -> Noise:
     sums = np.bincount(given, weights=own, minlength=k)
     # A label nobody has cannot be told; a threshold above 1 keeps it out.
     thresholds = np.divide(sums, sizes, out=np.full(k, 2.0), where=sizes > 0)
+    # A label no row was given with any probability was never learnt, so nobody reaches it either.
+    thresholds = np.where(thresholds > 0, thresholds, 2.0)
     reached = probabilities >= thresholds - 1e-12
     counted = reached.any(axis=1)
     likely = np.where(reached, probabilities, -1.0).argmax(axis=1)

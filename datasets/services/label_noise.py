@@ -11,6 +11,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from datasets.checking import Found, Row, active_rows
+from datasets.domain.label_noise import LEAST_TEXTS_A_LABEL
 from datasets.errors import NothingToDo
 from datasets.models import CheckRun, Dataset, Example
 from datasets.policies import check_can_change
@@ -23,6 +24,10 @@ from foundation.teams.models import User
 KIND = "datasets.label_noise"
 # Beyond this the classifier would need minutes and gigabytes; what is left out is said.
 MOST_ROWS = 100_000
+NOTHING_TO_TELL = (
+    f"Fewer than two labels have {LEAST_TEXTS_A_LABEL} different texts, so none can be told from another. "
+    "Add rows that say something new."
+)
 LONGEST_TEXT = 4_000
 
 

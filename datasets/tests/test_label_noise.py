@@ -119,3 +119,33 @@ def test_labels_with_too_few_rows_are_left_out_and_one_label_cannot_be_judged():
     judged = judge(labels, texts, seed="s")
     assert 0 not in judged.rows.tolist()
     assert judge(["one"] * 20, texts[:20], seed="s") is None
+
+
+def test_a_label_nobody_gives_any_probability_is_reached_by_nobody():
+    # t0 = (.6 + .4) / 2 = .5; label 1 was never learnt: t1 = 0, which every row would reach. Row 1 (.4) reaches nothing.
+    noise = confident_learning(
+        np.array([[0.6, 0.0, 0.4], [0.4, 0.0, 0.6], [0.9, 0.0, 0.1], [0.1, 0, 0.9]]), np.array([0, 0, 1, 2])
+    )
+    # Row 2 reaches label 0 and is given 1: suspect. t2 = .9, so row 1 (.6 of label 2) reaches nothing.
+    assert [(s.position, s.suggested) for s in noise.suspects] == [(2, 0)]
+
+
+def test_a_label_of_copies_is_left_out_and_makes_nobody_suspect():
+    from datasets.noise_child import judge
+
+    texts, labels, _ = corpus(200, 0)
+    texts = [*texts, *["the same words again"] * 6, "The same  words again"]
+    labels = [*labels, *["copies"] * 7]
+    judged = judge(labels, texts, seed="s")
+    assert "copies" not in judged.names
+    assert not {judged.names[s.suggested] for s in judged.noise.suspects} - set(TOPICS)
+    # two labels, one of copies: nothing to tell apart, and no error of the classifier
+    assert judge(["a"] * 20 + ["b"] * 20, [*texts[:20], *["one"] * 20], seed="s") is None
+
+
+def test_two_labels_of_the_same_texts_are_no_error():
+    from datasets.noise_child import judge
+
+    texts = [f"text {i}" for i in range(5)]
+    judged = judge(["a"] * 5 + ["b"] * 5, [*texts, *texts], seed="s")
+    assert judged is not None
