@@ -265,8 +265,10 @@ def _decide(
             )
             if edit is not None:
                 ReviewItem.objects.filter(pk=item.pk).update(edit=edit)
-        elif verdict is Verdict.REJECTED and example.state == ExampleState.ACTIVE:
-            Example.objects.filter(pk=example.pk).update(state=ExampleState.REJECTED)
+        # A fix may have taken the row out since it was read: whoever moves its state moves the counts.
+        elif verdict is Verdict.REJECTED and Example.objects.filter(
+            pk=example.pk, state=ExampleState.ACTIVE
+        ).update(state=ExampleState.REJECTED):
             move_counts(dataset, [example.pk], -1, "n_rejected")
         Example.objects.filter(pk=example.pk).update(review=verdict)
         Review.objects.filter(pk=review.pk).update(**{_COUNTER[verdict]: F(_COUNTER[verdict]) + 1})
@@ -295,8 +297,9 @@ def undo_review(*, actor: User | None, item: ReviewItem) -> ReviewItem:
         if item.edit is not None:
             undo_edit(dataset, item.edit)
         example = Example.objects.get(pk=item.example_id)
-        if verdict is Verdict.REJECTED and example.state == ExampleState.REJECTED:
-            Example.objects.filter(pk=example.pk).update(state=ExampleState.ACTIVE)
+        if verdict is Verdict.REJECTED and Example.objects.filter(
+            pk=example.pk, state=ExampleState.REJECTED
+        ).update(state=ExampleState.ACTIVE):
             move_counts(dataset, [example.pk], +1, "n_rejected")
         Example.objects.filter(pk=example.pk).update(review="")
         ReviewItem.objects.filter(pk=item.pk).update(

@@ -9,7 +9,7 @@ from django.utils import timezone
 from datasets import services
 from datasets.domain.review import Need, queue
 from datasets.errors import NothingToDo
-from datasets.models import Judgement, QualityRun, Reading, ReviewItem, VersionRow
+from datasets.models import Dataset, Example, Judgement, QualityRun, Reading, ReviewItem, VersionRow
 from datasets.tests.conftest import jsonl, tickets
 from foundation.jobs.models import Job
 from foundation.jobs.services import run_until_idle
@@ -287,3 +287,43 @@ def test_two_people_at_one_row_see_the_conflict_and_lose_nothing(filled, editor,
     assert item.example.content.prompt == "Editor wrote that"
     texts = {content.prompt for content in services.contents_of(item.example)}
     assert "Ben wrote this meanwhile" in texts  # the replaced text stays in the history
+
+
+def test_a_reject_that_meets_a_fix_takes_the_row_from_the_counts_once(filled, editor, monkeypatch):
+    from types import SimpleNamespace
+
+    from django.utils import timezone
+
+    from datasets.services import reviewing
+    from datasets.services.checks import move_counts
+
+    item = services.plan_review(actor=editor, dataset=filled).items.select_related("example").first()
+    before = Dataset.objects.get(pk=filled.pk)
+
+    def now():
+        # A fix drops the row after the reviewer's row was read and before it is written.
+        Example.objects.filter(pk=item.example_id).update(state="dropped")
+        move_counts(filled, [item.example_id], -1, "n_dropped")
+        return timezone.now()
+
+    monkeypatch.setattr(reviewing, "timezone", SimpleNamespace(now=now))
+    services.review_example(actor=editor, item=item, verdict="rejected")
+    state = Dataset.objects.get(pk=filled.pk)
+    assert (state.n_active, state.n_dropped, state.n_rejected) == (
+        before.n_active - 1,
+        before.n_dropped + 1,
+        before.n_rejected,
+    )
+    assert sum(state.label_counts.values()) == state.n_active == Example.objects.active().count()
+
+
+def test_rows_read_twice_are_counted_without_grouping_by_their_texts(filled, editor, second, third):
+    from types import SimpleNamespace
+
+    from datasets.views.reviews import _waiting
+
+    review = double(editor, filled)
+    sql = str(_waiting(review, SimpleNamespace(user=editor), "all").query)
+    groups = [part.split(")")[0] for part in sql.split("GROUP BY")[1:]]
+    assert groups
+    assert not any("datasets_content" in part for part in groups)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -61,7 +62,9 @@ def _waiting(review: Review, request: HttpRequest, whose: str) -> QuerySet[Revie
     own = Reading.objects.filter(item=OuterRef("pk"), reader=request.user)
     rows = _items(review).filter(verdict="")
     if review.n_double:
-        rows = rows.annotate(n_read=Count("readings"), is_read=Exists(own))
+        # Counted apart: beside the join to its texts a Count would group by every one of them.
+        read = Reading.objects.filter(item=OuterRef("pk")).order_by().values("item").annotate(n=Count("pk"))
+        rows = rows.annotate(n_read=Coalesce(Subquery(read.values("n")), 0), is_read=Exists(own))
         if whose == "open":
             return rows.filter(is_double=True, n_read__gte=2)
         rows = rows.filter(Q(is_double=False) | Q(is_read=False, n_read__lt=2))
