@@ -22,6 +22,8 @@ BLOCK_BYTES = 256 * 1024
 MAX_RATIO = 250
 FREE_BYTES = 64 * 1024 * 1024
 MAX_UNPACKED_BYTES = 16 * 1024 * 1024 * 1024
+# A part without a byte inside costs time and gives nothing; a packer writes one at the end at most.
+MAX_EMPTY_MEMBERS = 1_000
 GZIP_MAGIC, PARQUET_MAGIC = b"\x1f\x8b", b"PAR1"
 
 
@@ -46,6 +48,7 @@ class Unzipped(io.RawIOBase):
         self._unzip = zlib.decompressobj(wbits=31)
         self._rest = b""
         self._is_over = False
+        self._member_began, self._n_empty = 0, 0
 
     def readable(self) -> bool:
         """Always."""
@@ -73,6 +76,14 @@ class Unzipped(io.RawIOBase):
                         f"Something that is not gzip follows after {self._out:,} unpacked bytes. Pack the file again.",
                         field="file",
                     )
+                if self._out == self._member_began:
+                    self._n_empty += 1
+                if self._n_empty > MAX_EMPTY_MEMBERS:
+                    raise UnusableFile(
+                        f"The gzip file holds more than {MAX_EMPTY_MEMBERS:,} empty parts. Pack the file again.",
+                        field="file",
+                    )
+                self._member_began = self._out
                 self._unzip = zlib.decompressobj(wbits=31)
             try:
                 piece = self._unzip.decompress(data, want)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 
 import pytest
@@ -13,6 +15,8 @@ from datasets.domain.layouts import MAX_LINE_BYTES, Layout, Unreadable, recognis
 from datasets.domain.mapping import ColumnMapping, guess_mapping
 from datasets.domain.parsing import Bad, json_record, parse_json_lines, parse_jsonl, parse_table
 from datasets.domain.records import RowError, converter, parse_time
+from datasets.errors import UnusableFile
+from datasets.unpacking import MAX_EMPTY_MEMBERS, Unzipped
 
 PAIR = ColumnMapping(prompt="prompt", completion="completion")
 
@@ -411,3 +415,12 @@ def test_a_formula_in_a_csv_cell_is_made_text(cell):
 
 def test_plain_cells_stay_as_they_are():
     assert [csv_safe(cell) for cell in ("", "a=1", "5", "é")] == ["", "a=1", "5", "é"]
+
+
+def test_a_gzip_of_empty_members_is_refused_and_a_few_are_not():
+    empty, text = gzip.compress(b""), gzip.compress(b"hello")
+    few = empty * 3 + text + empty + text
+    assert Unzipped(io.BytesIO(few), len(few)).read() == b"hellohello"
+    for many in (empty * (MAX_EMPTY_MEMBERS + 2), (empty + text) * (MAX_EMPTY_MEMBERS + 2)):
+        with pytest.raises(UnusableFile, match="empty parts"):
+            Unzipped(io.BytesIO(many), len(many)).read()
