@@ -19,6 +19,9 @@ DIMENSIONS = ("clarity", "quality", "relevance", "completeness")
 GATE = 0.7
 EXCELLENT = 0.8
 MAX_SAMPLE = 50
+# Rows a judging must have taken to stand at the gate (or all, where there are fewer), and the share it must have scored.
+LEAST_FOR_GATE = 20
+LEAST_SCORED_PERCENT = 80
 MAX_TOKENS = 512
 MAX_SHOWN_CHARS = 12_000
 

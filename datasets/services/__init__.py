@@ -10,7 +10,7 @@ from datasets.services.exports import (
     start_export_check,
 )
 from datasets.services.fixing import press_fix, press_undo
-from datasets.services.gating import set_gate, standing
+from datasets.services.gating import set_gate, standing, standing_judging
 from datasets.services.imports import (
     archive_dataset,
     create_dataset,
@@ -77,6 +77,7 @@ __all__ = [
     "settle",
     "stage_upload",
     "standing",
+    "standing_judging",
     "start_checks",
     "start_export_check",
     "start_freeze",

@@ -360,7 +360,7 @@ def _relabel(fix: Fix, dataset: Dataset, finding: Finding, only: frozenset[int],
     """Give ticked rows the label the finding suggests."""
     rows = finding.rows.filter(example__in=only, example__state=ExampleState.ACTIVE).exclude(suggestion="")
     suggested = dict(rows.exclude(example__edits__fix=fix).values_list("example_id", "suggestion"))
-    for part in bulk.chunks(sorted(suggested), 300):
+    for part in bulk.chunks(sorted(suggested), 60):
         changed = []
         for example in Example.objects.filter(pk__in=part).select_related("content"):
             if example.label != suggested[example.pk]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from datasets.domain import quality
 from datasets.domain.freezing_rules import GATE_RULES, Stance, Standing, judged, stances
@@ -62,12 +62,29 @@ def blockers(dataset: Dataset) -> list[dict[str, str]]:
     return [one.as_json() for one in standing(dataset) if one.blocks]
 
 
+def standing_judging(dataset: Dataset) -> QualityRun | None:
+    """The newest judging that speaks for the whole dataset; None when there is none.
+
+    One that was cancelled early or took a handful of rows says nothing, and one that asked again about rows a person
+    mended says how those are now and not how the others are.
+    """
+    least = min(quality.LEAST_FOR_GATE, dataset.n_active)
+    return (
+        QualityRun.objects.filter(dataset=dataset, n_sample__gte=least, average__isnull=False)
+        .exclude(finished_at=None)
+        .exclude(how="again")
+        .filter(n_sample__lte=F("n_scored") * 100 / quality.LEAST_SCORED_PERCENT)
+        .order_by("-id")
+        .first()
+    )
+
+
 def _whole(dataset: Dataset) -> list[tuple[str, str]]:
     found = []
     gate = size_gate(dataset.n_active)
     if gate.is_blocked:
         found.append(("size", gate.sentence))
-    run = QualityRun.objects.filter(dataset=dataset).exclude(finished_at=None).order_by("-id").first()
+    run = standing_judging(dataset)
     if run is not None and run.average is not None and run.average < quality.GATE:
         found.append(
             ("quality", f"Dataset quality too low: {run.average:.2f}. At least {quality.GATE} is needed.")

@@ -21,6 +21,7 @@ from datasets.models import CheckRun, Content, Dataset, Example, Judgement, Qual
 from datasets.policies import check_can_change
 from datasets.services.checks import put_finding
 from decisions.models import UseCase
+from foundation.jobs import rowwriter
 from foundation.jobs.domain.states import ItemState
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
@@ -192,10 +193,12 @@ def start_quality(
     cap = found.bound_microusd if cap_microusd is None else cap_microusd
     if cap < 0:
         raise BadInput("The cap cannot be below 0.", field="cap")
-    standing = QualityRun.objects.filter(dataset=dataset, finished_at=None).order_by("-id").first()
-    if standing is not None:
-        return standing
     with transaction.atomic():
+        # Whoever asks in the same moment waits here, and then sees the judging that stands.
+        Dataset.objects.select_for_update().get(pk=dataset.pk)
+        standing = QualityRun.objects.filter(dataset=dataset, finished_at=None).order_by("-id").first()
+        if standing is not None:
+            return standing
         run = QualityRun.objects.create(
             team=dataset.team,
             dataset=dataset,
@@ -335,9 +338,7 @@ def leave_unscored(*, rows: Iterable[Judgement], reason: str) -> None:
     rows = list(rows)
     for row in rows:
         row.unscored = reason[:300]
-    for part in bulk.chunks(rows, 200):
-        with transaction.atomic():
-            Judgement.objects.bulk_update(part, ["unscored"])
+    _set(rows, ("unscored",))
 
 
 def _read(row: Judgement, answer: Completion) -> None:
@@ -354,9 +355,20 @@ def _read(row: Judgement, answer: Completion) -> None:
 def _write(rows: Sequence[Judgement]) -> None:
     for row in rows:
         row.state = ItemState.DONE
-    for part in bulk.chunks(rows, 200):
-        with transaction.atomic():
-            Judgement.objects.bulk_update(part, [*_VERDICT, "state", "cost_microusd"])
+    _set(rows, (*_VERDICT, "state", "cost_microusd"))
+
+
+def _set(rows: Sequence[Judgement], names: Sequence[str]) -> None:
+    """Write these fields of many rows; each transaction holds the lock for one executemany alone."""
+    pace, start = bulk.Pace(), 0
+    while start < len(rows):
+        part = rows[start : start + pace.n_rows]
+        ready = rowwriter.updates(
+            Judgement, {row.pk: {name: getattr(row, name) for name in names} for row in part}
+        )
+        with pace.transaction(len(part)):
+            ready.write(row.pk for row in part)
+        start += len(part)
 
 
 def finish_quality(*, job: Job) -> QualityRun:

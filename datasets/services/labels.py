@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datasets import bulk
+from datasets.domain.statuses import VersionState
 from datasets.errors import NothingToDo
 from datasets.models import Dataset, DatasetVersion, Example, Fix, LabelChange
 from datasets.policies import check_can_change
@@ -21,6 +22,9 @@ from foundation.teams.models import User
 
 KIND = "datasets.relabel"
 RULE = "labels"
+# Some 15 ms of SQLite's one lock each; giving back writes the index and the counts row by row.
+RENAMED_A_TRANSACTION = 60
+UNDONE_A_TRANSACTION = 15
 
 
 def start_rename(*, actor: User | None, dataset: Dataset, from_label: str, to_label: str) -> LabelChange:
@@ -39,6 +43,7 @@ def start_rename(*, actor: User | None, dataset: Dataset, from_label: str, to_la
         raise BadInput("That is its name already.", field="to_label")
     with transaction.atomic():
         Dataset.objects.select_for_update().get(pk=dataset.pk)
+        _check_is_quiet(dataset)
         if dataset.label_changes.filter(finished_at=None, undone_at=None).exists():
             raise Conflict("Another change of labels is under way. Wait until it is done.")
         fix = Fix.objects.create(
@@ -77,9 +82,26 @@ def undo_rename(*, actor: User | None, change: LabelChange) -> Job:
     if why := why_not_undone(change):
         raise Conflict(why)
     with transaction.atomic():
+        Dataset.objects.select_for_update().get(pk=change.dataset_id)
+        _check_is_quiet(change.dataset, but=_key(change, "undo"))
+        if why := why_not_undone(change):
+            raise Conflict(why)  # frozen since it was asked
         job = _start(change, actor, "undo")
         audit.record(actor=actor, team=change.team, verb="label.change-undone", target=change)
     return job
+
+
+def change_under_way(dataset: Dataset, *, but: str = "") -> bool:
+    """Whether a job is renaming labels or giving them back; the job with the key `but` is left aside."""
+    open_ones = Job.objects.about(dataset).open().filter(kind=KIND)
+    return open_ones.exclude(dedupe_key=but).exists() if but else open_ones.exists()
+
+
+def _check_is_quiet(dataset: Dataset, *, but: str = "") -> None:
+    if change_under_way(dataset, but=but):
+        raise Conflict("Another change of labels is under way. Wait until it is done.")
+    if dataset.versions.filter(state=VersionState.BUILDING).exists():
+        raise Conflict("A version is being frozen. Change labels when that is done.")
 
 
 def why_not_undone(change: LabelChange) -> str:
@@ -108,10 +130,14 @@ def _start(change: LabelChange, actor: User | None, what: str) -> Job:
         recipe={"change": change.pk, "what": what},
         subject=change.dataset,
         url=reverse("datasets:labels", args=[change.dataset_id]),
-        dedupe_key=f"relabel:{change.pk}:{what}",
+        dedupe_key=_key(change, what),
     )
     LabelChange.objects.filter(pk=change.pk).update(job=job)
     return job
+
+
+def _key(change: LabelChange, what: str) -> str:
+    return f"relabel:{change.pk}:{what}"
 
 
 # --- called by the job -------------------------------------------------------------------------------------------
@@ -121,18 +147,20 @@ def rename_rows(*, change: LabelChange, beat: Callable[[int, int], None]) -> int
     """How many rows carry the new label. Goes on where it stopped: a renamed row is not found again."""
     dataset = Dataset.objects.select_related("team", "use_case").get(pk=change.dataset_id)
     mine = Example.objects.filter(dataset=dataset, label=change.from_label).active().order_by("id")
-    total = mine.count() + change.fix.edits.count()
+    done = change.fix.edits.count()
+    total = mine.count() + done
     last = 0
-    while part := list(mine.filter(pk__gt=last).select_related("content")[:300]):
+    while part := list(mine.filter(pk__gt=last).select_related("content")[:RENAMED_A_TRANSACTION]):
         with transaction.atomic():
-            replace_contents(
+            edits = replace_contents(
                 dataset,
                 [(row, *relabelled(row, change.to_label)) for row in part],
                 actor=change.by,
                 fix=change.fix,
             )
         last = part[-1].pk
-        beat(change.fix.edits.count(), total)
+        done += len(edits)
+        beat(done, total)
     n = change.fix.edits.count()
     now = timezone.now()
     with transaction.atomic():
@@ -146,7 +174,8 @@ def give_back(*, change: LabelChange, beat: Callable[[int, int], None]) -> int:
     dataset = Dataset.objects.select_related("team", "use_case").get(pk=change.dataset_id)
     total = change.fix.edits.count()
     n = 0
-    for part in bulk.chunks(list(change.fix.edits.filter(undone_at=None).select_related("example")), 100):
+    waiting = list(change.fix.edits.filter(undone_at=None).select_related("example"))
+    for part in bulk.chunks(waiting, UNDONE_A_TRANSACTION):
         with transaction.atomic():
             for edit in part:
                 n += undo_edit(dataset, edit)

@@ -20,9 +20,10 @@ from datasets.domain.splitting import Ratios, Strategy
 from datasets.domain.statuses import LookKind, VersionState
 from datasets.errors import Blocked
 from datasets.freezing import Frozen, compose
-from datasets.models import Dataset, DatasetVersion, Look, QualityRun, Review, VersionRow
+from datasets.models import Dataset, DatasetVersion, Look, Review, VersionRow
 from datasets.policies import check_can_change, check_can_use
-from datasets.services.gating import blockers, gate_of
+from datasets.services.gating import blockers, gate_of, standing_judging
+from datasets.services.labels import change_under_way
 from decisions.services import record_evidence
 from foundation.jobs.services import start_job
 from foundation.teams import audit
@@ -90,6 +91,9 @@ def start_freeze(
         number = (DatasetVersion.objects.filter(dataset=dataset).aggregate(n=Max("number"))["n"] or 0) + 1
         try:
             with transaction.atomic():
+                Dataset.objects.select_for_update().get(pk=dataset.pk)
+                if change_under_way(dataset):
+                    raise Blocked("Labels are being changed. Freeze when that is done.")
                 version = DatasetVersion.objects.create(
                     team=dataset.team,
                     dataset=dataset,
@@ -343,7 +347,7 @@ def _review_summary(dataset: Dataset) -> dict[str, Any]:
 
 
 def _quality_summary(dataset: Dataset) -> dict[str, Any]:
-    run = QualityRun.objects.filter(dataset=dataset).exclude(finished_at=None).order_by("-id").first()
+    run = standing_judging(dataset)
     if run is None:
         return {}
     return {

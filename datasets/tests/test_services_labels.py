@@ -293,3 +293,36 @@ def test_an_approver_saves_the_gate_on_its_page(team, approver, client_for):
     assert answer.status_code == 302
     assert gating.gate_of(team)["pii"] is Stance.WARNS
     assert client.post(reverse("datasets:gate", args=["support"]), {"pii": "perhaps"}).status_code == 400
+
+
+# --- one after the other -----------------------------------------------------------------------------------------
+
+
+def test_nothing_freezes_or_renames_in_the_middle_of_a_change_of_labels(filled, editor):
+    change = labels.start_rename(actor=editor, dataset=filled, from_label="login", to_label="sign in")
+    with pytest.raises(Blocked, match="Labels are being changed"):
+        services.start_freeze(actor=editor, dataset=filled, override_reason="a test of labels")
+    assert run_until_idle(30)
+    change.refresh_from_db()
+    job = labels.undo_rename(actor=editor, change=change)
+    assert labels.undo_rename(actor=editor, change=change) == job  # pressed twice
+    with pytest.raises(Conflict, match="under way"):
+        labels.start_rename(actor=editor, dataset=filled, from_label="card", to_label="plastic")
+    with pytest.raises(Blocked, match="Labels are being changed"):
+        services.start_freeze(actor=editor, dataset=filled, override_reason="a test of labels")
+    assert run_until_idle(30)
+    services.start_freeze(actor=editor, dataset=filled, override_reason="a test of labels")
+    with pytest.raises(Conflict, match="being frozen"):
+        labels.start_rename(actor=editor, dataset=filled, from_label="card", to_label="plastic")
+    assert run_until_idle(30)
+
+
+def test_labels_that_only_copies_carry_end_in_a_sentence(dataset, bring_in, editor, settings, tmp_path):
+    settings.VAR_DIR = tmp_path
+    bring_in(dataset, jsonl([{"text": f"again {i % 2}", "label": f"l{i % 2}"} for i in range(20)]))
+    job = label_noise.start_label_noise(actor=editor, dataset=dataset)
+    assert run_until_idle(60)
+    job.refresh_from_db()
+    shard = Shard.objects.get(job=job)
+    assert "Fewer than two labels have 5 different texts" in shard.error
+    assert not Finding.objects.filter(run=dataset.checks, rule="label_noise").exists()

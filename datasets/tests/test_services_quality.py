@@ -97,8 +97,54 @@ def test_the_same_sample_again_is_free_where_nothing_changed(filled, editor, tea
 
 
 def test_a_low_average_stops_freezing_until_a_reason_is_written(filled, editor, team):
-    run, _ = judge(editor, filled, team, size=5)
+    run, _ = judge(editor, filled, team, size=20)
     type(run).objects.filter(pk=run.pk).update(average=0.65)
     assert {"size", "quality", "review"} == {b["rule"] for b in services.blockers(filled)}
     with pytest.raises(Blocked, match=r"Dataset quality too low: 0\.65"):
         services.start_freeze(actor=editor, dataset=filled)
+
+
+def _finished(dataset, average, **more):
+    from django.utils import timezone
+
+    from datasets.models import QualityRun
+
+    return QualityRun.objects.create(
+        team=dataset.team, dataset=dataset, model="m", prompt_version="p", seed="s", average=average,
+        finished_at=timezone.now(), **{"n_sample": 50, "n_scored": 50, **more},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"average": None, "n_scored": 0},
+        {"average": 0.9, "n_scored": 1},
+        {"average": 0.9, "n_scored": 39},
+        {"average": 0.9, "n_sample": 1, "n_scored": 1},
+        {"average": 0.9, "how": "again"},
+    ],
+    ids=["cancelled", "one row", "39 of 50", "a sample of one", "asked again"],
+)
+def test_a_judging_that_says_little_lifts_no_gate(filled, later):
+    _finished(filled, 0.5)
+    run = _finished(filled, **later)
+    assert "quality" in {b["rule"] for b in services.blockers(filled)}
+    assert services.standing_judging(filled) != run
+    _finished(filled, 0.8, n_scored=40)  # 80 % of 50
+    assert "quality" not in {b["rule"] for b in services.blockers(filled)}
+
+
+def test_judge_again_pressed_twice_is_one_paid_job(filled, editor, team, client_for):
+    from datasets.models import QualityRun
+
+    run, _ = judge(editor, filled, team)
+    client = client_for(editor)
+    page = client.get(reverse("datasets:quality-detail", args=[run.pk])).content.decode()
+    press = page.split('name="press" value="')[1].split('"')[0]
+    url = reverse("datasets:quality-again", args=[run.pk])
+    first = client.post(url, {"press": press})
+    # The first is over before the second press comes.
+    assert run_until_idle(30)
+    assert client.post(url, {"press": press})["Location"] == first["Location"]
+    assert QualityRun.objects.count() == 2

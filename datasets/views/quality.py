@@ -14,7 +14,7 @@ from datasets.models import Dataset, QualityRun
 from datasets.services import judging
 from datasets.vault import sealed_contents
 from foundation.teams.errors import BadInput
-from foundation.teams.presses import once
+from foundation.teams.presses import new_press, once
 from foundation.ui import htmx
 
 DOLLAR = Decimal(1_000_000)
@@ -126,6 +126,7 @@ def quality_detail(request: HttpRequest, run: QualityRun) -> HttpResponse:
         "n_edited": sum(row.example.content_id != row.content_id for row in weak),
         "findings": services.open_findings(run.dataset) if summary and summary.passes is False else [],
         "quality": run,
+        "press": new_press(),
         "can_change": policies.can_change(run.dataset),
     }
     return htmx.render_page(request, "datasets/quality_detail.html", None, context)
@@ -134,7 +135,16 @@ def quality_detail(request: HttpRequest, run: QualityRun) -> HttpResponse:
 @require_POST
 def quality_again(request: HttpRequest, run: QualityRun) -> HttpResponse:
     """Judge the same rows again: edited ones are asked about, the others keep their verdict and cost nothing."""
-    new = services.start_quality(
-        actor=request.user, dataset=run.dataset, again=run, in_batches=request.POST.get("in_batches") == "on"
+    new, _ = once(
+        user=request.user,
+        press=request.POST.get("press", "")[:64],
+        purpose="quality-again",
+        model=QualityRun,
+        make=lambda: services.start_quality(
+            actor=request.user,
+            dataset=run.dataset,
+            again=run,
+            in_batches=request.POST.get("in_batches") == "on",
+        ),
     )
     return htmx.redirect(request, "datasets:quality-detail", new.pk)

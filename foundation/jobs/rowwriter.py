@@ -70,17 +70,23 @@ class Updates:
 
 
 def updates(
-    model: type[models.Model], changes: Mapping[int, Mapping[str, Any]], *, grows: str, by: Mapping[int, int]
+    model: type[models.Model],
+    changes: Mapping[int, Mapping[str, Any]],
+    *,
+    grows: str = "",
+    by: Mapping[int, int] | None = None,
 ) -> Updates:
-    """Changes by key, ready to be written; the column `grows` is raised by `by[key]`, the others are set."""
+    """Changes by key, ready to be written; the column `grows`, if any, is raised by `by[key]`, the others are set."""
     quote = connection.ops.quote_name
     by_sql: dict[str, dict[int, Row]] = defaultdict(dict)
     for key, values in changes.items():
         fields = [(model._meta.get_field(name), values[name]) for name in sorted(values)]
         sets = ", ".join(f"{quote(str(field.column))} = %s" for field, _ in fields)  # type: ignore[union-attr]
+        raised = f", {quote(grows)} = {quote(grows)} + %s" if grows else ""
+        more = ((by or {})[key],) if grows else ()
         sql = (
             f"UPDATE {quote(model._meta.db_table)} "  # noqa: S608 - names of columns
-            f"SET {sets}, {quote(grows)} = {quote(grows)} + %s WHERE {quote(str(model._meta.pk.column))} = %s"
+            f"SET {sets}{raised} WHERE {quote(str(model._meta.pk.column))} = %s"
         )
-        by_sql[sql][key] = (*(_db_value(field, value) for field, value in fields), by[key], key)  # type: ignore[arg-type]
+        by_sql[sql][key] = (*(_db_value(field, value) for field, value in fields), *more, key)  # type: ignore[arg-type]
     return Updates(dict(by_sql))
