@@ -63,7 +63,13 @@ def _waiting(review: Review, request: HttpRequest, whose: str) -> QuerySet[Revie
     rows = _items(review).filter(verdict="")
     if review.n_double:
         # Counted apart: beside the join to its texts a Count would group by every one of them.
-        read = Reading.objects.filter(item=OuterRef("pk")).order_by().values("item").annotate(n=Count("pk"))
+        read = (
+            Reading.objects.of(review.team)
+            .filter(item=OuterRef("pk"))
+            .order_by()
+            .values("item")
+            .annotate(n=Count("pk"))
+        )
         rows = rows.annotate(n_read=Coalesce(Subquery(read.values("n")), 0), is_read=Exists(own))
         if whose == "open":
             return rows.filter(is_double=True, n_read__gte=2)
