@@ -33,3 +33,6 @@ class Sealed(PortalError):
     """Test rows are opened with a reason only."""
 
     status = 403
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text or "Test rows are sealed. Open them with a reason first.")

@@ -36,6 +36,7 @@ from datasets.models import (
     LabelChange,
 )
 from datasets.policies import check_can_change
+from datasets.vault import check_not_sealed
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
 from foundation.teams import audit
@@ -216,6 +217,9 @@ def apply_fix(
         raise BadInput("This finding has no such fix.", field="action")
     if chosen.each and not only:
         raise BadInput("Tick the rows first: this is decided row by row.", field="rows")
+    if only:
+        contents = Example.objects.filter(dataset=dataset, pk__in=only).values_list("content_id", flat=True)
+        check_not_sealed(dataset, contents, user=actor)
     fix = Fix.objects.filter(finding=finding, action=chosen.key, undone_at=None).first()
     if fix is None:
         try:

@@ -13,6 +13,7 @@ from datasets.errors import EditedMeanwhile, NothingToDo
 from datasets.models import Content, Dataset, Edit, Example, Reading, Review, ReviewItem
 from datasets.policies import check_can_change, check_can_edit, check_can_settle
 from datasets.services.checks import move_counts, replace_contents, undo_edit
+from datasets.vault import check_not_sealed
 from foundation.teams import audit
 from foundation.teams.domain.roles import Role
 from foundation.teams.errors import BadInput
@@ -40,6 +41,7 @@ def edit_example(
     check_can_edit(example)
     if example.edition != edition:
         raise EditedMeanwhile(example)
+    check_not_sealed(dataset, [example.content_id], user=actor)
     old = example.content
     new = (
         old.system if system is None else _clean(system, "system", may_be_empty=True),

@@ -15,7 +15,7 @@ from datasets.errors import EditedMeanwhile
 from datasets.forms import ExampleForm
 from datasets.listing import newest_frozen, page_of
 from datasets.models import Dataset, Edit, Example, Finding, Fix, Import
-from datasets.vault import sealed_contents
+from datasets.vault import Vault, sealed_contents
 from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput
 from foundation.ui import htmx
@@ -29,13 +29,13 @@ def example_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     finding = None
     if filters.finding is not None:
         finding = Finding.objects.filter(pk=filters.finding, dataset=dataset).first()
-    page = page_of(dataset, filters, finding=finding)
-    sealed = sealed_contents(dataset, [row.content_id for row in page.rows], user=request.user)
+    vault = Vault(dataset, request.user)
+    # Which sealed rows hold a word, or carry a label, must not be learnt by asking for it.
+    tells = bool(filters.words or filters.label)
+    page = page_of(dataset, filters, finding=finding, closed=vault.closed if tells else None)
+    sealed = frozenset() if tells else vault.closed(row.content_id for row in page.rows)
     for row in page.rows:
         row.is_sealed = row.content_id in sealed
-    if filters.words:
-        # Which sealed rows hold a word must not be learnt by asking for it.
-        page.rows = [row for row in page.rows if not row.is_sealed]
     counts = {"active": dataset.n_active, "dropped": dataset.n_dropped, "rejected": dataset.n_rejected}
     sources = Import.objects.filter(dataset=dataset).visible_rows().order_by("id")
     context = {
@@ -60,8 +60,12 @@ def _detail_context(
 ) -> dict[str, Any]:
     dataset = example.dataset
     is_labelled = dataset.use_case.task_kind == "classify"
-    sealed = example.content_id in sealed_contents(dataset, [example.content_id], user=request.user)
     edits = list(example.edits.select_related("before", "after", "by")[:20])
+    texts = {example.content_id, *(key for edit in edits for key in (edit.before_id, edit.after_id))}
+    closed = sealed_contents(dataset, texts, user=request.user)
+    sealed = example.content_id in closed
+    # A row of the training may have had a text once that the test asks.
+    edits = [edit for edit in edits if edit.before_id not in closed and edit.after_id not in closed]
     findings = list(
         example.finding_rows.filter(finding__run_id=dataset.checks_id)
         .select_related("finding")

@@ -35,6 +35,11 @@ def version_exports(request: HttpRequest, version: DatasetVersion) -> HttpRespon
         "has_looked": looked,
         "formats": [_shown(key, report.get(key, {}), sizes, looked) for key in EXPORTS],
         "n_rows": version.n_rows,
+        "newer": DatasetVersion.objects.frozen()
+        .filter(dataset=version.dataset, number__gt=version.number)
+        .order_by("-number")
+        .values_list("number", flat=True)
+        .first(),
     }
     return htmx.render_page(request, "datasets/version_exports.html", None, context)
 

@@ -13,12 +13,12 @@ from datasets import policies, presenting, services
 from datasets.domain.review import Need
 from datasets.domain.rules import RULES
 from datasets.domain.statuses import Verdict
-from datasets.errors import EditedMeanwhile, NothingToDo
+from datasets.errors import EditedMeanwhile, NothingToDo, Sealed
 from datasets.forms import ExampleForm, ReviewForm
 from datasets.models import Dataset, Reading, Review, ReviewItem
 from datasets.presenting_reviews import summary
 from datasets.services.queueing import MOST_NEEDED
-from datasets.vault import sealed_contents
+from datasets.vault import check_not_sealed, sealed_contents
 from foundation.teams.errors import BadInput, Conflict
 from foundation.teams.requests import TeamRequest
 from foundation.ui import htmx
@@ -208,6 +208,8 @@ def review_judge(request: TeamRequest, review: Review, item: int) -> HttpRespons
     taken = request.POST.get("take", "")
     form = None
     try:
+        # Queued before the freeze, sealed since: nobody judges what they may not read.
+        check_not_sealed(review.dataset, [found.example.content_id], user=request.user)
         if taken:
             reading = (
                 found.readings.filter(pk=int(taken)).first()
@@ -240,7 +242,7 @@ def review_judge(request: TeamRequest, review: Review, item: int) -> HttpRespons
     except NothingToDo:
         # A second press, or a colleague was quicker: the verdict stands, go on.
         return _onwards(request, review, found)
-    except (EditedMeanwhile, BadInput, Conflict) as error:
+    except (EditedMeanwhile, BadInput, Conflict, Sealed) as error:
         return _refused(request, review, found, error, form)
     return _onwards(request, review, found)
 
@@ -263,7 +265,7 @@ def _refused(
             }
             # The next press is made on purpose: against the row as it is now.
             form.data = {**form.data.dict(), "edition": str(item.example.edition)}
-    status = 409 if isinstance(error, EditedMeanwhile) else 422
+    status = 409 if isinstance(error, EditedMeanwhile) else 403 if isinstance(error, Sealed) else 422
     return _page(request, review, item, _whose(request), status=status, **more)
 
 

@@ -19,7 +19,7 @@ from datasets.errors import Blocked
 from datasets.forms import FreezeForm, MixForm
 from datasets.models import Dataset, DatasetVersion, VersionDiff, VersionRow
 from datasets.services import mixing, versiondiffs
-from datasets.vault import n_fresh_rows, wear_of
+from datasets.vault import n_fresh_rows, sealed_contents, wear_of
 from decisions.models import UseCase
 from foundation.teams.errors import BadInput
 from foundation.teams.presses import once
@@ -135,6 +135,12 @@ def version_rows(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
         rows = VersionRow.objects.filter(version=version, split=split, position__gt=after_position)
         found = list(rows.select_related("content").order_by("position")[: PAGE + 1])
     shown = found[:PAGE]
+    # Another version's training may hold what the newest one tests on.
+    closed: frozenset[int] = frozenset()
+    if split != Split.TEST:
+        closed = sealed_contents(version.dataset, [row.content_id for row in shown], user=request.user)
+    for row in shown:
+        row.is_closed = row.content_id in closed
     context = {
         "version": version,
         "dataset": version.dataset,
