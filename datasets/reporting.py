@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from datasets.domain.rules import RULES, THIN
 from datasets.models import Dataset, Finding, FindingRow
-from datasets.vault import sealed_contents
+from datasets.vault import Vault
 from foundation.teams.domain.csv_cells import safe_cell
 from foundation.teams.models import User
 from foundation.ui import charts
@@ -73,10 +73,11 @@ HEADER = (
 def findings_csv(*, dataset: Dataset, user: User) -> Iterator[bytes]:
     """The shown report, one line a row of a finding; a finding about the whole dataset has one line without a row.
 
-    Sealed test rows keep their number and lose their text. Cells that a spreadsheet would run are made harmless.
+    Sealed test rows keep their number and lose their text, and what notes and labels tell of it. Cells that a spreadsheet would run are made harmless.
     """
     yield _lines([HEADER])
     order = {"error": 0, "warning": 1, "note": 2}
+    vault = Vault(dataset, user)
     findings = sorted(
         Finding.objects.filter(run_id=dataset.checks_id), key=lambda f: (order[f.severity], f.pk)
     )
@@ -85,34 +86,34 @@ def findings_csv(*, dataset: Dataset, user: User) -> Iterator[bytes]:
         if not finding.n_rows:
             yield _lines([(*head, *[""] * 8)])
             continue
-        last = (-1, 0)
-        rows = FindingRow.objects.filter(finding=finding).select_related("example__content")
-        while True:
-            later = rows.filter(cluster=last[0], pk__gt=last[1]) | rows.filter(cluster__gt=last[0])
-            block = list(later.order_by("cluster", "pk")[:BLOCK])
-            if not block:
-                break
-            sealed = sealed_contents(dataset, [row.example.content_id for row in block], user=user)
-            yield _lines(
-                [
-                    (
-                        *head,
-                        row.example_id,
-                        row.cluster or "",
-                        row.note,
-                        row.suggestion,
-                        row.example.state,
-                        row.example.label,
-                        *(
-                            ("sealed", "sealed")
-                            if row.example.content_id in sealed
-                            else (row.example.content.prompt, row.example.content.completion)
-                        ),
-                    )
-                    for row in block
-                ]
-            )
-            last = (block[-1].cluster, block[-1].pk)
+        for block in _blocks(finding):
+            sealed = vault.closed(row.example.content_id for row in block)
+            yield _lines([(*head, *_cells(row, row.example.content_id in sealed)) for row in block])
+
+
+def _blocks(finding: Finding) -> Iterator[list[FindingRow]]:
+    """The rows of a finding, cluster by cluster. Each question is one walk along the index, also at the end."""
+    rows = FindingRow.objects.filter(finding=finding).select_related("example__content")
+    later = rows
+    while block := list(later.order_by("cluster", "pk")[:BLOCK]):
+        last = block[-1]
+        if missing := BLOCK - len(block):
+            # The cluster is at its end; the block goes on with those behind it.
+            block += rows.filter(cluster__gt=last.cluster).order_by("cluster", "pk")[:missing]
+            last = block[-1]
+        yield block
+        later = rows.filter(cluster=last.cluster, pk__gt=last.pk)
+        if not later.exists():
+            later = rows.filter(cluster__gt=last.cluster)
+
+
+def _cells(row: FindingRow, is_sealed: bool) -> tuple[object, ...]:
+    example = row.example
+    if is_sealed:
+        return (row.example_id, row.cluster or "", "", "", example.state, "", "sealed", "sealed")
+    content = example.content
+    told = (row.note, row.suggestion, example.state, example.label)
+    return (row.example_id, row.cluster or "", *told, content.prompt, content.completion)
 
 
 def _lines(rows: Sequence[Sequence[object]]) -> bytes:

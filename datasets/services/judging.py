@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from django.db import transaction
@@ -20,6 +21,7 @@ from datasets.errors import NothingToDo
 from datasets.models import CheckRun, Content, Dataset, Example, Judgement, QualityRun
 from datasets.policies import check_can_change
 from datasets.services.checks import put_finding
+from datasets.vault import sealed_contents
 from decisions.models import UseCase
 from foundation.jobs import rowwriter
 from foundation.jobs.domain.states import ItemState
@@ -91,13 +93,18 @@ def sample(
 ) -> list[int]:
     """Example ids by a seed: every label in proportion ("sample"), by the seed alone ("plain"), or every row ("all").
 
-    The same rows and seed: the same sample.
+    Sealed test rows are left out. The same rows and seed: the same sample.
     """
+    sealed = sealed_contents(dataset)
     keys, digests, labels = [], [], []
     rows = Example.objects.filter(dataset=dataset).active().order_by("id")
     if how == "all":
-        return list(rows.values_list("id", flat=True)[: MOST_ROWS + 1])
-    for key, hashed, label in rows.values_list("id", "content__digest", "label").iterator(chunk_size=5000):
+        open_rows = (key for key, content in rows.values_list("id", "content_id") if content not in sealed)
+        return list(islice(open_rows, MOST_ROWS + 1))
+    columns = rows.values_list("id", "content__digest", "label", "content_id")
+    for key, hashed, label, content in columns.iterator(chunk_size=5000):
+        if content in sealed:
+            continue
         keys.append(key)
         digests.append(bytes(hashed))
         labels.append(label if how == "sample" else "")

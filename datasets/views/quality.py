@@ -109,9 +109,9 @@ def quality_detail(request: HttpRequest, run: QualityRun) -> HttpResponse:
         run.judgements.filter(overall=None).exclude(unscored="").select_related("example")[:SHOWN]
     )
     suspicious = list(run.judgements.filter(suspicious=True).select_related("example__content")[:SHOWN])
-    shown = [j.example.content_id for j in (*weak, *suspicious)]
+    shown = [j.example.content_id for j in (*weak, *suspicious, *unscored)]
     sealed = sealed_contents(run.dataset, shown, user=request.user)
-    for row in (*weak, *suspicious):
+    for row in (*weak, *suspicious, *unscored):
         row.is_sealed = row.example.content_id in sealed
     context = {
         "run": run,
