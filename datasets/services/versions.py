@@ -398,7 +398,10 @@ def open_test_rows(*, actor: User, version: DatasetVersion, reason: str) -> Look
 def count_look(
     *, actor: User | None, version: DatasetVersion, kind: LookKind, reason: str, subject: str = ""
 ) -> Look:
-    """One more look at the test of a version. Inside the caller's transaction."""
+    """One more look at the test of a version. Inside the caller's transaction.
+
+    The test of a mix is its members' tests: a look at it is one at each of them.
+    """
     look = Look.objects.create(
         team_id=version.team_id,
         version=version,
@@ -409,6 +412,10 @@ def count_look(
     )
     verb = "version.test_opened" if kind == LookKind.ROWS else "version.test_looked_at"
     audit.record(actor=actor, team=version.team, verb=verb, target=version, note=str(kind))
+    mixed = [task["version"] for task in (version.recipe or {}).get("mix", {}).get("tasks", ())]
+    for member in DatasetVersion.objects.filter(pk__in=mixed, team_id=version.team_id).order_by("pk"):
+        through = f"{subject}, mixed in {version.dataset.name}".removeprefix(", ")
+        count_look(actor=actor, version=member, kind=kind, reason=reason, subject=through)
     return look
 
 
