@@ -55,7 +55,8 @@ class Side:
 
     def just_above(self, volume: Fraction) -> Fraction:
         """What a month costs as soon as more than this volume is asked. Only for a side with steps."""
-        return self.one() * max(self.kept(), floor(volume / self.step()) + 1)
+        needed = Fraction(floor(volume / self.step()) + 1)
+        return self.one() * max(self.kept(), needed)
 
 
 def above(today: Side, tuned: Side, upkeep_microusd: Fraction | int) -> int | None:
