@@ -36,7 +36,8 @@ POSTGRESQL = (
     f"""CREATE TABLE {TABLE} (
         content_id bigint PRIMARY KEY REFERENCES datasets_content (id) ON DELETE CASCADE, words text NOT NULL)""",
     f"CREATE INDEX datasets_searched_grams ON {TABLE} USING gin (words gin_trgm_ops)",
-    f"""CREATE FUNCTION content_changes_in_search() RETURNS trigger LANGUAGE plpgsql AS
+    # Dropping the tables takes the trigger away and leaves the function.
+    f"""CREATE OR REPLACE FUNCTION content_changes_in_search() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN DELETE FROM {TABLE} WHERE content_id = OLD.id; RETURN NULL; END $$""",  # noqa: S608
     """CREATE TRIGGER content_changes_in_search AFTER UPDATE OF prompt, completion ON datasets_content
         FOR EACH ROW EXECUTE FUNCTION content_changes_in_search()""",
@@ -68,6 +69,14 @@ def drop(schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Take it all away."""
     for statement in SQLITE_DROP if schema_editor.connection.vendor == "sqlite" else POSTGRESQL_DROP:
         schema_editor.execute(statement)
+
+
+def make_anew() -> None:
+    """An empty index in the place of whatever there is. Not inside a transaction."""
+    with connection.schema_editor() as editor:
+        drop(editor)
+        create(editor)
+    _KNOWN.clear()
 
 
 def exists() -> bool:

@@ -420,6 +420,14 @@ def start_missing_indexing(*, most: int = 20) -> int:
     return sum(start_indexing(actor=None, import_=import_) is not None for import_ in missing)
 
 
+def index_anew() -> int:
+    """Begin the whole search index again, empty, with a job for every import. Returns how many. Not in a transaction."""
+    searching.make_anew()
+    Import.objects.update(indexed_at=None, indexed_upto=0)
+    shown = Import.objects.visible_rows().select_related("dataset__team").order_by("pk")
+    return sum(start_indexing(actor=None, import_=import_) is not None for import_ in shown)
+
+
 def index_rows(*, import_: Import) -> int:
     """Put the next rows of an import into the search index. Returns how many; 0 when all are in. Once each.
 

@@ -1,6 +1,7 @@
 """The database in a backup: a copy as of one moment while others write, and the way back. SQLite whole, PostgreSQL by COPY.
 
-COPY needs no program beside the driver and no equal release of the server.
+COPY needs no program beside the driver and no equal release of the server. What lives for a day (sign-ins, whose keys
+are the cookies themselves, and the cache) is not in it, and neither is the search index, which is made anew.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from allauth.usersessions.models import UserSession
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from datasets import searching
 from ftportal.backup.archive import SQLITE, BadArchive, Say
 
 MIGRATIONS = MigrationRecorder.Migration._meta.db_table
+# Emptied in the copy. Who finds a backup must not be able to go on as somebody who is signed in.
+LEFT_OUT = (Session._meta.db_table, UserSession._meta.db_table, "portal_cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,15 @@ def _snapshot_sqlite(folder: Path) -> Snapshot:
         # A reader of the write-ahead log: it sees one moment, and nobody waits for it.
         source.execute("VACUUM INTO ?", (str(copy),))
     with contextlib.closing(sqlite3.connect(copy)) as db:
+        there = rows_of(db)
+        for table in LEFT_OUT:
+            if table in there:
+                db.execute(f'DELETE FROM "{table}"')  # noqa: S608 - our own constants
+        for statement in searching.SQLITE_DROP:
+            db.execute(statement)
+        db.commit()
+        # Deleted rows stay in the file's free pages until it is written anew.
+        db.execute("VACUUM")
         return Snapshot("sqlite", {SQLITE: copy}, rows_of(db), _migrations(db), _blobs(db))
 
 
@@ -113,7 +128,8 @@ def put_sqlite(copy: Path, old: Path) -> None:
 
 
 def _tables() -> list[str]:
-    return sorted(connection.introspection.django_table_names(only_existing=True, include_views=False))
+    names = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    return sorted(set(names) - set(LEFT_OUT))
 
 
 def _columns(table: str) -> list[str]:
@@ -178,7 +194,8 @@ def put_postgresql(folder: Path, manifest: dict[str, Any], say: Say) -> None:
                 ) - set(_columns(table)):
                     raise BadArchive(f"{table[:60]!r} is no table of this portal, or has other columns.")
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            cursor.execute(f"TRUNCATE {_quoted(tables)}")
+            # Along with what refers to them and is not in the archive: sign-ins and the search index.
+            cursor.execute(f"TRUNCATE {_quoted(tables)} CASCADE")
             cursor.execute("SET CONSTRAINTS ALL DEFERRED")
             for table in tables:
                 say(f"filling {table}")

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
+from datasets.services.imports import index_anew
 from deployments.gateway import publishing, routes
 from deployments.services.routing import begin_new_epoch
 from foundation.files import store
@@ -81,6 +82,7 @@ def restore(path: Path, say: Say, *, force: bool = False) -> Restored:
     except OSError as error:
         raise CannotRestore(f"The backup could not be unpacked: {error.strerror or error}.") from None
     databases.migrate_forward()
+    index_anew()
     _begin_anew(manifest)
     return Restored(
         manifest["made_at"],

@@ -19,6 +19,7 @@ import pytest
 
 from datasets import searching
 from deployments.tests.portal_home import ROOT, PortalHome, get, prepare, wait_for
+from ftportal.backup import databases
 from ftportal.backup.archive import MANIFEST, SQLITE, BadArchive, Writer, unpack
 from ftportal.backup.making import CannotBackUp, make_backup
 
@@ -176,6 +177,49 @@ def digests(database):
     return found
 
 
+# A dataset of 40 searchable rows, and somebody who is signed in. The answer is the cookie.
+ROWS_AND_A_SIGN_IN = """
+import json
+from allauth.usersessions.models import UserSession
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.cache import cache
+from datasets import services as datasets
+from foundation.files import store
+from foundation.jobs.services import run_until_idle
+dataset = datasets.create_dataset(actor=user, team=team, use_case=use_case, name="Tickets")
+lines = "".join(json.dumps({"prompt": f"ticket {n} about a zebra", "completion": "yes"}) + chr(10) for n in range(40))
+blob = store.put(team=team, stream=lines.encode(), name="rows.jsonl", kind="import", actor=user)
+datasets.start_import(actor=user, import_=datasets.stage_upload(actor=user, dataset=dataset, blob=blob))
+assert run_until_idle(60)
+session = SessionStore()
+session["_auth_user_id"] = str(user.pk)
+session.create()
+UserSession.objects.create(user=user, ip="127.0.0.1", user_agent="test", session_key=session.session_key)
+cache.set("planted-in-the-cache", 1)
+answer = session.session_key
+"""
+# How many rows the index proposes for a word, before and after the jobs that wait have run.
+PROPOSED = """
+from datasets import searching
+from datasets.models import Import
+from foundation.jobs.services import run_until_idle
+def proposed():
+    return len(searching.propose("zebra", above=0, upto=10**9, newest_first=False, most=100))
+before = (proposed(), Import.objects.exclude(indexed_at=None).count())
+assert run_until_idle(60)
+answer = [*before, proposed(), Import.objects.exclude(indexed_at=None).count()]
+"""
+
+
+def parts_that_hold(folder, *words):
+    """The files of an unpacked archive in which one of the words stands."""
+    return [
+        path.name
+        for path in folder.rglob("*")
+        if path.is_file() and any(w.encode() in path.read_bytes() for w in words)
+    ]
+
+
 @pytest.mark.lane
 def test_a_portal_backed_up_under_writes_begins_again_elsewhere(tmp_path):
     """T53: rows, checksums and files equal, no broken keys, the gateway answers the old token; and what is refused."""
@@ -194,6 +238,8 @@ def test_a_portal_backed_up_under_writes_begins_again_elsewhere(tmp_path):
             "for n in range(20):\n"
             "    store.put(team=team, stream=bytes([n]) * 10_000, name=f'f{n}', kind='upload', actor=user)"
         )
+        cookie = home.do(ROWS_AND_A_SIGN_IN)
+        assert home.do(PROPOSED) == [40, 1, 40, 1]
         # Somebody writes all the time: pairs of rows that only make sense together.
         home.do("from foundation.teams import audit")
 
@@ -220,7 +266,7 @@ def test_a_portal_backed_up_under_writes_begins_again_elsewhere(tmp_path):
         )
         stop.set()
         writer.join()
-        assert code == 0 and "20 files" in said and "PORTAL_KEYS" in said, said
+        assert code == 0 and "21 files" in said and "PORTAL_KEYS" in said, said
 
         # Refused, with everything as it was: the portal is not empty, or the archive is damaged.
         before = digests(home.database)
@@ -235,14 +281,19 @@ def test_a_portal_backed_up_under_writes_begins_again_elsewhere(tmp_path):
         # Elsewhere, with the keys that open the provider's key.
         shutil.copytree(folder / "secrets", elsewhere.folder / "secrets", dirs_exist_ok=True)
         code, said = manage(elsewhere, "restore", archive)
-        assert code == 0 and "20 files" in said and "other PORTAL_KEYS" not in said, said
+        assert code == 0 and "21 files" in said and "other PORTAL_KEYS" not in said, said
         inside = tmp_path / "inside"
         inside.mkdir()
         manifest = unpack(archive, inside, quiet)
         want, got = digests(inside / SQLITE), digests(elsewhere.database)
-        # These alone move: the routing counts anew, and the record says that it was restored.
+        # No key of a sign-in, and no counts of the cache.
+        assert cookie in str(home.rows("SELECT session_key FROM django_session"))
+        assert parts_that_hold(inside, cookie, "planted-in-the-cache") == []
+        assert [manifest["rows"][name] for name in databases.LEFT_OUT] == [0, 0, 0]
+        # These alone move: the routing counts anew, the record says that it was restored, the rows are indexed anew.
         moved = {name for name in want if want[name] != got[name]}
-        assert moved <= {"deployments_routingrevision", "teams_auditevent", "django_migrations"}, moved
+        anew = {"datasets_import", "jobs_job"}
+        assert moved - anew <= {"deployments_routingrevision", "teams_auditevent", "django_migrations"}, moved
         with contextlib.closing(sqlite3.connect(elsewhere.database)) as db:
             assert db.execute("PRAGMA foreign_key_check").fetchall() == []
             assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
@@ -251,11 +302,15 @@ def test_a_portal_backed_up_under_writes_begins_again_elsewhere(tmp_path):
         counts = {name: n for name, n in manifest["rows"].items() if name not in moved}
         assert counts == {name: elsewhere.rows(f'SELECT count(*) FROM "{name}"')[0][0] for name in counts}
         files = {p.name: p.read_bytes() for p in (folder / "files").rglob("*") if p.is_file()}
-        assert len(files) == 20
+        assert len(files) == 21
         assert files == {
             p.name: p.read_bytes() for p in (elsewhere.folder / "files").rglob("*") if p.is_file()
         }
         assert (elsewhere.folder / "gateway" / "routes.json").exists()
+
+        # Rows are found again once the job that waits has run, and not missed before that.
+        elsewhere.start_hand()
+        assert elsewhere.do(PROPOSED) == [0, 0, 40, 1]
 
         # The gateway serves from the rebuilt snapshot: the old token, the old version, the provider's key.
         elsewhere.start_gateway()
@@ -314,8 +369,14 @@ def test_a_postgresql_portal_comes_back_by_copy(tmp_path):
                 "from foundation.files import store\n"
                 "store.put(team=team, stream=b'bytes', name='f', kind='upload', actor=user)"
             )
+            cookie = home.do(ROWS_AND_A_SIGN_IN)
+            assert home.do(PROPOSED) == [40, 1, 40, 1]
             code, said = manage(home, "backup", archive)
-            assert code == 0 and "1 files" in said, said
+            assert code == 0 and "2 files" in said, said
+            inside = make(tmp_path / "inside")
+            manifest = unpack(archive, inside, quiet)
+            assert parts_that_hold(inside, cookie, "planted-in-the-cache") == []
+            assert not set(databases.LEFT_OUT) & set(manifest["rows"])
             home.do("create_team(actor=user, name='Later')")
             code, said = manage(home, "restore", archive, "--force")
             assert code == 1 and "other connections" in said, said
@@ -325,12 +386,13 @@ def test_a_postgresql_portal_comes_back_by_copy(tmp_path):
             with psycopg.connect(url) as db:
                 assert db.execute("SELECT name FROM teams_team").fetchall() == [("Grüße \\N",)]
                 verbs = [row[0] for row in db.execute("SELECT verb FROM teams_auditevent ORDER BY id")]
-                assert verbs[-1] == "portal.restored" and len(verbs) == len(set(verbs))
+                assert verbs[-1] == "portal.restored" and verbs.count("portal.restored") == 1
                 # The record is still append-only, and new keys begin after the old ones.
                 with pytest.raises(psycopg.Error, match="append-only"):
                     db.execute("DELETE FROM teams_auditevent")
                 db.rollback()
             home.start_hand()
+            assert home.do(PROPOSED) == [0, 0, 40, 1]
             assert home.do("answer = create_team(actor=User.objects.get(), name='Next').pk") > 1
             assert len(list(home.folder.glob("before-restore-*/portal.ftbackup"))) == 1
         finally:
