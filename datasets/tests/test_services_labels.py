@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from types import SimpleNamespace
 
 import pytest
 from django.urls import reverse
@@ -326,3 +327,31 @@ def test_labels_that_only_copies_carry_end_in_a_sentence(dataset, bring_in, edit
     shard = Shard.objects.get(job=job)
     assert "Fewer than two labels have 5 different texts" in shard.error
     assert not Finding.objects.filter(run=dataset.checks, rule="label_noise").exists()
+
+
+def test_changes_of_labels_hold_the_lock_for_few_rows_at_a_time(dataset, bring_in, editor, monkeypatch):
+    bring_in(dataset, jsonl(tickets(200, labels=("login", "card"))))
+    renamed, given_back = [], []
+    replace, undo, atomic = labels.replace_contents, labels.undo_edit, labels.transaction.atomic
+
+    def counting(*args, **more):
+        given_back.append(0)
+        return atomic(*args, **more)
+
+    def replacing(at, changed, **more):
+        renamed.append(len(changed))
+        return replace(at, changed, **more)
+
+    def undoing(*args):
+        given_back[-1] += 1
+        return undo(*args)
+
+    monkeypatch.setattr(labels, "replace_contents", replacing)
+    monkeypatch.setattr(labels, "undo_edit", undoing)
+    monkeypatch.setattr(labels, "transaction", SimpleNamespace(atomic=counting))
+    change = rename(editor, dataset, "login", "sign in")
+    labels.undo_rename(actor=editor, change=change)
+    assert run_until_idle(30)
+    assert (sum(renamed), sum(given_back)) == (100, 100)
+    assert max(renamed) <= 60
+    assert max(given_back) <= 15
