@@ -32,18 +32,22 @@ SQLITE_DROP = (
     "DROP TRIGGER IF EXISTS content_changes_in_search",
     f"DROP TABLE IF EXISTS {TABLE}",
 )
+# No foreign key: emptying a table that another one refers to is refused, and the trigger keeps the two together.
 POSTGRESQL = (
-    f"""CREATE TABLE {TABLE} (
-        content_id bigint PRIMARY KEY REFERENCES datasets_content (id) ON DELETE CASCADE, words text NOT NULL)""",
+    f"CREATE TABLE {TABLE} (content_id bigint PRIMARY KEY, words text NOT NULL)",
     f"CREATE INDEX datasets_searched_grams ON {TABLE} USING gin (words gin_trgm_ops)",
-    # Dropping the tables takes the trigger away and leaves the function.
-    f"""CREATE OR REPLACE FUNCTION content_changes_in_search() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN DELETE FROM {TABLE} WHERE content_id = OLD.id; RETURN NULL; END $$""",  # noqa: S608
-    """CREATE TRIGGER content_changes_in_search AFTER UPDATE OF prompt, completion ON datasets_content
+    # Dropping the tables takes the triggers away and leaves the function.
+    f"""CREATE OR REPLACE FUNCTION content_changes_in_search() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF TG_OP = 'TRUNCATE' THEN TRUNCATE {TABLE};
+        ELSE DELETE FROM {TABLE} WHERE content_id = OLD.id; END IF; RETURN NULL; END $$""",  # noqa: S608
+    """CREATE TRIGGER content_changes_in_search AFTER DELETE OR UPDATE OF prompt, completion ON datasets_content
         FOR EACH ROW EXECUTE FUNCTION content_changes_in_search()""",
+    """CREATE TRIGGER contents_leave_search AFTER TRUNCATE ON datasets_content
+        FOR EACH STATEMENT EXECUTE FUNCTION content_changes_in_search()""",
 )
 POSTGRESQL_DROP = (
     "DROP TRIGGER IF EXISTS content_changes_in_search ON datasets_content",
+    "DROP TRIGGER IF EXISTS contents_leave_search ON datasets_content",
     "DROP FUNCTION IF EXISTS content_changes_in_search",
     f"DROP TABLE IF EXISTS {TABLE}",
 )
