@@ -202,6 +202,8 @@ def test_a_row_edited_away_from_a_frozen_test_still_counts_as_a_copy(filled, edi
     assert run_until_idle(120)
     row = VersionRow.objects.filter(version=version, split="test").select_related("content").first()
     example = Example.objects.get(pk=row.example_id)
+    version.refresh_from_db()
+    services.open_test_rows(actor=editor, version=version, reason="one of them has to be mended")
     services.edit_example(
         actor=editor, example=example, edition=1, prompt=NEW[3], completion=row.content.completion
     )
