@@ -166,6 +166,7 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
         report["folds"] = {
             "n": recipe.n_folds,
             **{s.value: [folds[i] for i in order[s]] for s in (Split.TRAIN, Split.VALIDATION)},
+            **_bound(dataset, units.tolist(), order),
         }
     synthetic = synthetic_ids(dataset)
     if synthetic:
@@ -272,9 +273,30 @@ def synthetic_ids(dataset: Dataset) -> set[int]:
 
 def given_ids(dataset: Dataset) -> set[int]:
     """Examples that were shown to a model when it wrote rows that take part now."""
-    metas = Example.objects.filter(dataset=dataset, source__source=SYNTHETIC).active().exclude(meta="")
-    told = (orjson.loads(meta).get("given_rows") for meta in metas.values_list("meta", flat=True))
-    return {key for given in told if isinstance(given, list) for key in given if isinstance(key, int)}
+    return {key for given in written_from(dataset).values() for key in given}
+
+
+def written_from(dataset: Dataset) -> dict[int, list[int]]:
+    """Of every example a model wrote and that takes part: the examples it was shown."""
+    rows = Example.objects.filter(dataset=dataset, source__source=SYNTHETIC).active()
+    found: dict[int, list[int]] = {}
+    for key, meta in rows.values_list("id", "meta"):
+        told = orjson.loads(meta).get("given_rows") if meta else None
+        found[key] = [k for k in told if isinstance(k, int)] if isinstance(told, list) else []
+    return found
+
+
+def _bound(dataset: Dataset, units: list[int], order: dict[str, list[int]]) -> dict[str, Any]:
+    """What a cross-validation must know of rows outside the test: who belongs together, and who was written from whom.
+
+    Units are numbered as they come in reading order, so that the order of imports leaves no trace.
+    """
+    numbers: dict[int, int] = {}
+    named = {
+        s.value: [numbers.setdefault(units[i], len(numbers)) for i in order[s]]
+        for s in (Split.TRAIN, Split.VALIDATION)
+    }
+    return {"units": named, "written": {str(key): given for key, given in written_from(dataset).items()}}
 
 
 def _furthest(dataset: Dataset, recipe: Recipe, example_ids: list[int], digests: list[bytes]) -> list[int]:

@@ -260,6 +260,15 @@ def test_folds_are_kept_in_the_version_and_leave_the_test_alone(dataset, bring_i
     assert (len(folds["train"]), len(folds["validation"])) == (version.n_train, version.n_validation)
     assert set(folds["train"] + folds["validation"]) == {1, 2, 3, 4}
     assert "test" not in folds
+    # whoever belongs together is kept too, numbered as it comes, and stands in one fold
+    units, places = (
+        folds["units"]["train"] + folds["units"]["validation"],
+        folds["train"] + folds["validation"],
+    )
+    assert units[0] == 0
+    assert set(units) == set(range(len(set(units))))
+    assert len(set(zip(units, places, strict=True))) == len(set(units))
+    assert folds["written"] == {}
     with pytest.raises(BadInput, match="2 to 10 folds"):
         services.start_freeze(actor=editor, dataset=dataset, override_reason=REASON, n_folds=1)
 
