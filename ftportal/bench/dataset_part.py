@@ -61,7 +61,7 @@ def _database(name: str) -> Iterator[str | None]:
     from ftportal.testing.postgres import NoServer, server
 
     try:
-        with server() as url:
+        with server(database=True) as url:
             yield url
     except NoServer as error:
         print(f"  not on PostgreSQL: {error}")

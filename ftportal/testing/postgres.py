@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+import psycopg
+
 
 class NoServer(Exception):
     """No PostgreSQL can be started here; the text says why."""
@@ -53,8 +55,11 @@ def _for_nobody(programs: Path, home: Path) -> Path:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """The DATABASE_URL of a running server, stopped and removed afterwards. Raises NoServer."""
+def server(*, database: bool = False) -> Iterator[str]:
+    """The DATABASE_URL of a running server, stopped and removed afterwards. Raises NoServer.
+
+    The database it names is made with `database`; Django's test runner makes its own and does without.
+    """
     programs = _programs()
     home = Path(tempfile.mkdtemp(prefix="pg"))
     home.chmod(0o711)
@@ -103,6 +108,9 @@ def server() -> Iterator[str]:
             raise NoServer(
                 f"PostgreSQL did not start: {log.read_text()[-300:] if log.exists() else 'no log'}"
             )
+        if database:
+            with psycopg.connect(f"host={sockets} user=postgres dbname=postgres", autocommit=True) as admin:
+                admin.execute("CREATE DATABASE portal")
         yield f"postgres://postgres@/portal?host={sockets}"
     finally:
         subprocess.run(

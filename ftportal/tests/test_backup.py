@@ -349,15 +349,13 @@ def test_a_postgresql_portal_comes_back_by_copy(tmp_path):
 
     try:
         started = contextlib.ExitStack()
-        url = started.enter_context(postgres.server())
+        url = started.enter_context(postgres.server(database=True))
     except postgres.NoServer as why:
         pytest.skip(str(why))
     import psycopg
 
     with started:
         home, archive = PortalHome(make(tmp_path / "one")), tmp_path / "portal.ftbackup"
-        with psycopg.connect(url.replace("/portal?", "/postgres?"), autocommit=True) as admin:
-            admin.execute("CREATE DATABASE portal")
         home.env |= {"DATABASE_URL": url, "DATABASE_POOL": "1"}
         try:
             assert manage(home, "migrate", "-v0")[0] == 0
