@@ -164,11 +164,15 @@ def fix(request: TeamRequest, pk: int, action: str = "") -> tuple[int, dict[str,
     return 200, {"id": done.pk, "rule": done.rule, "action": done.action}
 
 
-@router.post("/datasets/{int:pk}/reviews", response={201: dict}, summary="Begin the review of a sample")
+@router.post(
+    "/datasets/{int:pk}/reviews", response={201: dict, 202: dict}, summary="Begin the review of a sample"
+)
 def plan_review(request: TeamRequest, pk: int) -> tuple[int, dict[str, Any]]:
-    """The queue; people judge its rows in the portal."""
+    """The queue, or over many rows the job that makes it; people judge its rows in the portal."""
     row = get_object_or_404(Dataset.objects.of(request.team), pk=pk)
-    review = queueing.plan_review(actor=request.user, dataset=row)
+    review = queueing.press_review(actor=request.user, dataset=row)
+    if isinstance(review, Job):
+        return 202, _job(review)
     return 201, {"id": review.pk, "total": review.n_total, "done": review.n_done}
 
 

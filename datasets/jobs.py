@@ -27,6 +27,7 @@ from datasets.models import (
     Judgement,
     QualityRun,
 )
+from datasets.review_job import PlanReview
 from datasets.services import checks, exports, imports, judging
 from datasets.version_jobs import CompareVersions, FreezeVersion, MixVersions
 from foundation.files import store
@@ -452,6 +453,7 @@ KINDS: list[type[Kind]] = [
     IndexRows,
     CheckRows,
     FixRows,
+    PlanReview,
     FreezeVersion,
     CheckExports,
     CompareVersions,

@@ -22,7 +22,7 @@ from datasets.services.imports import (
     start_import,
 )
 from datasets.services.judging import quote, start_quality
-from datasets.services.queueing import editors_of, plan_review
+from datasets.services.queueing import editors_of, plan_review, press_review
 from datasets.services.reviewing import (
     accept_all,
     contents_of,
@@ -64,6 +64,7 @@ __all__ = [
     "open_test_rows",
     "plan_review",
     "press_fix",
+    "press_review",
     "press_undo",
     "preview",
     "quote",

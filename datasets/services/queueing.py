@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from django.db import transaction
+from django.urls import reverse
 
 from datasets import bulk
 from datasets.domain.quality import GATE
@@ -13,6 +15,8 @@ from datasets.errors import NothingToDo
 from datasets.models import Dataset, Example, FindingRow, Judgement, QualityRun, Review, ReviewItem
 from datasets.policies import check_can_change
 from datasets.vault import sealed_contents
+from foundation.jobs.models import Job
+from foundation.jobs.services import start_job
 from foundation.teams import audit
 from foundation.teams.domain.roles import Role
 from foundation.teams.errors import BadInput
@@ -22,11 +26,51 @@ _ITEM = (
     "review_id", "example_id", "position", "need", "in_sample", "is_double", "is_adjudicated", "assignee_id", "second_id",
     "verdict", "reason", "reviewer_name",
 )  # fmt: skip
+KIND = "datasets.review"
+# A sample is drawn from all rows; of more than this that is a job.
+ROWS_AT_ONCE = 5000
+ITEMS_A_BEAT = 8000
 MOST_NEEDED = 100
 # Findings that say two rows contradict each other, or that a label is likely wrong.
 DISAGREEING = ("conflict", "label_noise")
 # Findings about the dataset as a whole, or that a fix settles for every row at once.
 NOT_BY_ROW = ("imbalance", "thin_label", "exact_duplicate", "loose_duplicate", "near_duplicate")
+
+
+def press_review(
+    *,
+    actor: User | None,
+    dataset: Dataset,
+    share: float = SHARE,
+    seed: str = "",
+    most_needed: int = 0,
+    double_share: float = 0.0,
+    readers: Sequence[User] = (),
+) -> Review | Job:
+    """The queue, or over many rows the job that makes it. Two presses are one. Raises as `plan_review` does."""
+    check_can_change(dataset)
+    given: dict[str, Any] = {
+        "share": share,
+        "seed": seed,
+        "most_needed": most_needed,
+        "double_share": double_share,
+    }
+    if dataset.n_active <= ROWS_AT_ONCE:
+        return plan_review(actor=actor, dataset=dataset, readers=readers, **given)
+    if (standing := _standing(dataset)) is not None:
+        return standing
+    _check(dataset, share=share, most_needed=most_needed, double_share=double_share, readers=readers)
+    n_before = Review.objects.filter(dataset=dataset, n_total__gt=0).count()
+    return start_job(
+        actor=actor,
+        team=dataset.team,
+        kind=KIND,
+        title=f"Plan a review of {dataset.name}",
+        recipe={"dataset": dataset.pk, **given, "readers": [reader.pk for reader in readers]},
+        subject=dataset,
+        url=reverse("datasets:dataset-detail", args=[dataset.pk]),
+        dedupe_key=f"review:{dataset.pk}:{n_before}",
+    )
 
 
 def plan_review(
@@ -38,52 +82,42 @@ def plan_review(
     most_needed: int = 0,
     double_share: float = 0.0,
     readers: Sequence[User] = (),
+    beat: Callable[[str], None] = lambda step: None,
 ) -> Review:
     """A queue of the rows that need a look and a seeded, stratified share of all. An unfinished one is returned as it is.
 
-    Sealed test rows are left out. Raises: BadInput for shares outside their bounds or readers who may not edit,
-    NothingToDo without rows.
+    Sealed test rows are left out. `beat` is told each step and may raise to stop: then nobody sees a queue.
+    Raises: BadInput for shares outside their bounds or readers who may not edit, NothingToDo without rows.
     """
     check_can_change(dataset)
-    standing = Review.objects.filter(dataset=dataset).order_by("-id").first()
-    if standing is not None and not standing.is_finished and standing.n_total:
+    if (standing := _standing(dataset)) is not None:
         return standing
+    _check(dataset, share=share, most_needed=most_needed, double_share=double_share, readers=readers)
     sealed = sealed_contents(dataset)
     keys: list[int] = []
     digests: list[bytes] = []
     labels: list[str] = []
     rows = Example.objects.filter(dataset=dataset).active().order_by("id")
     columns = rows.values_list("id", "content__digest", "label", "content_id")
-    for key, hashed, label, content in columns.iterator(chunk_size=5000):
+    for n, (key, hashed, label, content) in enumerate(columns.iterator(chunk_size=5000)):
+        if not n % 5000:
+            beat("Reading rows")
         if content in sealed:
             continue
         keys.append(key)
         digests.append(bytes(hashed))
         labels.append(label)
-    if readers:
-        may = Membership.objects.filter(team=dataset.team, user__in=readers, role__gte=Role.EDITOR).count()
-        if may < len({reader.pk for reader in readers}):
-            raise BadInput("Readers must be editors of the team.", field="readers")
-    if double_share and not readers and _n_editors(dataset) < 2:
-        raise BadInput(
-            "Reading twice needs two editors in the team. Invite another one first.", field="double_share"
-        )
-    if most_needed < 0:
-        raise BadInput("The number of needy rows cannot be below 0.", field="most_needed")
+    beat("Drawing the sample")
     seed = seed or f"review-{dataset.pk}-{dataset.revision}"
     place = {key: i for i, key in enumerate(keys)}
-    try:
-        size = sample_size(len(keys), share)
-        places = queue(
-            stratified_sample(digests, labels, size=size, seed=seed),
-            [(place[key], need) for key, need in needed(dataset, most_needed) if key in place],
-            most_needed=most_needed,
-            double_share=double_share,
-            readers=[reader.pk for reader in readers],
-        )
-    except ValueError as error:
-        field = "double_share" if "twice" in str(error) else "share"
-        raise BadInput(str(error), field=field) from None
+    size = sample_size(len(keys), share)
+    places = queue(
+        stratified_sample(digests, labels, size=size, seed=seed),
+        [(place[key], need) for key, need in needed(dataset, most_needed) if key in place],
+        most_needed=most_needed,
+        double_share=double_share,
+        readers=[reader.pk for reader in readers],
+    )
     if not places:
         raise NothingToDo("There are no rows to review yet. Import a file first.")
     with transaction.atomic():
@@ -96,17 +130,16 @@ def plan_review(
             n_sample=size,
             n_double=sum(p.is_double for p in places),
         )
-    bulk.insert_in_chunks(
-        ReviewItem,
-        _ITEM,
-        [
-            (
-                review.pk, keys[p.index], position, p.need, p.in_sample, p.is_double, False, p.assignee, p.second,
-                "", "", "",
-            )
-            for position, p in enumerate(places, 1)
-        ],
-    )  # fmt: skip
+    rows = [
+        (
+            review.pk, keys[p.index], position, p.need, p.in_sample, p.is_double, False, p.assignee, p.second,
+            "", "", "",
+        )
+        for position, p in enumerate(places, 1)
+    ]  # fmt: skip
+    for part in bulk.chunks(rows, ITEMS_A_BEAT):
+        beat("Writing the queue")
+        bulk.insert_in_chunks(ReviewItem, _ITEM, part)
     with transaction.atomic():
         # Only now does anybody see a queue with rows in it.
         Review.objects.filter(pk=review.pk).update(n_total=len(places))
@@ -115,6 +148,42 @@ def plan_review(
         )
     review.refresh_from_db()
     return review
+
+
+def forget_unplanned(dataset: Dataset) -> None:
+    """Remove what a planning left that was stopped half-way; nobody has seen it."""
+    for review in Review.objects.filter(dataset=dataset, n_total=0):
+        while keys := list(ReviewItem.objects.filter(review=review).values_list("id", flat=True)[:500]):
+            ReviewItem.objects.filter(pk__in=keys).delete()
+        review.delete()
+
+
+def _standing(dataset: Dataset) -> Review | None:
+    """The queue that people work on now."""
+    standing = Review.objects.filter(dataset=dataset).order_by("-id").first()
+    return standing if standing is not None and standing.n_total and not standing.is_finished else None
+
+
+def _check(
+    dataset: Dataset, *, share: float, most_needed: int, double_share: float, readers: Sequence[User]
+) -> None:
+    """Raises BadInput naming the field, before any row is read."""
+    try:
+        sample_size(dataset.n_active, share)
+        queue([], [], most_needed=0, double_share=double_share, readers=[reader.pk for reader in readers])
+    except ValueError as error:
+        field = "double_share" if "twice" in str(error) else "share"
+        raise BadInput(str(error), field=field) from None
+    if readers:
+        may = Membership.objects.filter(team=dataset.team, user__in=readers, role__gte=Role.EDITOR).count()
+        if may < len({reader.pk for reader in readers}):
+            raise BadInput("Readers must be editors of the team.", field="readers")
+    if double_share and not readers and _n_editors(dataset) < 2:
+        raise BadInput(
+            "Reading twice needs two editors in the team. Invite another one first.", field="double_share"
+        )
+    if most_needed < 0:
+        raise BadInput("The number of needy rows cannot be below 0.", field="most_needed")
 
 
 def needed(dataset: Dataset, most: int) -> list[tuple[int, str]]:

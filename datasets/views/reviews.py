@@ -19,6 +19,7 @@ from datasets.models import Dataset, Reading, Review, ReviewItem
 from datasets.presenting_reviews import summary
 from datasets.services.queueing import MOST_NEEDED
 from datasets.vault import check_not_sealed, sealed_contents
+from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput, Conflict
 from foundation.teams.requests import TeamRequest
 from foundation.ui import htmx
@@ -32,12 +33,12 @@ def review_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     form = ReviewForm(request.POST if "share" in request.POST else None, people=people)
     if request.method == "POST":
         if not form.is_bound:
-            review = services.plan_review(actor=request.user, dataset=dataset, most_needed=MOST_NEEDED)
-            return htmx.redirect(request, "datasets:review-detail", review.pk)
+            planned = services.press_review(actor=request.user, dataset=dataset, most_needed=MOST_NEEDED)
+            return _planned(request, dataset, planned)
         if form.is_valid():
             try:
-                review = services.plan_review(actor=request.user, dataset=dataset, **form.arguments())
-                return htmx.redirect(request, "datasets:review-detail", review.pk)
+                planned = services.press_review(actor=request.user, dataset=dataset, **form.arguments())
+                return _planned(request, dataset, planned)
             except BadInput as error:
                 form.refuse(error)
     context = {
@@ -48,6 +49,14 @@ def review_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     }
     status = 422 if form.is_bound and form.errors else 200
     return htmx.render_page(request, "datasets/review_create.html", None, context, status=status)
+
+
+def _planned(request: HttpRequest, dataset: Dataset, planned: Review | Job) -> HttpResponse:
+    """To the queue; where a job makes it, to the dataset, whose page shows how far it is."""
+    if isinstance(planned, Job):
+        htmx.toast(request, "So many rows take a while. This page shows how far it is.")
+        return htmx.redirect(request, "datasets:dataset-detail", dataset.pk)
+    return htmx.redirect(request, "datasets:review-detail", planned.pk)
 
 
 # --- whose turn --------------------------------------------------------------------------------------------------
