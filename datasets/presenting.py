@@ -192,6 +192,8 @@ REPAIRS = {
 def leak_rows(version: DatasetVersion) -> list[dict[str, Any]]:
     """Each kind of leakage with its counts and what can be done about it."""
     leaks = (version.report or {}).get("leakage") or {}
+    # A mix keeps the splits of its versions: what leaks there is mended there.
+    repairs = {} if "mix" in (version.recipe or {}) else REPAIRS
     rows = [
         {
             "name": name,
@@ -200,7 +202,7 @@ def leak_rows(version: DatasetVersion) -> list[dict[str, Any]]:
             "examples": [
                 key for group in (leaks.get(kind) or {}).get("examples", [])[:2] for key in group[:3]
             ],
-            "repairs": REPAIRS.get(kind, ()) if (leaks.get(kind) or {}).get("n_groups") else (),
+            "repairs": repairs.get(kind, ()) if (leaks.get(kind) or {}).get("n_groups") else (),
         }
         for kind, name in LEAKS
     ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from math import floor
+
+from datasets.domain.splitting import SPLITS
 
 MOST_NAME = 100
 
@@ -45,3 +47,29 @@ def quotas(sizes: Sequence[int], *, temperature: float = 1.0, most: int | None =
         wanted = min(n, floor(share + 1e-9))
         out.append(min(wanted, most) if most is not None else wanted)
     return out
+
+
+def known_elsewhere(keys: Sequence[Hashable], tasks: Sequence[str], splits: Sequence[str]) -> set[int]:
+    """Positions of rows that another task validates or tests on: one model learns all tasks, so it would know them.
+
+    A row goes when a row of another task has its key in a later split (train, validation, test). What a task shares
+    with itself is its own version's matter. A key that is None or "" joins nobody.
+    Shapes: equal lengths.
+    """
+    order = {split.value: i for i, split in enumerate(SPLITS)}
+    first: dict[Hashable, str] = {}
+    several = {
+        key
+        for key, task in zip(keys, tasks, strict=True)
+        if key is not None and key != "" and first.setdefault(key, task) != task
+    }
+    furthest: dict[Hashable, dict[str, int]] = {}
+    for key, task, split in zip(keys, tasks, splits, strict=True):
+        if key in several:
+            by_task = furthest.setdefault(key, {})
+            by_task[task] = max(by_task.get(task, 0), order[split])
+    return {
+        i
+        for i, (key, task, split) in enumerate(zip(keys, tasks, splits, strict=True))
+        if key in several and any(far > order[split] for other, far in furthest[key].items() if other != task)
+    }

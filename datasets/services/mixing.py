@@ -10,9 +10,11 @@ from django.db import transaction
 from django.urls import reverse
 
 from datasets import bulk
+from datasets.checking import texts_of
 from datasets.domain.cleaning import digest, loose
+from datasets.domain.duplicates import NearDuplicates
 from datasets.domain.leakage import leakage
-from datasets.domain.mixing import prefixed, quotas, task_label
+from datasets.domain.mixing import known_elsewhere, prefixed, quotas, task_label
 from datasets.domain.power import mcnemar_power, power_sentence, rows_needed
 from datasets.domain.recipe import Recipe, checksum
 from datasets.domain.splitting import SPLITS, rank
@@ -118,32 +120,39 @@ def build_mix(*, version: DatasetVersion, progress: Callable[[str], None]) -> Fr
         return None
     clear_rows(version)
     mix, seed = version.recipe["mix"], version.recipe["seed"]
-    sizes, loaded = [], []
+    loaded: list[dict[str, Any]] = []
     for member in mix["tasks"]:
         progress(f"Reading {member['task']}")
         rows = VersionRow.objects.filter(version_id=member["version"]).order_by("split", "position")
         columns = rows.values_list(
-            "split", "label", "example_id", "at", "content__system", "content__turns", "content__prompt",
-            "content__completion", "content__extra",
+            "split", "label", "group", "at", "content_id", "content__digest", "content__system", "content__turns",
+            "content__prompt", "content__completion", "content__extra",
         )  # fmt: skip
-        mine = [_row(member["task"], row) for row in columns.iterator(chunk_size=5000)]
-        loaded.append(mine)
-        sizes.append(sum(row["split"] == Split.TRAIN for row in mine))
-    allowed = quotas(sizes, temperature=mix["temperature"], most=mix["most"])
-    # A text that another task tests on does not train: its words would be known.
-    tested = {row["asked"]: row["task"] for mine in loaded for row in mine if row["split"] != Split.TRAIN}
-    n_shared, chosen = 0, []
-    for mine, quota in zip(loaded, allowed, strict=True):
-        train = [row for row in mine if row["split"] == Split.TRAIN]
-        free = [row for row in train if tested.get(row["asked"], row["task"]) == row["task"]]
-        n_shared += len(train) - len(free)
-        chosen += sorted(free, key=lambda row: rank(seed, row["digest"]))[:quota]
-        chosen += [row for row in mine if row["split"] != Split.TRAIN]
+        loaded += [_row(member["task"], row) for row in columns.iterator(chunk_size=5000)]
+    recipe = Recipe.from_json(version.recipe)
+    for row, root in zip(loaded, _near_roots(loaded, recipe, progress), strict=True):
+        row["near"] = root
+    # What another task tests on, in the same words or nearly, is not learnt from. A test is never cut.
+    tasks, splits = [row["task"] for row in loaded], [row["split"] for row in loaded]
+    left_out, gone = {}, set()
+    for kind, name in (("prompt", "asked"), ("near-duplicate", "near")):
+        found = known_elsewhere([row[name] for row in loaded], tasks, splits) - gone
+        if found:
+            left_out[kind] = len(found)
+        gone |= found
+    free = [row for i, row in enumerate(loaded) if i not in gone]
+    trained = Counter(row["task"] for row in loaded if row["split"] == Split.TRAIN)
+    names = [member["task"] for member in mix["tasks"]]
+    allowed = quotas([trained[name] for name in names], temperature=mix["temperature"], most=mix["most"])
+    chosen = [row for row in free if row["split"] != Split.TRAIN]
+    for name, quota in zip(names, allowed, strict=True):
+        train = [row for row in free if row["task"] == name and row["split"] == Split.TRAIN]
+        chosen += sorted(train, key=lambda row: rank(seed, row["digest"]))[:quota]
     order = {
         s.value: sorted((r for r in chosen if r["split"] == s), key=lambda r: rank(seed, r["digest"]))
         for s in SPLITS
     }
-    frozen = _frozen(version, order, n_shared)
+    frozen = _frozen(version, order, left_out)
     team = version.team_id
     for split in SPLITS:
         for start in range(0, len(order[split]), bulk.ROWS_A_TRANSACTION):
@@ -192,37 +201,59 @@ def task_for(learnt_from: DatasetVersion, asked: DatasetVersion) -> str:
 
 
 def _row(task: str, row: Sequence[Any]) -> dict[str, Any]:
-    split, label, _example, at, system, turns, prompt, completion, extra = row
+    split, label, group, at, content_id, original, system, turns, prompt, completion, extra = row
     text = prefixed(task, prompt)
     key = digest(system, turns, text, completion, extra)
     return {
         "task": task,
         "split": split,
         "label": label,
+        "group": group,
         "at": at,
+        "content_id": content_id,
         "digest": key,
+        # Without the prefix, by which no two tasks would ever share a row.
+        "original": bytes(original),
         "asked": loose(prompt),
+        "answered": loose(completion),
         "content": (key, system, turns, text, completion, extra, len(text) + len(completion)),
         "lengths": (len(text), len(completion)),
     }
 
 
-def _frozen(version: DatasetVersion, order: dict[str, list[dict[str, Any]]], n_shared: int) -> Frozen:
+def _near_roots(rows: Sequence[dict[str, Any]], recipe: Recipe, progress: Callable[[str], None]) -> list[int]:
+    """Which rows are nearly the same, whatever their tasks: a number each, equal within a cluster."""
+
+    def texts(at: Sequence[int]) -> list[str]:
+        return texts_of([rows[i]["content_id"] for i in at], recipe.task_kind)
+
+    finder = NearDuplicates(recipe.near_threshold)
+    for start in range(0, len(rows), 10_000):
+        progress("Comparing rows")
+        finder.add(texts(range(start, min(len(rows), start + 10_000))))
+    found: list[int] = finder.clusters(texts, beat=lambda: progress("Comparing rows")).roots().tolist()
+    return found
+
+
+def _frozen(
+    version: DatasetVersion, order: dict[str, list[dict[str, Any]]], left_out: dict[str, int]
+) -> Frozen:
     rows = [row for split in SPLITS for row in order[split]]
     splits = [row["split"] for row in rows]
     labels = [row["label"] for row in rows]
     n_test = len(order[Split.TEST])
     found = leakage(
-        digests=[row["digest"] for row in rows],
-        loose_keys=[(loose(row["content"][3]), loose(row["content"][4])) for row in rows],
-        prompt_keys=[loose(row["content"][3]) for row in rows],
-        near_roots=list(range(len(rows))),  # the members' own clusters stay within their splits
-        groups=[""] * len(rows),
+        digests=[row["original"] for row in rows],
+        loose_keys=[(row["asked"], row["answered"]) for row in rows],
+        prompt_keys=[row["asked"] for row in rows],
+        near_roots=[row["near"] for row in rows],
+        groups=[row["group"] for row in rows],
         times=[None] * len(rows),
         splits=splits,
     ).as_json()
     for kind in ("exact", "loose", "prompt", "near", "group"):
         found[kind]["examples"] = []
+    alike = Counter(row["near"] for row in rows)
     numbers = stats([row["lengths"][0] for row in rows], [row["lengths"][1] for row in rows], labels)
     tasks = {
         member["task"]: {s.value: sum(r["task"] == member["task"] for r in order[s]) for s in SPLITS}
@@ -245,8 +276,11 @@ def _frozen(version: DatasetVersion, order: dict[str, list[dict[str, Any]]], n_s
                 for s in SPLITS
             },
         },
-        "left_out": {"exact_duplicates": 0, "leaks": {"prompt": n_shared} if n_shared else {}},
-        "units": {"near_groups": 0, "largest": 1},
+        "left_out": {"exact_duplicates": 0, "leaks": left_out},
+        "units": {
+            "near_groups": sum(n > 1 for n in alike.values()),
+            "largest": max(alike.values(), default=0),
+        },
         "tasks": tasks,
     }
     # The names of tasks stand in the texts, so the rows' digests tell them; where a version lies does not matter.

@@ -198,6 +198,10 @@ def repair_leaks(*, actor: User | None, version: DatasetVersion, repair: str) ->
     if repair not in REPAIRS:
         raise BadInput("There is no such repair.", field="repair")
     check_can_use(version)
+    if "mix" in version.recipe:
+        raise BadInput(
+            "A mix keeps the splits of its versions. Mend the leak there and mix anew.", field="repair"
+        )
     recipe = Recipe.from_json(version.recipe)
     given: dict[str, Any] = {
         "seed": recipe.seed,

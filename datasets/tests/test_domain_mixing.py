@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasets.domain.mixing import prefixed, quotas, task_label
+from datasets.domain.mixing import known_elsewhere, prefixed, quotas, task_label
 
 
 def test_temperature_balances_beside_the_smallest_task_and_repeats_no_row():
@@ -40,3 +40,28 @@ def test_a_task_is_named_on_one_line_without_brackets():
     assert re.match(r"\[TASK: ([^\]]+)\]", text).group(1) == "Route new tickets"
     with pytest.raises(ValueError, match="needs a name"):
         task_label("[]")
+
+
+def test_a_row_goes_when_another_task_has_its_key_in_a_later_split_however_many_tasks_share_it():
+    rows = [
+        ("x", "A", "test"),
+        ("x", "B", "train"),  # A tests on it
+        ("x", "C", "validation"),  # A tests on it
+        ("w", "A", "train"),  # only its own task tests on it: the matter of that version
+        ("w", "A", "test"),
+        ("w", "B", "train"),  # A tests on it
+        ("y", "C", "validation"),
+        ("y", "B", "train"),  # C validates on it
+        ("y", "A", "validation"),  # as far as the others
+        ("z", "A", "train"),
+        ("z", "B", "train"),  # nobody tests on it
+        ("", "A", "test"),
+        ("", "B", "train"),  # no key
+        (None, "A", "test"),
+        (None, "B", "train"),
+    ]
+    keys, tasks, splits = zip(*rows, strict=True)
+    assert known_elsewhere(keys, tasks, splits) == {1, 2, 5, 7}
+    # A mapping from text to the last task that tests on it said that nobody else does.
+    both = [("x", "A", "test"), ("x", "B", "test"), ("x", "B", "train"), ("x", "A", "train")]
+    assert known_elsewhere(*zip(*both, strict=True)) == {2, 3}

@@ -9,6 +9,7 @@ import pytest
 from django.urls import reverse
 
 from datasets import services
+from datasets.domain.cleaning import loose
 from datasets.models import VersionRow
 from datasets.reading import version_rows
 from datasets.services import mixing, versions
@@ -76,6 +77,59 @@ def test_every_task_keeps_its_splits_and_says_its_name(two, editor, use_case):
     assert sum(a != b for a, b in itertools.pairwise(names)) > 5
     assert version.report["leakage"]["is_clean"]
     assert version.dataset.licence == "CC0"
+
+
+def test_what_one_task_tests_on_is_not_learnt_in_another_nor_passed_over_in_the_report(
+    two, team, editor, use_case, bring_in
+):
+    """B holds A's test rows as they are, in other letters and spaces, and with a word more."""
+    first = two[0]
+    tested = list(version_rows(first, "test"))
+    others = services.create_dataset(actor=editor, team=team, use_case=use_case, name="Copies")
+    rows = [
+        {"text": f"  {r.prompt.upper()} ", "label": r.label, "group": f"c{i}"}
+        for i, r in enumerate(tested[:4])
+    ]
+    rows += [{"text": r.prompt, "label": r.label} for r in tested[4:7]]
+    rows += [{"text": f"{r.prompt} today", "label": r.label} for r in tested[7:]]
+    rows += tickets(260)[200:]
+    bring_in(others, jsonl(rows))
+    version = services.start_freeze(actor=editor, dataset=others, override_reason="a test of mixing")
+    assert run_until_idle(60)
+    version.refresh_from_db()
+    copies = {loose(r["text"]) for r in rows[: len(tested)]}
+    n_learnt = sum(loose(r.prompt) in copies for r in version_rows(version, "train"))
+    assert n_learnt > 4  # else the test says nothing
+    mixed = mix(editor, use_case, [first, version], name="With copies")
+    learnt = {loose(r.prompt.split("\n\n", 1)[1]) for r in version_rows(mixed, "train")}
+    assert not learnt & copies
+    leaks = mixed.report["leakage"]
+    assert leaks["is_clean"]
+    assert sum(mixed.report["left_out"]["leaks"].values()) >= n_learnt
+    assert set(mixed.report["left_out"]["leaks"]) == {"prompt", "near-duplicate"}
+    assert mixed.n_test == first.n_test + version.n_test
+
+
+def test_a_customer_in_the_training_of_one_task_and_the_test_of_another_is_reported(
+    team, editor, use_case, bring_in
+):
+    made = []
+    for at, name in enumerate(("One", "Two")):
+        dataset = services.create_dataset(actor=editor, team=team, use_case=use_case, name=name)
+        rows = [
+            {**row, "customer": f"c{i // 2}"} for i, row in enumerate(tickets(500)[at * 300 : at * 300 + 60])
+        ]
+        bring_in(dataset, jsonl(rows))
+        made.append(services.start_freeze(actor=editor, dataset=dataset, override_reason="a test of mixing"))
+        assert run_until_idle(60)
+        made[-1].refresh_from_db()
+    splits = [dict(VersionRow.objects.filter(version=v).values_list("group", "split")) for v in made]
+    apart = sum(splits[0][key] != splits[1][key] for key in splits[0])
+    assert apart and "" not in splits[0]
+    version = mix(editor, use_case, made)
+    assert version.report["leakage"]["group"]["n_groups"] == apart
+    with pytest.raises(BadInput, match="keeps the splits of its versions"):
+        services.repair_leaks(actor=editor, version=version, repair="group")
 
 
 def test_the_same_members_and_seed_mix_to_the_same_checksum_and_balance_cuts_the_large(two, editor, use_case):
