@@ -23,8 +23,8 @@ from datasets.domain.statuses import Split, VersionState
 from datasets.freezing import Frozen
 from datasets.models import Content, DatasetVersion, VersionRow
 from datasets.policies import check_can_use
+from datasets.services.contents import clear_rows
 from datasets.services.imports import create_dataset
-from datasets.services.versions import clear_rows
 from decisions.models import UseCase
 from foundation.jobs.services import start_job
 from foundation.teams import audit

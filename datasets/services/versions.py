@@ -22,6 +22,7 @@ from datasets.errors import Blocked
 from datasets.freezing import Frozen, compose
 from datasets.models import Dataset, DatasetVersion, Look, Review, VersionRow
 from datasets.policies import check_can_change, check_can_use
+from datasets.services.contents import clear_rows
 from datasets.services.gating import blockers, gate_of, standing_judging
 from datasets.services.labels import change_under_way
 from decisions.services import record_evidence
@@ -323,16 +324,6 @@ def fail_version(*, version: DatasetVersion, error: str) -> None:
     version.refresh_from_db()
     if version.state == VersionState.FAILED:
         clear_rows(version)
-
-
-def clear_rows(version: DatasetVersion) -> None:
-    """Remove rows of a version that is not frozen, in short transactions."""
-    while not version.is_frozen:
-        keys = list(VersionRow.objects.filter(version=version).values_list("id", flat=True)[:2000])
-        if not keys:
-            return
-        with transaction.atomic():
-            VersionRow.objects.filter(pk__in=keys).delete()
 
 
 def _review_summary(dataset: Dataset) -> dict[str, Any]:
