@@ -22,8 +22,8 @@ BLOCK = 500
 
 
 def counts_by_severity(findings: Iterable[Finding]) -> list[tuple[str, int]]:
-    """How many findings nobody mended, by severity, worst first; severities without any are left out."""
-    counts = Counter(f.severity for f in findings if f.standing is None)
+    """How many findings are left to mend, by severity, worst first; severities without any are left out."""
+    counts = Counter(f.severity for f in findings if not f.is_mended)
     return [(severity, counts[severity]) for severity in ("error", "warning", "note") if counts[severity]]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Exists, ExpressionWrapper, OuterRef, Q, Subquery
 
 from datasets.domain.statuses import ExampleState, ImportState, Severity, Verdict, choices
 from datasets.models.imports import CheckRun, Dataset, Import
@@ -145,11 +145,36 @@ class Edit(TeamOwned):
         return f"edit of example {self.example_id}"
 
 
+class FindingQuerySet(TeamQuerySet):
+    def unmended(self) -> FindingQuerySet:
+        """Findings with something left: a fix of some rows, or one that left ties as they are, settles those alone."""
+        return self.filter(_something_is_left())
+
+    def with_mended(self) -> FindingQuerySet:
+        """The same as a column, `is_mended`."""
+        left = ExpressionWrapper(~_something_is_left(), output_field=models.BooleanField())
+        return self.annotate(is_mended=left)
+
+
+def _something_is_left() -> Q:
+    standing = Fix.objects.filter(finding=OuterRef("pk"), undone_at=None, n_rows__gt=0)
+    rows = FindingRow.objects.filter(finding=OuterRef("pk"))
+    is_touched = Exists(standing)
+    # Where one fix reached all there was to reach, no row need be looked at. A finding about the whole dataset has no
+    # rows and stands until the next check.
+    return ~Exists(standing.filter(n_rows__gte=OuterRef("n_fixable"))) & (
+        Q(n_rows=0)
+        | (~is_touched & Exists(rows.filter(example__state=ExampleState.ACTIVE)))
+        | (is_touched & Exists(rows.left()))
+    )
+
+
 class Finding(TeamOwned):
     """Something a check says about a dataset: a named rule, how bad, how many rows."""
 
     # Set by `checks.open_findings` for pages: the fix that stands, and the rule's words.
     standing: Any
+    is_mended: bool
     title: str
     actions: Any
 
@@ -164,12 +189,23 @@ class Finding(TeamOwned):
     n_fixable = models.PositiveIntegerField(default=0)
     facts = models.JSONField(default=dict, blank=True)
 
+    objects = FindingQuerySet.as_manager()
+
     class Meta:
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["run", "rule"], name="one_finding_a_rule")]
 
     def __str__(self) -> str:
         return self.headline
+
+
+class FindingRowQuerySet(models.QuerySet["FindingRow"]):
+    def left(self) -> FindingRowQuerySet:
+        """Rows that take part and that no standing fix of their finding has changed; those to keep are left out."""
+        rewritten = Edit.objects.filter(
+            example=OuterRef("example"), fix__finding=OuterRef("finding"), undone_at=None, fix__undone_at=None
+        )
+        return self.filter(~Exists(rewritten), keep=False, example__state=ExampleState.ACTIVE)
 
 
 class FindingRow(models.Model):
@@ -182,6 +218,8 @@ class FindingRow(models.Model):
     note = models.CharField(max_length=200, blank=True)
     # The label a check would give the row; empty where it has nothing to suggest.
     suggestion = models.CharField(max_length=200, blank=True, default="", db_default="")
+
+    objects = FindingRowQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["finding", "example"], name="one_row_a_finding")]

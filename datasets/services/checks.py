@@ -247,7 +247,7 @@ def apply_fix(
     elif chosen.key == "relabel":
         _relabel(fix, dataset, finding, frozenset(only or ()), actor)
     else:
-        _rewrite(fix, dataset, finding, _rewriter(chosen.key, dataset), actor, beat)
+        _rewrite(fix, dataset, finding, _rewriter(chosen.key, dataset), actor, beat, only)
     fix.n_rows = fix.rows.count() if chosen.drops else fix.edits.count()
     fix.save(update_fields=["n_rows"])
     return fix
@@ -321,14 +321,13 @@ def _rewrite(
     change: Callable[[str], str],
     actor: User | None,
     beat: Beat,
+    only: Collection[int] | None,
 ) -> None:
-    """Give the finding's rows new text; the old content stays and the edit remembers both."""
-    keys = list(
-        finding.rows.filter(example__state=ExampleState.ACTIVE)
-        .exclude(example__edits__fix=fix)
-        .order_by("id")
-        .values_list("example_id", flat=True)
-    )
+    """Give the finding's rows (`only` these) new text; the old content stays and the edit remembers both."""
+    rows = finding.rows.filter(example__state=ExampleState.ACTIVE).exclude(example__edits__fix=fix)
+    if only is not None:
+        rows = rows.filter(example__in=only)
+    keys = list(rows.order_by("id").values_list("example_id", flat=True))
     is_labelled = dataset.use_case.task_kind == "classify"
     done = 0
     for part in bulk.chunks(keys, 100):
@@ -503,11 +502,11 @@ def undo_edit(dataset: Dataset, edit: Edit) -> bool:
 
 
 def open_findings(dataset: Dataset) -> list[Finding]:
-    """Findings of the shown report, worst first, each with its standing fix (`.standing`)."""
+    """Findings of the shown report, worst first, each with its standing fix and whether it left nothing over."""
     if dataset.checks_id is None:
         return []
     order = {"error": 0, "warning": 1, "note": 2}
-    found = list(Finding.objects.filter(run_id=dataset.checks_id))
+    found = list(Finding.objects.filter(run_id=dataset.checks_id).with_mended())
     standing = {
         fix.finding_id: fix
         for fix in Fix.objects.filter(finding__in=found, undone_at=None).select_related("by")
@@ -516,4 +515,4 @@ def open_findings(dataset: Dataset) -> list[Finding]:
         finding.standing = standing.get(finding.pk)
         finding.title = RULES[finding.rule].title
         finding.actions = RULES[finding.rule].actions
-    return sorted(found, key=lambda f: (f.standing is not None, order[f.severity], -f.n_rows))
+    return sorted(found, key=lambda f: (f.is_mended, order[f.severity], -f.n_rows))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import F
 
 from datasets.domain import quality
 from datasets.domain.freezing_rules import GATE_RULES, Stance, Standing, judged, stances
 from datasets.domain.gate import size_gate
-from datasets.domain.statuses import ExampleState
-from datasets.models import Dataset, DatasetGate, Finding, FindingRow, Fix, QualityRun, Review
+from datasets.models import Dataset, DatasetGate, Finding, QualityRun, Review
 from foundation.teams import audit
 from foundation.teams.errors import BadInput
 from foundation.teams.models import Team, User
@@ -107,10 +106,7 @@ def _findings(dataset: Dataset) -> list[tuple[str, str]]:
     run = dataset.checks
     if run is not None and run.revision != dataset.revision:
         found.append(("unchecked", "The rows changed since they were checked."))
-    # A person may have taken the rows out one by one: then nothing is left to stop at.
-    active = FindingRow.objects.filter(finding=OuterRef("pk"), example__state=ExampleState.ACTIVE)
-    mended = Fix.objects.filter(finding=OuterRef("pk"), undone_at=None, n_rows__gt=0)
-    findings = Finding.objects.filter(run_id=dataset.checks_id).exclude(Exists(mended))
-    for finding in findings.filter(Q(n_rows=0) | Exists(active)):
+    # Rows may have been taken out one by one, or mended in part: what is left is what stops.
+    for finding in Finding.objects.filter(run_id=dataset.checks_id).unmended():
         found.append((finding.rule, f"{finding.headline}."))
     return found

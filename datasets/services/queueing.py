@@ -12,7 +12,7 @@ from datasets import bulk
 from datasets.domain.quality import GATE
 from datasets.domain.review import SHARE, Need, queue, sample_size, stratified_sample
 from datasets.errors import NothingToDo
-from datasets.models import Dataset, Example, FindingRow, Judgement, QualityRun, Review, ReviewItem
+from datasets.models import Dataset, Example, Finding, FindingRow, Judgement, QualityRun, Review, ReviewItem
 from datasets.policies import check_can_change
 from datasets.vault import sealed_contents
 from foundation.jobs.models import Job
@@ -191,9 +191,8 @@ def needed(dataset: Dataset, most: int) -> list[tuple[int, str]]:
     if not most:
         return []
     found: list[tuple[int, str]] = []
-    of_checks = FindingRow.objects.filter(finding__run=dataset.checks_id).exclude(
-        finding__fixes__undone_at=None, finding__fixes__isnull=False
-    )
+    open_ones = Finding.objects.filter(run=dataset.checks_id).unmended()
+    of_checks = FindingRow.objects.filter(finding__in=list(open_ones.values_list("pk", flat=True)))
     clashing = of_checks.filter(finding__rule__in=DISAGREEING).order_by("finding_id", "cluster", "id")
     found += [(key, Need.DISAGREEMENT.value) for key in clashing.values_list("example_id", flat=True)[:most]]
     run = QualityRun.objects.filter(dataset=dataset).exclude(finished_at=None).order_by("-id").first()

@@ -277,10 +277,7 @@ def flip_version(*, version: DatasetVersion, frozen: Frozen) -> DatasetVersion:
         "quality": _quality_summary(dataset),
     }
     if dataset.checks is not None:
-        report["findings"] = {
-            f.rule: f.n_rows
-            for f in dataset.checks.findings.exclude(fixes__undone_at=None, fixes__isnull=False)
-        }
+        report["findings"] = {f.rule: f.n_rows for f in dataset.checks.findings.unmended()}
         report["checks_are_current"] = dataset.checks_are_current
     with transaction.atomic():
         moved = DatasetVersion.objects.filter(pk=version.pk, state=VersionState.BUILDING).update(

@@ -199,6 +199,46 @@ def test_a_finding_blocks_until_it_is_mended_overridden_or_the_team_thinks_other
     assert (event.actor, event.note) == (approver, "size warns")
 
 
+def test_a_fix_of_some_rows_opens_no_gate_for_the_others(
+    dataset, bring_in, editor, approver, team, client_for
+):
+    """Without this one ticked row let the personal data of all others into a version."""
+    rows = [
+        {"text": f"write to me at ada{i}@example.org about invoice {i}", "label": "billing"} for i in range(3)
+    ]
+    bring_in(dataset, jsonl([*tickets(30), *rows]))
+    services.set_gate(actor=approver, team=team, chosen={"size": "warns", "review": "warns"})
+    finding = Finding.objects.get(run=dataset.checks, rule="pii")
+    first, *others = finding.rows.order_by("id").values_list("example_id", flat=True)
+    services.apply_fix(actor=editor, finding=finding, action="drop", only=[first])
+    assert [b["rule"] for b in services.blockers(dataset)] == ["pii"]
+    assert [f.is_mended for f in services.open_findings(dataset) if f.rule == "pii"] == [False]
+    page = client_for(editor).get(reverse("datasets:report", args=[dataset.pk])).content.decode()
+    assert "some are left" in page
+    # The others one by one: one redacted, one taken out by hand.
+    services.apply_fix(actor=editor, finding=finding, action="mask", only=[others[0]])
+    assert [b["rule"] for b in services.blockers(dataset)] == ["pii"]
+    services.set_state(actor=editor, example=Example.objects.get(pk=others[1]), active=False)
+    assert services.blockers(dataset) == []
+
+
+def test_keeping_the_majority_leaves_ties_in_the_way(dataset, bring_in, editor, approver, team):
+    def asked(text, *labels):
+        return [{"text": text, "label": label} for label in labels]
+
+    odd = [
+        *asked("Two against one here", "card", "card", "login"),
+        *asked("One against one", "card", "login"),
+    ]
+    bring_in(dataset, jsonl([*tickets(30), *odd]))
+    services.set_gate(actor=approver, team=team, chosen={"size": "warns", "review": "warns"})
+    finding = Finding.objects.get(run=dataset.checks, rule="conflict")
+    assert services.apply_fix(actor=editor, finding=finding, action="keep_majority").n_rows == 1
+    assert [b["rule"] for b in services.blockers(dataset)] == ["conflict"]
+    assert services.apply_fix(actor=editor, finding=finding, action="drop").n_rows == 4
+    assert services.blockers(dataset) == []
+
+
 def test_an_overridden_rule_stays_on_the_version(dataset, bring_in, editor):
     rows = [*tickets(60), {"text": "write to me at ada@example.org about the invoice", "label": "billing"}]
     bring_in(dataset, jsonl(rows))
