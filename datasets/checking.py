@@ -7,137 +7,27 @@ by in blocks; what stays of them are keys, lengths and signatures.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import orjson
 
+from datasets.active import texts_of
 from datasets.binding import packed
-from datasets.domain import quality
-from datasets.domain.cleaning import length_words, limits_for
 from datasets.domain.conflicts import find_conflicts
 from datasets.domain.duplicates import (
     ALL_PAIRS_UP_TO,
     NearDuplicates,
-    Signed,
     groups_from,
     groups_of_numbers,
-    sign,
 )
-from datasets.domain.encoding import has_debris, is_lost, repair
-from datasets.domain.hashing import joined_keys, loose_keys
-from datasets.domain.packing import pack, unpack
-from datasets.domain.pii import KINDS, find_pii
+from datasets.domain.hashing import joined_keys
 from datasets.domain.rules import OUT_OF_BALANCE, RULES, THIN
 from datasets.domain.stats import imbalance, stats
-from datasets.models import Content, Dataset, Example
+from datasets.looking import COLUMNS, Part, Row
 from datasets.text_checks import TextChecks
-
-# Rows read at once, and the stretch one worker looks at: under a second of work, so cancel and progress are quick.
-BLOCK = 8000
-
-
-class Loaded(NamedTuple):
-    """One active row with its text."""
-
-    id: int
-    label: str
-    group: str
-    at: Any
-    review: str
-    content_id: int
-    digest: bytes
-    system: str
-    turns: str
-    prompt: str
-    completion: str
-
-
-def active_rows(dataset: Dataset, *, after: int = 0, upto: int | None = None) -> Iterator[list[Loaded]]:
-    """Active rows in blocks, oldest first, with ids above `after` up to `upto`. No cursor stays open between blocks."""
-    last = after
-    rows = Example.objects.filter(dataset=dataset).active().order_by("id")
-    if upto is not None:
-        rows = rows.filter(id__lte=upto)
-    while True:
-        block = [
-            Loaded(*row[:6], bytes(row[6]), *row[7:])  # type: ignore[call-arg]
-            for row in rows.filter(id__gt=last).values_list(
-                "id",
-                "label",
-                "group",
-                "at",
-                "review",
-                "content_id",
-                "content__digest",
-                "content__system",
-                "content__turns",
-                "content__prompt",
-                "content__completion",
-            )[:BLOCK]
-        ]
-        if not block:
-            return
-        yield block
-        last = block[-1].id
-
-
-def near_text(task_kind: str, prompt: str, completion: str) -> str:
-    """What likeness is measured on: the question of a classification (its answer is a label), else the whole row."""
-    return prompt if task_kind == "classify" else f"{prompt} {completion}"
-
-
-def texts_of(content_ids: list[int], task_kind: str) -> list[str]:
-    """The texts of some contents, in the order asked for."""
-    found: dict[int, str] = {}
-    for start in range(0, len(content_ids), 5000):
-        part = content_ids[start : start + 5000]
-        for key, prompt, completion in Content.objects.filter(pk__in=part).values_list(
-            "id", "prompt", "completion"
-        ):
-            found[key] = near_text(task_kind, prompt, completion)
-    return [found.get(key, "") for key in content_ids]
-
-
-class Texts(NamedTuple):
-    """The texts of one content."""
-
-    content_id: int
-    system: str
-    turns: str
-    prompt: str
-    completion: str
-
-
-def contents_of(content_ids: list[int]) -> list[Texts]:
-    """The texts of some contents, in any order."""
-    rows = Content.objects.filter(pk__in=content_ids)
-    return [Texts(*row) for row in rows.values_list("id", "system", "turns", "prompt", "completion")]
-
-
-def row_keys(block: Sequence[Loaded] | Sequence[Texts]) -> tuple[np.ndarray, np.ndarray]:
-    """Keys of what is asked and of what is answered, equal where rows differ in formatting only. 64 bits each."""
-    if any(row.system or row.turns for row in block):
-        before = loose_keys([f"{row.system}\n{row.turns}" for row in block])
-    else:
-        before = np.repeat(loose_keys([""]), len(block))
-    return joined_keys(before, loose_keys([row.prompt for row in block])), loose_keys(
-        [row.completion for row in block]
-    )
-
-
-@dataclass(slots=True)
-class Row:
-    """One example in a finding: its cluster, whether it is the one to keep, and a few words."""
-
-    example_id: int
-    cluster: int = 0
-    keep: bool = False
-    note: str = ""
-    suggestion: str = ""
 
 
 @dataclass(slots=True)
@@ -166,135 +56,6 @@ def _plural(n: int, one: str, many: str) -> str:
     return f"1 {one}" if n == 1 else f"{n:,} {many}"
 
 
-@dataclass(slots=True)
-class Part:
-    """What was seen of some rows: a worker looks at a part, whoever draws the report joins the parts.
-
-    Columns are as long as `ids`. `exact` is the beginning of the digest: 64 bits of sha256 keep a million rows apart.
-    """
-
-    ids: np.ndarray
-    content_ids: np.ndarray
-    exact: np.ndarray
-    prompt_keys: np.ndarray
-    answer_keys: np.ndarray
-    label_codes: np.ndarray
-    reviewed: np.ndarray
-    n_prompt: np.ndarray
-    n_completion: np.ndarray
-    signed: Signed
-    label_names: list[str]
-    flagged: dict[str, list[Row]]
-    pii_kinds: dict[str, int]
-    # What the checks of single texts saw (text_checks.py).
-    texts: dict[str, Any]
-
-    def as_bytes(self) -> bytes:
-        """Packed, for the way to another worker."""
-        facts = {
-            "label_names": self.label_names,
-            "flagged": {
-                rule: [[row.example_id, row.note] for row in rows] for rule, rows in self.flagged.items()
-            },
-            "pii_kinds": self.pii_kinds,
-            "texts": self.texts,
-        }
-        columns = {name: getattr(self, name) for name in _COLUMNS}
-        columns |= {name: getattr(self.signed, name) for name in _SIGNED}
-        return pack(facts, columns)
-
-    @classmethod
-    def from_bytes(cls, data: bytes | memoryview) -> Part:
-        """The part that `as_bytes` packed."""
-        facts, columns = unpack(data)
-        signed = Signed(len(columns["ids"]), *(columns[name] for name in _SIGNED))
-        flagged = {
-            rule: [Row(key, note=note) for key, note in rows] for rule, rows in facts["flagged"].items()
-        }
-        own: dict[str, Any] = {name: columns[name] for name in _COLUMNS}
-        return cls(
-            **own,
-            signed=signed,
-            flagged=flagged,
-            **{name: facts[name] for name in ("label_names", "pii_kinds", "texts")},
-        )
-
-
-_COLUMNS = (
-    "ids",
-    "content_ids",
-    "exact",
-    "prompt_keys",
-    "answer_keys",
-    "label_codes",
-    "reviewed",
-    "n_prompt",
-    "n_completion",
-)
-_SIGNED = ("char_at", "char_keys", "word_at", "word_keys")
-
-
-def look(block: list[Loaded], *, task_kind: str, labels: frozenset[str]) -> Part:
-    """Everything that can be said about rows one by one, and what comparing them needs. Asks no other row."""
-    limits = limits_for(task_kind)
-    is_labelled = task_kind == "classify"
-    flagged: dict[str, list[Row]] = {}
-    pii_kinds: Counter[str] = Counter()
-    texts = TextChecks(task_kind)
-
-    def flag(rule: str, row: Loaded, note: str = "") -> None:
-        flagged.setdefault(rule, []).append(Row(row.id, note=note))
-
-    for row in block:
-        prompt, completion = row.prompt, row.completion
-        if problem := length_words(len(prompt), len(completion), limits):
-            rule = "too_short" if problem.startswith("too short") else "too_long"
-            flag(rule, row, problem.split(": ", 1)[1])
-        whole = (
-            f"{row.system}\n{row.turns}\n{prompt}\n{completion}"
-            if row.system or row.turns
-            else f"{prompt}\n{completion}"
-        )
-        if kinds := Counter(match.kind for match in find_pii(whole)):
-            pii_kinds.update(kinds.keys())
-            flag("pii", row, ", ".join(f"{n} × {KINDS[kind]}" for kind, n in kinds.most_common()))
-        if not whole.isascii() and has_debris(whole):
-            if is_lost(whole):
-                flag("lost_characters", row)
-            elif repair(whole) != whole:
-                flag("encoding", row)
-        if not is_labelled and quality.is_degenerate(completion):
-            flag("empty_answer", row)
-        texts.look(row.id, row.system, row.turns, prompt, completion)
-        if quality.is_suspicious(prompt, completion):
-            flag("speaks_to_judge", row)
-        if task_kind == "extract":
-            try:
-                orjson.loads(completion)
-            except orjson.JSONDecodeError as error:
-                flag("not_json", row, str(error)[:200])
-        if is_labelled and labels and row.label not in labels:
-            flag("unknown_label", row, f"label “{row.label[:80]}”")
-    codes: dict[str, int] = {}
-    prompt_keys, answer_keys = row_keys(block)
-    return Part(
-        ids=np.array([row.id for row in block], np.int64),
-        content_ids=np.array([row.content_id for row in block], np.int64),
-        exact=np.array([int.from_bytes(row.digest[:8], "little") for row in block], np.uint64),
-        prompt_keys=prompt_keys,
-        answer_keys=answer_keys,
-        label_codes=np.array([codes.setdefault(row.label, len(codes)) for row in block], np.int32),
-        reviewed=np.array([bool(row.review) for row in block], bool),
-        n_prompt=np.array([len(row.prompt) for row in block], np.int32),
-        n_completion=np.array([len(row.completion) for row in block], np.int32),
-        signed=sign([near_text(task_kind, row.prompt, row.completion) for row in block]),
-        label_names=list(codes),
-        flagged=flagged,
-        pii_kinds=dict(pii_kinds),
-        texts=texts.as_json(),
-    )
-
-
 class Checker:
     """Joins the parts of a dataset and says what all its rows together show."""
 
@@ -305,11 +66,11 @@ class Checker:
         self.pii_kinds: Counter[str] = Counter()
         self.texts = TextChecks(task_kind)
         self.label_names: dict[str, int] = {}
-        self._columns: dict[str, list[np.ndarray]] = {name: [] for name in _COLUMNS}
+        self._columns: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
 
     def take(self, part: Part) -> None:
         """Join the next part; parts come in the order of their rows."""
-        for name in _COLUMNS:
+        for name in COLUMNS:
             self._columns[name].append(getattr(part, name))
         # Each part numbers its labels by itself.
         codes = [self.label_names.setdefault(name, len(self.label_names)) for name in part.label_names]
@@ -344,13 +105,17 @@ class Checker:
             ),
         )
 
+    def _spare(self, groups: list[list[int]]) -> set[int]:
+        """All but the one to keep of each group."""
+        return {i for group in groups for i in group} - {self._keeper(group) for group in groups}
+
     def report(self, *, beat: Callable[[], None] = lambda: None) -> Report:
         """The findings, in the order of the rules."""
         self._close()
         found: dict[str, Found] = {}
         exact = groups_of_numbers(self.exact)
         found["exact_duplicate"] = self._duplicates("exact_duplicate", exact)
-        copies = {i for group in exact for i in group if i != self._keeper(group)}
+        copies = self._spare(exact)
         whole_keys = joined_keys(self.prompt_keys, self.answer_keys)
         loosely = [
             kept
@@ -358,7 +123,7 @@ class Checker:
             if len(kept := [i for i in group if i not in copies]) > 1
         ]
         found["loose_duplicate"] = self._duplicates("loose_duplicate", loosely)
-        spare = copies | {i for group in loosely for i in group if i != self._keeper(group)}
+        spare = copies | self._spare(loosely)
         roots = self.near.clusters(
             lambda at: texts_of(self.content_ids[at].tolist(), self.task_kind), beat=beat, leave_out=copies
         )

@@ -14,8 +14,8 @@ import numpy as np
 import orjson
 from django.db.models.functions import Length
 
+from datasets.active import BLOCK, active_rows, contents_of, row_keys, texts_of
 from datasets.binding import Known, known_of
-from datasets.checking import BLOCK, active_rows, contents_of, row_keys, texts_of
 from datasets.domain.duplicates import Clusters, NearDuplicates
 from datasets.domain.hashing import joined_keys
 from datasets.domain.leakage import leakage, to_leave_out

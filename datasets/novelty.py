@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from django.db.models import QuerySet
 
-from datasets.checking import near_text
+from datasets.active import near_text
 from datasets.domain.duplicates import THRESHOLD, NearDuplicates, jaccard, near_clusters, sign
 from datasets.domain.hashing import loose_keys
 from datasets.domain.statuses import Split

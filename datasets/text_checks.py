@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datasets.domain.endings import Ending, ending_of, is_refusal, open_ones_were_cut
-from datasets.domain.language import NAMES, language_of
+from datasets.domain.language import NAMES
 from datasets.domain.tokens import (
     BYTES_PER_TOKEN,
     LIMITS,
-    WORTH_COUNTING_CHARS,
     passed_limits,
     tokens_bound,
     tokens_estimate,
 )
 
+# Tasks whose answers are sentences.
+PROSE = ("answer", "write")
 # The language of a dataset is the one of this share of the rows whose language is known.
 MAIN_SHARE = 0.6
 
@@ -38,7 +39,7 @@ class TextChecks:
 
     def __init__(self, task_kind: str) -> None:
         self.is_labelled = task_kind == "classify"
-        self.is_prose = task_kind in ("answer", "write")
+        self.is_prose = task_kind in PROSE
         self.languages: Counter[str] = Counter()
         # Which language is the main one is known at the end only: eight bytes a row until then.
         self._by_language: dict[str, array[int]] = {}
@@ -51,25 +52,28 @@ class TextChecks:
         self._over_bound: Counter[str] = Counter()
         self._over_estimate: Counter[str] = Counter()
 
-    def look(self, example_id: int, system: str, turns: str, prompt: str, completion: str) -> None:
-        """One row."""
+    def look(
+        self,
+        example_id: int,
+        completion: str,
+        *,
+        language: str,
+        answered: str,
+        may_refuse: bool,
+    ) -> None:
+        """One row: its answer, and the languages of its question and its answer ("" where nothing can be said)."""
         found = self._found
-        language = language_of(prompt)
         self.languages[language] += 1
         if language:
             self._by_language.setdefault(language, array("q")).append(example_id)
         if not self.is_labelled:
-            if is_refusal(completion):
+            if may_refuse and is_refusal(completion):
                 found["refusal"].rows.append((example_id, completion[:80]))
             self._look_at_ending(example_id, completion)
-            answered = language_of(completion) if self.is_prose else ""
-            if language and answered and language != answered:
+            if self.is_prose and language and answered and language != answered:
                 found["answer_language"].rows.append(
                     (example_id, f"{NAMES[language]}, answered in {NAMES[answered]}")
                 )
-        n_chars = len(system) + len(turns) + len(prompt) + len(completion)
-        if n_chars > WORTH_COUNTING_CHARS:
-            self._look_at_length(example_id, system, turns, prompt, completion)
 
     def _look_at_ending(self, example_id: int, completion: str) -> None:
         ending = ending_of(completion)
@@ -80,7 +84,8 @@ class TextChecks:
         else:
             self._n_whole += len(completion) >= 60
 
-    def _look_at_length(self, example_id: int, system: str, turns: str, prompt: str, completion: str) -> None:
+    def look_at_length(self, example_id: int, system: str, turns: str, prompt: str, completion: str) -> None:
+        """What one row weighs against the providers' limits; worth asking from WORTH_COUNTING_CHARS on."""
         n_bytes = sum(
             len(part.encode("utf-8", "surrogatepass")) for part in (system, turns, prompt, completion)
         )

@@ -33,6 +33,8 @@ ALL_PAIRS_UP_TO = 48
 MOST_HEADS = 64
 # Pairs verified at once, and the bits of a shingle's hash that stay beside a pair's number in 64 bits.
 PAIRS_AT_ONCE, PAIR_BITS = 4096, 12
+# Rows whose digests are asked for at once: they come as Python's own numbers, and so few of those stay near the processor.
+SIGNED_AT_ONCE = 250
 # Texts fetched at once to verify pairs.
 FETCH_AT_ONCE = 2048
 
@@ -112,8 +114,13 @@ def _band_keys(flat: Flat) -> np.ndarray:
     from rensa import RMinHash  # lazy: a compiled wheel only workers need
 
     n = len(flat.offsets) - 1
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(flat.tokens, flat.offsets, PERM, SEED)
-    digests = np.array(matrix.to_rows(), dtype=np.uint32).reshape(n, BANDS, PERM // BANDS)
+    digests = np.empty((n, PERM), np.uint32)
+    for start in range(0, n, SIGNED_AT_ONCE):
+        offsets = flat.offsets[start : start + SIGNED_AT_ONCE + 1]
+        tokens = flat.tokens[int(offsets[0]) : int(offsets[-1])]
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(tokens, offsets - offsets[0], PERM, SEED)
+        digests[start : start + SIGNED_AT_ONCE] = matrix.to_rows()
+    digests = digests.reshape(n, BANDS, PERM // BANDS)
     keys = np.zeros((n, BANDS), np.uint64)
     with np.errstate(over="ignore"):
         for step in range(PERM // BANDS):
@@ -135,6 +142,18 @@ class Signed:
     char_keys: np.ndarray
     word_at: np.ndarray
     word_keys: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: Sequence[Signed]) -> Signed:
+        """The signatures of blocks that follow each other, as those of one block."""
+        starts = np.cumsum([0, *(part.n for part in parts)]).tolist()
+        return cls(
+            starts[-1],
+            np.concatenate([part.char_at + start for part, start in zip(parts, starts, strict=False)]),
+            np.concatenate([part.char_keys for part in parts]),
+            np.concatenate([part.word_at + start for part, start in zip(parts, starts, strict=False)]),
+            np.concatenate([part.word_keys for part in parts]),
+        )
 
 
 def sign(texts: Sequence[str]) -> Signed:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+import numpy as np
+
+from datasets.domain.hashing import Words, WordSet
+
 # An answer shorter than this may rightly end anywhere: a name, a title, a number.
 LEAST_CHARS = 60
 # Where this share of long answers ends as sentences do, one that does not was probably cut.
@@ -77,25 +81,31 @@ def open_ones_were_cut(n_whole: int, n_open: int) -> bool:
     return n >= 20 and n_whole / n >= USUAL
 
 
-_HELP = r"(?:help|assist|comply|fulfil|fulfill|provide|answer|do that|support|engage|participate|create|generate|continue)"
+_HELP = r"\b(?:help|assist|comply|fulfil|fulfill|provide|answer|do that|support|engage|participate|create|generate|continue)\b"
 _REFUSALS = re.compile(
     rf"\bi (?:can(?:'t|not| not)|am (?:not able|unable) to|'m (?:not able|unable) to|won't|will not|must decline)"
     rf"(?: (?:to|be able to))? ?(?:directly |ethically |fulfill |really )?{_HELP}"
     rf"|\bi'm (?:not able|unable) to {_HELP}"
-    r"|\bas an? (?:ai|artificial intelligence|large)[ -](?:language )?(?:model|assistant)"
-    r"|\bi (?:must|have to) decline|\bagainst (?:my|openai'?s?) (?:guidelines|policy|policies|programming)"
-    r"|\bich kann (?:dir|ihnen|dabei|das)? ?(?:leider )?(?:dabei |damit )?nicht (?:helfen|weiterhelfen|beantworten)"
-    r"|\bals (?:ki|sprachmodell)\b|\bje ne (?:peux|suis) pas (?:vous aider|répondre|en mesure)"
-    r"|\ben tant qu(?:e modèle|'ia|'intelligence)|\bno puedo (?:ayudar|ayudarte|ayudarle|responder|proporcionar)"
-    r"|\bcomo modelo de lenguaje",
+    r"|\bas an? (?:ai|artificial intelligence|large)[ -](?:language )?(?:model|assistant)\b"
+    r"|\bi (?:must|have to) decline\b|\bagainst (?:my|openai'?s?) (?:guidelines|policy|policies|programming)\b"
+    r"|\bich kann (?:dir|ihnen|dabei|das)? ?(?:leider )?(?:dabei |damit )?nicht (?:helfen|weiterhelfen|beantworten)\b"
+    r"|\bals (?:ki|sprachmodell)\b|\bje ne (?:peux|suis) pas (?:vous aider|répondre|en mesure)\b"
+    r"|\ben tant qu(?:e modèle|'ia|'intelligence)\b|\bno puedo (?:ayudar|ayudarte|ayudarle|responder|proporcionar)\b"
+    r"|\bcomo modelo de lenguaje\b",
 )
-_REFUSAL_SIGNS = (
-    "i can", "i am", "i'm", "i won", "i will", "i must", "i have to", "as an", "against", "ich kann", "als ki",
-    "als sprachmodell", "je ne", "en tant", "no puedo", "como modelo",
-)  # fmt: skip
+# One of these words stands in every refusal the patterns know: an answer without any needs no look.
+_TELLING = WordSet(
+    "help assist comply fulfil fulfill provide answer do support engage participate create generate continue decline "
+    "model assistant guidelines policy policies programming helfen weiterhelfen beantworten ki sprachmodell aider "
+    "répondre mesure modèle ia intelligence ayudar ayudarte ayudarle responder proporcionar modelo".split()
+)
 
 
 def is_refusal(completion: str) -> bool:
     """Whether an answer begins by refusing ("I can't help with …"). Only its first 200 characters count."""
-    low = completion[:200].lower().replace("’", "'")
-    return any(sign in low for sign in _REFUSAL_SIGNS) and bool(_REFUSALS.search(low))
+    return bool(_REFUSALS.search(completion[:200].lower().replace("’", "'")))
+
+
+def may_refuse(words: Words) -> np.ndarray:
+    """For each answer whether `is_refusal` is worth asking; `words` are theirs, hashed `loosely`."""
+    return _TELLING.stands_in(words)

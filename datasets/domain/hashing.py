@@ -5,7 +5,7 @@ Works on bytes: a block of texts is one buffer, a word's hash is a difference of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,8 @@ MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0
 # 3 mod 8: powers of it differ in their low bits, so that swapped letters cannot cancel out.
 _R = 0x9E3779B97F4A7C13
 _R_INVERSE = pow(_R, -1, 1 << 64)
-# Texts are hashed in buffers of about this many bytes: eight of these arrays stay small.
-BUFFER_BYTES = 1 << 20
+# Texts are hashed in buffers of about this many bytes: arrays of eight times as many stay near the processor.
+BUFFER_BYTES = 1 << 17
 
 
 def _mixed(values: np.ndarray) -> np.ndarray:
@@ -67,6 +67,10 @@ class Words:
     def counts(self) -> np.ndarray:
         """Words of each text."""
         return np.diff(self.offsets)
+
+    def text_of(self, at: np.ndarray) -> np.ndarray:
+        """The text that owns each of these positions in `hashes`."""
+        return np.searchsorted(self.offsets, at, side="right") - 1
 
 
 def words_of(text: str) -> list[str]:
@@ -120,6 +124,29 @@ def _hash_block(
     counts.append(np.diff(np.concatenate(([0], upto))))
 
 
+class WordSet:
+    """Some words, to be looked for among the words of many texts at once."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.hashes = np.unique(word_hashes(list(words), loosely=True).hashes)
+        # Most words are none of these: their low bits alone tell, without a search.
+        self._low = np.zeros(1 << 16, bool)
+        self._low[self.hashes & np.uint64(0xFFFF)] = True
+
+    def found(self, words: Words) -> tuple[np.ndarray, np.ndarray]:
+        """(where in `words.hashes` they stand, which of `self.hashes` each is), in order."""
+        at = np.flatnonzero(self._low[words.hashes & np.uint64(0xFFFF)])
+        which = np.searchsorted(self.hashes, words.hashes[at])
+        same = self.hashes[np.minimum(which, len(self.hashes) - 1)] == words.hashes[at]
+        return at[same], which[same]
+
+    def stands_in(self, words: Words) -> np.ndarray:
+        """For each text whether it holds one of them."""
+        holds = np.zeros(len(words.offsets) - 1, bool)
+        holds[words.text_of(self.found(words)[0])] = True
+        return holds
+
+
 @dataclass(slots=True)
 class Flat:
     """Shingle hashes of several texts, end to end; text i owns tokens[offsets[i]:offsets[i + 1]]."""
@@ -169,7 +196,11 @@ def char_shingles(texts: Sequence[str]) -> Flat:
 
 def loose_keys(texts: Sequence[str]) -> np.ndarray:
     """A 64-bit key a text, equal where texts differ in case, punctuation and spacing only (`cleaning.loose`)."""
-    words = word_hashes(texts, loosely=True)
+    return keys_of(word_hashes(texts, loosely=True))
+
+
+def keys_of(words: Words) -> np.ndarray:
+    """A 64-bit key a text from its words, order counting."""
     with np.errstate(over="ignore"):
         placed = words.hashes * _POWERS.upto(len(words.hashes) + 1)[1:]
         sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(placed, dtype=np.uint64)))

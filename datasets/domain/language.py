@@ -7,9 +7,16 @@ Knows eight languages in Latin letters and nine scripts. It cannot tell language
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from datasets.domain.cleaning import loose
+from datasets.domain.hashing import Words, WordSet, word_hashes
 
 MIN_WORDS = 4
-SEEN = 400
+# How much of a text is looked at: characters for its script, words for its common words.
+SEEN_CHARS, SEEN_WORDS = 400, 80
 NAMES = {
     "en": "English",
     "de": "German",
@@ -40,6 +47,7 @@ _SCRIPTS = (
     (0x3400, 0x9FFF, "chinese"),
     (0xAC00, 0xD7AF, "korean"),
 )
+_FAR = re.compile(f"[{''.join(f'{chr(low)}-{chr(high)}' for low, high, _ in _SCRIPTS)}]")
 _COMMON = {
     "en": "the and to of is in you my that for it with have not this was on be are i what how can do does why when where "
     "a as no so any did up out about after need well want still make me if or there will would they their from has been which an at but get all should were could",
@@ -59,35 +67,59 @@ _COMMON = {
 }
 _SPOKEN: dict[str, tuple[str, ...]] = {}
 for _language, _words in _COMMON.items():
-    for _word in _words.split():
+    for _word in loose(_words).split():
         _SPOKEN[_word] = (*_SPOKEN.get(_word, ()), _language)
-_WORD = re.compile(r"[^\W\d_]+")
+_SPEECHES = tuple(_COMMON)
+
+
+def _share(word: str) -> float:
+    """What a common word tells: less when several languages use it, and little when it is one letter ("w/o" is no Polish)."""
+    return (0.5 if len(word) == 1 else 1.0) / len(_SPOKEN[word])
+
+
+def _table() -> tuple[WordSet, np.ndarray]:
+    """The common words, and for each of them its share by language."""
+    known = WordSet(_SPOKEN)
+    shares = np.zeros((len(known.hashes), len(_SPEECHES)))
+    for word, languages in _SPOKEN.items():
+        at = int(np.searchsorted(known.hashes, word_hashes([word], loosely=True).hashes[0]))
+        shares[at, [_SPEECHES.index(language) for language in languages]] = _share(word)
+    return known, shares
+
+
+_KNOWN, _SHARES = _table()
 
 
 def language_of(text: str) -> str:
     """A key of NAMES, or "" where nothing can be said: too few words, none of them common, or two languages alike."""
-    beginning = text[:SEEN]
-    if not beginning.isascii() and (script := _script(beginning)):
-        return script
-    words = _WORD.findall(beginning.lower())
-    if len(words) < MIN_WORDS:
-        return ""
-    votes: dict[str, float] = {}
-    for word in words:
-        spoken = _SPOKEN.get(word)
-        if spoken is not None:
-            share = (0.5 if len(word) == 1 else 1.0) / len(spoken)  # "w/o" is no Polish
-            for language in spoken:
-                votes[language] = votes.get(language, 0.0) + share
-    if not votes:
-        return ""
-    best = max(votes, key=lambda name: votes[name])
-    second = max((n for name, n in votes.items() if name != best), default=0.0)
+    return languages_of([text], word_hashes([text], loosely=True))[0]
+
+
+def languages_of(texts: Sequence[str], words: Words) -> list[str]:
+    """`language_of` for a block of texts; `words` are theirs, hashed `loosely`."""
+    n = len(texts)
+    at, which = _KNOWN.found(words)
+    text = words.text_of(at)
+    seen = at - words.offsets[text] < SEEN_WORDS
+    text, which = text[seen], which[seen]
+    votes = np.stack(
+        [np.bincount(text, _SHARES[which, i], minlength=n) for i in range(len(_SPEECHES))], axis=1
+    )
+    best = votes.argmax(axis=1)
+    ordered = np.sort(votes, axis=1)
+    most, second = ordered[:, -1], ordered[:, -2]
     # Two common words and a clear lead: one "la" makes no text French.
-    return best if votes[best] >= 1.5 and votes[best] >= 1.5 * second else ""
+    told = (words.counts >= MIN_WORDS) & (most >= 1.5) & (most >= 1.5 * second)
+    found = [_SPEECHES[i] if sure else "" for i, sure in zip(best.tolist(), told.tolist(), strict=True)]
+    for i, one in enumerate(texts):
+        if not one.isascii() and (script := _script(one[:SEEN_CHARS])):
+            found[i] = script
+    return found
 
 
 def _script(text: str) -> str:
+    if not _FAR.search(text):
+        return ""
     counts: dict[str, int] = {}
     letters = 0
     for char in text:

@@ -13,6 +13,10 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+
+from datasets.domain.hashing import Words, WordSet
+
 PROMPT_VERSION = "quality-1"
 DIMENSIONS = ("clarity", "quality", "relevance", "completeness")
 # One bar for the gate and for the word "Good" (D15): what is labelled good is not blocked.
@@ -144,52 +148,52 @@ REPAIR = (
 _DEGENERATE = re.compile(
     r"[\W_]*(?:thought process|reasoning|solution|answer|let'?s think.*)?[\W_]*", re.IGNORECASE
 )
-# What a row must hold (in lower case) before the pattern beside it is worth trying: nearly all rows hold none.
 _JUDGE = "(?:judge|evaluator|grader|rater|reviewer)"
-_ADDRESSES = [
-    (needles, re.compile(pattern, re.DOTALL))
-    for needles, pattern in (
+_JUDGES = "judge evaluator grader rater reviewer"
+_OPINIONS = "clarity relevance completeness overall"
+# A pattern, and the words of which a row must hold one before it is worth trying; begins and ends of these words are
+# those of the pattern, so that no row is passed over.
+_ADDRESSES = tuple(
+    (frozenset(words.split()), re.compile(pattern, re.DOTALL))
+    for words, pattern in (
         (
-            ("ignore", "disregard"),
-            r"(?:ignore|disregard) (?:(?:all|any|the|your|every) )*(?:of )?(?:(?:previous|prior|above|earlier|other) )?"
+            "ignore disregard",
+            r"\b(?:ignore|disregard) (?:(?:all|any|the|your|every) )*(?:of )?"
+            r"(?:(?:previous|prior|above|earlier|other) )?"
             r"(?:instruction|prompt|rule|rubric|criteria|previous|prior|above|earlier)",
         ),
         (
-            ("1.0", "full marks", "perfect", "maximum", "highest", "top score", "10/10", "100", "excellent"),
+            "give assign award rate score grade mark",
             r"\b(?:give|assign|award|rate|score|grade|mark)\b.{0,40}?(?:\b1\.0|full marks|perfect|maximum|highest"
             r"|top score|10/10|100 ?%|excellent)",
         ),
-        (("overall",), r"\boverall\b[\"' ]*[:=] ?[\"']?(?:1|0\.9)"),
         (
-            ('"clarity"', '"relevance"', '"completeness"', '"overall"'),
-            r'"(?:clarity|relevance|completeness|overall)" ?:',
+            _OPINIONS,
+            r"\boverall\b[\"' ]*[:=] ?[\"']?(?:1|0\.9)|\"(?:clarity|relevance|completeness|overall)\" ?:",
         ),
-        (("<",), r"</?(?:row|system|instructions?|assistant|user)>|<\|im_(?:start|end)\|>"),
-        (("[inst", "[/inst", "[system", "[/system"), r"\[/?(?:inst|system)\]"),
-        (("###",), r"###\s*(?:system|instruction)"),
         (
-            ("judge", "evaluator", "grader", "rater", "reviewer"),
-            rf"(?:as (?:an?|the) (?:impartial )?|you are (?:now )?(?:an?|the) |dear |attention[,:]? )(?:\w+ )?{_JUDGE}\b"
-            rf"|note to (?:the )?{_JUDGE}",
+            _JUDGES,
+            rf"(?:as (?:an?|the) (?:impartial )?|you are (?:now )?(?:an?|the) |dear |attention[,:]? )(?:\w+ )?{_JUDGE}\b",
         ),
-        (("note to",), r"note to (?:the )?(?:model|ai|llm|assistant)\b"),
+        ("note", rf"\bnote to (?:the )?(?:{_JUDGE}|(?:model|ai|llm|assistant)\b)"),
         (
-            ("this row", "this answer", "this response", "this completion", "this example"),
+            "row answer response completion example",
             r"this (?:row|answer|response|completion|example) (?:is|deserves|should (?:get|receive|be (?:rated|scored)))"
             r".{0,30}(?:perfect|flawless|1\.0|full|highest|maximum|best)",
         ),
-        (
-            ("new instruction", "system prompt:", "override"),
-            r"new instructions?:|system prompt:|override (?:the )?(?:rubric|instruction|score)",
-        ),
-        (("do not",), r"do not (?:report|list) (?:any )?issues"),
+        ("instruction instructions", r"new instructions?\b:"),
+        ("prompt", r"system prompt:"),
+        ("override", r"\boverride (?:the )?(?:rubric|instruction|score)"),
+        ("issues", r"do not (?:report|list) (?:any )?issues\b"),
     )
-]
-
-_BY_NEEDLE = tuple(
-    (needle, tuple(pattern for needles, pattern in _ADDRESSES if needle in needles))
-    for needle in dict.fromkeys(needle for needles, _ in _ADDRESSES for needle in needles)
 )
+# Patterns of signs instead of words, and the sign a row must hold.
+_TAGS = (
+    ("<", re.compile(r"</?(?:row|system|instructions?|assistant|user)>|<\|im_(?:start|end)\|>")),
+    ("[", re.compile(r"\[/?(?:inst|system)\]")),
+    ("###", re.compile(r"###\s*(?:system|instruction)")),
+)
+_TELLING = WordSet(word for words, _ in _ADDRESSES for word in words)
 
 
 def is_degenerate(completion: str) -> bool:
@@ -200,10 +204,36 @@ def is_degenerate(completion: str) -> bool:
 def is_suspicious(*texts: str) -> bool:
     """Whether the row speaks to its judge: its score must not be believed without a person."""
     low = "\n".join(texts).lower()
-    for needle, patterns in _BY_NEEDLE:  # a plain loop: this runs for every row of a million
-        if needle in low and any(pattern.search(low) for pattern in patterns):
-            return True
-    return False
+    return _holds_tag(low) or any(pattern.search(low) for _, pattern in _ADDRESSES)
+
+
+def _holds_tag(low: str) -> bool:
+    return any(sign in low and pattern.search(low) for sign, pattern in _TAGS)
+
+
+def may_be_suspicious(words: Words) -> np.ndarray:
+    """For each text whether it holds a word that some order to a judge needs; `words` are theirs, hashed `loosely`."""
+    return _TELLING.stands_in(words)
+
+
+def are_suspicious(texts: Sequence[str], may_be: np.ndarray) -> list[bool]:
+    """`is_suspicious` of each text. Patterns of words are tried where `may_be_suspicious` said so, those of signs everywhere."""
+    found = []
+    for text, is_worth_it in zip(texts, may_be.tolist(), strict=True):
+        has_sign = "<" in text or "[" in text or "###" in text
+        low = text.lower() if is_worth_it or has_sign else ""
+        found.append(
+            (has_sign and _holds_tag(low))
+            or (
+                is_worth_it
+                and any(
+                    pattern.search(low)
+                    for needed, pattern in _ADDRESSES
+                    if any(word in low for word in needed)
+                )
+            )
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)

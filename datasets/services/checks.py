@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datasets import bulk, searching
-from datasets.checking import BLOCK, Checker, Found, Part, Report, active_rows, look
+from datasets.active import BLOCK, active_rows
+from datasets.checking import Checker, Found, Report
 from datasets.domain.cleaning import digest, normalise
 from datasets.domain.conversations import change_strings
 from datasets.domain.encoding import repair
@@ -21,6 +22,7 @@ from datasets.domain.pii import mask_pii, replace_pii
 from datasets.domain.rules import RULES, Action
 from datasets.domain.statuses import ExampleState
 from datasets.errors import NothingToDo
+from datasets.looking import Part, look
 from datasets.models import (
     Bindings,
     CheckPart,

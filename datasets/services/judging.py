@@ -13,11 +13,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datasets import bulk
-from datasets.checking import Found, Row
+from datasets.checking import Found
 from datasets.domain import quality
 from datasets.domain.review import stratified_sample
 from datasets.domain.statuses import ExampleState
 from datasets.errors import NothingToDo
+from datasets.looking import Row
 from datasets.models import CheckRun, Content, Dataset, Example, Judgement, QualityRun
 from datasets.policies import check_can_change
 from datasets.services.checks import put_finding

@@ -10,9 +10,11 @@ from typing import Any
 from django.conf import settings
 from django.urls import reverse
 
-from datasets.checking import Found, Row, active_rows
+from datasets.active import active_rows
+from datasets.checking import Found
 from datasets.domain.label_noise import LEAST_TEXTS_A_LABEL
 from datasets.errors import NothingToDo
+from datasets.looking import Row
 from datasets.models import CheckRun, Dataset, Example
 from datasets.policies import check_can_change
 from datasets.services.checks import put_finding

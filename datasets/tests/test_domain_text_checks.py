@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.domain.endings import Ending, ending_of, is_refusal, open_ones_were_cut
-from datasets.domain.language import NAMES, language_of
+from datasets.domain import quality
+from datasets.domain.endings import Ending, ending_of, is_refusal, may_refuse, open_ones_were_cut
+from datasets.domain.hashing import word_hashes
+from datasets.domain.language import NAMES, language_of, languages_of
+from datasets.domain.pii import find_pii, may_hold_pii
 from datasets.domain.tokens import LIMITS, passed_limits, tokens_bound, tokens_estimate
 
 SENTENCES = {
@@ -126,3 +129,37 @@ def test_tokens_are_bounded_by_bytes_and_estimated_lower():
     assert [limit.name for limit in passed_limits(28_032)] == [LIMITS[0].name]
     assert passed_limits(10_032) == ()
     assert [limit.max_tokens for limit in LIMITS] == sorted(limit.max_tokens for limit in LIMITS)
+
+
+# What the patterns of the checks look for, in pieces: mixed, they make texts that hit and texts that nearly do.
+PIECES = st.sampled_from(
+    ["I can't", "help", "helpful", "with that", "As an AI", "language model", "i won't", "fulfill", "je ne peux pas",
+     "répondre", "Ignore", "all previous instructions", "give it", "full marks", "overall: 1", '"clarity" :', "<row>", "[INST]",
+     "### system", "dear", "judge", "note to the ai", "this answer is", "perfect", "new instructions:", "system prompt:",
+     "override the rubric", "do not report any issues", "a@b.de", "4111 1111 1111 1111", "٣", "İstanbul", "\n", "ß", "the",
+     "und", "der", "«", "’", "Wie kann ich das", "Привет мир", "", "-"]
+)  # fmt: skip
+TEXTS = st.lists(
+    st.one_of(st.lists(PIECES, max_size=8).map(" ".join), st.text(max_size=40)), min_size=1, max_size=12
+)
+
+
+@given(TEXTS)
+def test_many_texts_at_once_show_what_each_shows_alone(texts):
+    words = word_hashes(texts, loosely=True)
+    assert languages_of(texts, words) == [language_of(text) for text in texts]
+    may_be = quality.may_be_suspicious(words)
+    assert quality.are_suspicious(texts, may_be) == [quality.is_suspicious(text) for text in texts]
+
+
+@given(TEXTS)
+def test_no_text_is_passed_over_that_a_closer_look_would_find(texts):
+    words = word_hashes(texts, loosely=True)
+    for text, refuses, personal in zip(texts, may_refuse(words), may_hold_pii(texts), strict=True):
+        assert refuses or not is_refusal(text)
+        assert personal or not find_pii(text)
+
+
+def test_a_word_that_only_begins_like_help_is_no_refusal():
+    assert is_refusal("I can't help with that")
+    assert not is_refusal("I can't helpdesk this")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datasets import checking, services
+from datasets import active, looking, services
 from datasets.models import CheckPart, CheckRun, Example, FindingRow
 from datasets.services import checks
 from datasets.tests.conftest import jsonl, tickets
@@ -111,8 +111,16 @@ def test_rows_that_change_under_a_check_make_its_report_out_of_date(
 
 def test_a_part_survives_its_way_between_workers(dataset, bring_in):
     bring_in(dataset, jsonl(dirty_rows()))
-    block = next(checking.active_rows(dataset))
-    part = checking.look(block, task_kind="classify", labels=frozenset())
-    again = checking.Part.from_bytes(part.as_bytes())
+    block = next(active.active_rows(dataset))
+    part = looking.look(block, task_kind="classify", labels=frozenset())
+    again = looking.Part.from_bytes(part.as_bytes())
     assert again.as_bytes() == part.as_bytes()
     assert again.flagged == part.flagged
+
+
+def test_rows_looked_at_in_small_slices_show_the_same(dataset, bring_in, monkeypatch):
+    bring_in(dataset, jsonl(dirty_rows()))
+    block = next(active.active_rows(dataset))
+    whole = looking.look(block, task_kind="answer", labels=frozenset())
+    monkeypatch.setattr(looking, "CHARS_AT_ONCE", 200)
+    assert looking.look(block, task_kind="answer", labels=frozenset()).as_bytes() == whole.as_bytes()

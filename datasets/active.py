@@ -1,0 +1,107 @@
+"""Active rows of a dataset and their texts, read in blocks; keys of what is asked and answered. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from datasets.domain.hashing import joined_keys, loose_keys
+from datasets.models import Content, Dataset, Example
+
+# Rows read at once, and the stretch one worker looks at: under a second of work, so cancel and progress are quick.
+BLOCK = 8000
+
+
+class Loaded(NamedTuple):
+    """One active row with its text."""
+
+    id: int
+    label: str
+    group: str
+    at: Any
+    review: str
+    content_id: int
+    digest: bytes
+    system: str
+    turns: str
+    prompt: str
+    completion: str
+
+
+def active_rows(dataset: Dataset, *, after: int = 0, upto: int | None = None) -> Iterator[list[Loaded]]:
+    """Active rows in blocks, oldest first, with ids above `after` up to `upto`. No cursor stays open between blocks."""
+    last = after
+    rows = Example.objects.filter(dataset=dataset).active().order_by("id")
+    if upto is not None:
+        rows = rows.filter(id__lte=upto)
+    while True:
+        block = [
+            Loaded(*row[:6], bytes(row[6]), *row[7:])  # type: ignore[call-arg]
+            for row in rows.filter(id__gt=last).values_list(
+                "id",
+                "label",
+                "group",
+                "at",
+                "review",
+                "content_id",
+                "content__digest",
+                "content__system",
+                "content__turns",
+                "content__prompt",
+                "content__completion",
+            )[:BLOCK]
+        ]
+        if not block:
+            return
+        yield block
+        last = block[-1].id
+
+
+def near_text(task_kind: str, prompt: str, completion: str) -> str:
+    """What likeness is measured on: the question of a classification (its answer is a label), else the whole row."""
+    return prompt if task_kind == "classify" else f"{prompt} {completion}"
+
+
+def texts_of(content_ids: list[int], task_kind: str) -> list[str]:
+    """The texts of some contents, in the order asked for."""
+    found: dict[int, str] = {}
+    for start in range(0, len(content_ids), 5000):
+        part = content_ids[start : start + 5000]
+        for key, prompt, completion in Content.objects.filter(pk__in=part).values_list(
+            "id", "prompt", "completion"
+        ):
+            found[key] = near_text(task_kind, prompt, completion)
+    return [found.get(key, "") for key in content_ids]
+
+
+class Texts(NamedTuple):
+    """The texts of one content."""
+
+    content_id: int
+    system: str
+    turns: str
+    prompt: str
+    completion: str
+
+
+def contents_of(content_ids: list[int]) -> list[Texts]:
+    """The texts of some contents, in any order."""
+    rows = Content.objects.filter(pk__in=content_ids)
+    return [Texts(*row) for row in rows.values_list("id", "system", "turns", "prompt", "completion")]
+
+
+def row_keys(block: Sequence[Loaded] | Sequence[Texts]) -> tuple[np.ndarray, np.ndarray]:
+    """Keys of what is asked and of what is answered, equal where rows differ in formatting only. 64 bits each."""
+    asked = loose_keys([row.prompt for row in block])
+    return with_what_came_before(block, asked), loose_keys([row.completion for row in block])
+
+
+def with_what_came_before(block: Sequence[Loaded] | Sequence[Texts], asked: np.ndarray) -> np.ndarray:
+    """Keys of questions, joined with those of the system prompts and turns before them."""
+    if any(row.system or row.turns for row in block):
+        before = loose_keys([f"{row.system}\n{row.turns}" for row in block])
+    else:
+        before = np.repeat(loose_keys([""]), len(block))
+    return joined_keys(before, asked)
