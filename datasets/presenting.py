@@ -144,6 +144,8 @@ def lengths_chart(stats: dict[str, Any]) -> SafeString | str:
             after_name="Answers",
             unit="characters",
             x_name="Characters",
+            even=True,
+            sub="Share of the rows; each bin is about twice as long as the one before",
         )
     )
 
@@ -169,6 +171,19 @@ def power_chart(n_test: int) -> SafeString:
             reference_name="80%",
             marks=[charts.Mark(min(n_test, top), "this version")],
         )
+    )
+
+
+def parts_chart(version: DatasetVersion) -> SafeString:
+    """How the rows went into the splits, as one bar."""
+    parts = (("train", version.n_train), ("validation", version.n_validation), ("test", version.n_test))
+    n = sum(count for _, count in parts)
+    title = (
+        f"{grouped(version.n_train)} of {grouped(n)} rows teach, {grouped(version.n_validation)} choose the settings, "
+        f"{grouped(version.n_test)} are kept for the test"
+    )
+    return charts.shares_chart(
+        charts.Shares(title=title, parts=[charts.Part(name.capitalize(), count) for name, count in parts])
     )
 
 
@@ -304,7 +319,11 @@ def labels_chart(rows: list[LabelRow]) -> SafeString | str:
     bars = []
     for row in rows[:MOST_BARS]:
         low, high = wilson(row.test, n_test)
-        bars.append(charts.Bar(row.label, row.test_share, low, high, note=f"{100 * row.share:.1f}% of all"))
+        bars.append(
+            charts.Bar(
+                row.label, row.test_share, low, high, note=f"{100 * row.share:.1f}% of all", mark=row.share
+            )
+        )
     shown = "" if len(rows) <= MOST_BARS else f", the {MOST_BARS} largest of {grouped(len(rows))} labels"
     return charts.bars_with_intervals(
         charts.Bars(
@@ -312,5 +331,7 @@ def labels_chart(rows: list[LabelRow]) -> SafeString | str:
             sub=f"Share of {grouped(n_test)} test rows with 95% intervals{shown}",
             unit="percent",
             bars=bars,
+            bar_name="share of the test",
+            mark_name="share of the whole",
         )
     )

@@ -55,6 +55,28 @@ def balance_chart(labels: dict[str, int]) -> SafeString | str:
     )
 
 
+SHOWN_LANGUAGES = 8
+
+
+def languages_chart(languages: dict[str, int]) -> SafeString | str:
+    """The languages of the prompts as parts of one whole, the share of the largest as its finding."""
+    n = sum(languages.values())
+    if not n:
+        return ""
+    ordered = sorted(languages.items(), key=lambda item: (item[0] == "not known", -item[1]))
+    name, most = ordered[0]
+    shown = ordered[:SHOWN_LANGUAGES]
+    if rest := n - sum(count for _, count in shown):
+        shown.append(("others", rest))
+    title = (
+        f"The language of no prompt is known, of {grouped(n)}"
+        if name == "not known"
+        else f"{100 * most / n:.0f}% of {grouped(n)} prompts are in {name}"
+    )
+    parts = [charts.Part(one, count, "mute" if one == "not known" else "") for one, count in shown]
+    return charts.shares_chart(charts.Shares(title=title, parts=parts))
+
+
 HEADER = (
     "rule",
     "severity",

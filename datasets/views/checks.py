@@ -49,7 +49,7 @@ def report(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "can_look_for_noise": task_kind == "classify" and dataset.checks_are_current and not noise,
         "balance": reporting.balance_chart(stats.get("labels") or {}),
         "lengths": presenting.lengths_chart(stats),
-        "languages": list((stats.get("languages") or {}).items())[:8],
+        "languages": reporting.languages_chart(stats.get("languages") or {}),
         "quality": QualityRun.objects.filter(dataset=dataset).order_by("-id").first(),
         "jobs": list(Job.objects.about(dataset).open()[:3]),
         "can_change": policies.can_change(dataset),

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
-from datasets import pii_measured, policies, presenting, services
+from datasets import pii_measured, policies, presenting, presenting_findings, services
 from datasets.domain.listing import Filters, number
 from datasets.domain.rules import RULES
 from datasets.domain.statuses import ExampleState
@@ -50,6 +50,7 @@ def example_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "version": newest_frozen(dataset),
         "finding": finding,
         "narrowed": filters.is_narrowed,
+        "is_labelled": dataset.use_case.task_kind == "classify",
         "note": "" if filters.is_narrowed else f"{counts[filters.state]:,} rows",
     }
     return htmx.render_page(request, "datasets/example_list.html", "datasets/_example_rows.html", context)
@@ -185,6 +186,12 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
         "dataset": dataset,
         "lineage": presenting.lineage(dataset),
         "rows": shown,
+        "groups": presenting_findings.groups_of_rows(
+            shown, task_kind=dataset.use_case.task_kind, with_likeness=rule.key == "near_duplicate"
+        )
+        if shown and shown[0].cluster
+        else [],
+        "sizes": presenting_findings.sizes_chart(finding) if after is None else "",
         "next": shown[-1].pk if len(found) > PAGE else None,
         "job": job,
         "fixes": [] if job else standing,
@@ -196,7 +203,8 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
         "is_current": finding.run_id == dataset.checks_id,
         "can_change": policies.can_change(dataset),
     }
-    return htmx.render_page(request, "datasets/finding_detail.html", "datasets/_finding_rows.html", context)
+    fragment = "datasets/_finding_groups.html" if context["groups"] else "datasets/_finding_rows.html"
+    return htmx.render_page(request, "datasets/finding_detail.html", fragment, context)
 
 
 @require_POST

@@ -84,6 +84,9 @@ def _preview_context(import_: Import, mapping: ColumnMapping, encoding: str = ""
         "labels": labels[:10],
         "n_more_labels": max(0, len(labels) - 10),
         "has_labels": bool(labels),
+        # Where the label is the answer, one column says it.
+        "has_answers": not labels
+        or any("parts" in row and row["parts"].completion != row["parts"].label for row in found.rows),
         # A class repeats. Where nearly every row has its own, the column is likely a number or the text itself.
         "is_odd_label": len(labels) > 20 and 2 * len(labels) > found.n_good,
     }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import ROUND_UP, Decimal
 
 from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from datasets import policies, presenting, services
+from datasets import policies, presenting, presenting_quality, services
 from datasets.domain import quality
 from datasets.forms import QualityForm
 from datasets.models import Dataset, QualityRun
@@ -101,9 +102,15 @@ def quality_detail(request: HttpRequest, run: QualityRun) -> HttpResponse:
     judgements = run.judgements.select_related("example__content").order_by("overall", "position")
     scored = judgements.exclude(overall=None)
     summary = None
+    spread: SafeString | str = ""
+    dimensions: SafeString | str = ""
     if run.finished_at:
         values = list(scored.values_list("overall", flat=True))
         summary = quality.summarise(values, sample_size=run.n_sample)
+        spread = presenting_quality.scores_chart(values)
+        dimensions = presenting_quality.dimensions_chart(
+            list(scored.order_by("position").values_list("scores", flat=True)[: presenting_quality.MOST_ROWS])
+        )
     weak = list(scored.filter(overall__lt=quality.GATE)[:SHOWN])
     unscored = list(
         run.judgements.filter(overall=None).exclude(unscored="").select_related("example")[:SHOWN]
@@ -119,6 +126,8 @@ def quality_detail(request: HttpRequest, run: QualityRun) -> HttpResponse:
         "lineage": presenting.lineage(run.dataset),
         "job": run.job,
         "summary": summary,
+        "spread": spread,
+        "dimensions": dimensions,
         "weak": weak,
         "unscored": unscored,
         "suspicious": suspicious,

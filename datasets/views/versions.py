@@ -79,6 +79,7 @@ def version_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "number": number,
         "n_test": n_test,
         "power": power_sentence(n_test),
+        "power_chart": presenting.power_chart(n_test) if n_test else "",
         "can_change": policies.can_change(dataset),
     }
     return htmx.render_page(request, "datasets/version_create.html", None, context, status=status)
@@ -88,25 +89,23 @@ def version_detail(request: HttpRequest, version: DatasetVersion) -> HttpRespons
     """The datasheet of one version: split, power, leakage, statistics, recipe, and what was overridden."""
     dataset = version.dataset
     report = version.report or {}
-    labels = presenting.label_rows(report)
+    labels, leaks = presenting.label_rows(report), presenting.leak_rows(version)
+    can_change = policies.can_change(dataset)
     findings = [(RULES[key].title, n) for key, n in (report.get("findings") or {}).items() if key in RULES]
     recipe = version.recipe or {}
     context = {
-        "leaks": presenting.leak_rows(version),
+        "leaks": leaks,
+        "has_repairs": can_change and any(leak["repairs"] for leak in leaks),
         "findings": findings,
         "recipe": presenting.recipe_words(recipe),
         "train_url": presenting.train_url(version),
-        "can_change": policies.can_change(dataset),
+        "can_change": can_change,
         "version": version,
         "dataset": dataset,
         "lineage": presenting.lineage(dataset, version),
         "job": version.job,
         "report": report,
-        "parts": [
-            ("train", version.n_train),
-            ("validation", version.n_validation),
-            ("test", version.n_test),
-        ],
+        "parts_chart": presenting.parts_chart(version),
         "labels": labels,
         "labels_chart": presenting.labels_chart(labels),
         "tasks": [(name, *parts.values()) for name, parts in (report.get("tasks") or {}).items()],
@@ -149,6 +148,7 @@ def version_rows(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
         "sizes": [("train", version.n_train), ("validation", version.n_validation), ("test", version.n_test)],
         "rows": shown,
         "is_sealed": sealed,
+        "is_labelled": version.dataset.use_case.task_kind == "classify",
         "next": shown[-1].position if len(found) > PAGE else None,
     }
     return htmx.render_page(request, "datasets/version_rows.html", None, context)

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from foundation.ui.charts.frame import (
     TONES,
     figure,
+    legend_of,
     nothing_measured,
     per_cent,
     said_as,
@@ -22,7 +23,10 @@ from foundation.ui.svg import el
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar: its value, and the interval around it where one is known. `note` is said on hover."""
+    """One bar: its value, and the interval around it where one is known. `note` is said on hover.
+
+    `mark` is another value of the same thing that the bar is read against, drawn as a diamond.
+    """
 
     name: str
     value: float | None
@@ -30,6 +34,7 @@ class Bar:
     high: float | None = None
     tone: str = ""
     note: str = ""
+    mark: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class Bars:
     reference: float | None = None
     reference_name: str = ""
     top: float | None = None
+    mark_name: str = ""
+    bar_name: str = ""
     csv_url: str = ""
 
 
@@ -56,7 +63,7 @@ def bars_with_intervals(chart: Bars) -> SafeString:
     bars = list(chart.bars)
     if not bars:
         return nothing_measured(chart.title, chart.sub)
-    everything = [v for bar in bars for v in (bar.value, bar.low, bar.high)] + [chart.reference]
+    everything = [v for bar in bars for v in (bar.value, bar.low, bar.high, bar.mark)] + [chart.reference]
     axis = axis_for(everything, unit=chart.unit, zero=True, wanted=5, top=chart.top)
     rows, top = [], 0
     for bar in bars:
@@ -90,10 +97,18 @@ def bars_with_intervals(chart: Bars) -> SafeString:
     # The height is the only length that depends on the data, so it is an attribute; the width is the page's.
     style = f"plot bars{' tall' if chart.reference_name else ''}"
     body = el("svg", *parts, cls=style, height=height, role="img", aria_label=chart.title)
-    cells = [(b.name, *(said_as(v, chart.unit) for v in (b.value, b.low, b.high))) for b in bars]
-    return figure(
-        chart.title, chart.sub, body, value_table(["", "Value", "Interval from", "to"], cells), chart.csv_url
+    marked = [chart.mark_name.capitalize()] if chart.mark_name else []
+    cells = [
+        (b.name, *(said_as(v, chart.unit) for v in (b.value, b.low, b.high, *([b.mark] if marked else []))))
+        for b in bars
+    ]
+    table = value_table(["", "Value", "Interval from", "to", *marked], cells)
+    legend = (
+        legend_of([(chart.bar_name or "value", "s1", "box"), (chart.mark_name, "s2", "diamond")])
+        if marked
+        else None
     )
+    return figure(chart.title, chart.sub, body, table, chart.csv_url, legend)
 
 
 def _bar(bar: Bar, said: str, top: int, axis: Axis, *, is_long: bool) -> SafeString:
@@ -125,4 +140,8 @@ def _bar(bar: Bar, said: str, top: int, axis: Axis, *, is_long: bool) -> SafeStr
             drawn += [
                 el("line", x1=per_cent(e), x2=per_cent(e), y1=mid - 5, y2=mid + 5, cls=style) for e in (a, b)
             ]
+    if (mark := finite(bar.mark)) is not None:
+        # Its own little picture, so that the shape keeps its form however wide the plot is.
+        diamond = el("path", d="M0 -5 L5 0 L0 5 L-5 0 Z", cls="fill s2 diamond")
+        drawn.append(el("svg", diamond, x=per_cent(axis.share(mark)), y=line + 14, overflow="visible"))
     return el("g", *drawn, cls=f"s{bar.tone}" if bar.tone in TONES else "s1")

@@ -61,7 +61,7 @@ def figure(
 
 
 def legend_of(entries: Sequence[tuple[str, str, str]]) -> SafeString | None:
-    """Entries are (name, series class, shape); shapes: line, dash, box, area."""
+    """Entries are (name, series class, shape); shapes: line, dash, box, area, diamond."""
     if len(entries) < 2:
         return None
 
@@ -70,6 +70,8 @@ def legend_of(entries: Sequence[tuple[str, str, str]]) -> SafeString | None:
             inner = el(
                 "rect", x=2, y=0, width=14, height=10, cls="fill area" if shape == "area" else "fill", rx=2
             )
+        elif shape == "diamond":
+            inner = el("path", d="M9 0 L14 5 L9 10 L4 5 Z", cls="fill diamond")
         else:
             inner = el("path", d="M1 5H17", cls=f"line stroke{' dash' if shape == 'dash' else ''}")
         return el("svg", inner, viewBox="0 0 18 10", cls=f"plot {series}", aria_hidden="true")

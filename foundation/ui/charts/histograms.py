@@ -21,7 +21,7 @@ from foundation.ui.charts.frame import (
     value_table,
 )
 from foundation.ui.formats import as_unit, percent
-from foundation.ui.scales import axis_for, finite
+from foundation.ui.scales import Axis, axis_for, finite
 from foundation.ui.svg import el, path
 
 
@@ -30,6 +30,7 @@ class HistogramPair:
     """Two distributions over the same bins: `before` filled, `after` as a stepped line. Shapes: n + 1 edges, n counts.
 
     Shares of each side's own total are drawn, so that sides of different size compare. `after` may be empty.
+    `even` draws every bin equally wide, its edges as labels: for edges that grow, where a true axis squeezes the small ones.
     """
 
     title: str
@@ -42,6 +43,18 @@ class HistogramPair:
     x_name: str = ""
     sub: str = ""
     csv_url: str = ""
+    even: bool = False
+
+
+# Labels of edges that fit beside each other at 360 px.
+MOST_EDGES = 8
+
+
+def _even_axis(cuts: Sequence[float], unit: str) -> Axis:
+    """An axis over the numbers of the edges that is labelled with the edges themselves."""
+    last = len(cuts) - 1
+    step = 1 + last // MOST_EDGES
+    return Axis(0.0, float(last), tuple(range(0, last + 1, step)), lambda at: as_unit(cuts[round(at)], unit))
 
 
 def _shares_of(counts: Sequence[object]) -> list[float]:
@@ -59,11 +72,14 @@ def histogram_pair(chart: HistogramPair) -> SafeString:
     cuts: list[float] = [e for e in edges[: n + 1] if e is not None]
     before = _shares_of(chart.before[:n])
     after = _shares_of((list(chart.after) + [0] * n)[:n]) if chart.after else []
-    x_axis = tight(axis_for(cuts, unit=chart.unit, wanted=6), cuts)
+    if chart.even:
+        x_axis, at = _even_axis(cuts, "number"), [float(i) for i in range(n + 1)]
+    else:
+        x_axis, at = tight(axis_for(cuts, unit=chart.unit, wanted=6), cuts), cuts
     y_axis = axis_for([*before, *after], unit="percent", zero=True, wanted=4)
     inner = []
     for i, share in enumerate(before):
-        left, right = 1000 * x_axis.share(cuts[i]), 1000 * x_axis.share(cuts[i + 1])
+        left, right = 1000 * x_axis.share(at[i]), 1000 * x_axis.share(at[i + 1])
         height = 1000 * y_axis.share(share)
         inner.append(
             el(
@@ -76,11 +92,11 @@ def histogram_pair(chart: HistogramPair) -> SafeString:
             )
         )
     if after:
-        steps: list[tuple[float, float]] = [(1000 * x_axis.share(cuts[0]), 1000.0)]
+        steps: list[tuple[float, float]] = [(1000 * x_axis.share(at[0]), 1000.0)]
         for i, share in enumerate(after):
             y = 1000 * (1 - y_axis.share(share))
-            steps += [(1000 * x_axis.share(cuts[i]), y), (1000 * x_axis.share(cuts[i + 1]), y)]
-        steps.append((1000 * x_axis.share(cuts[n]), 1000.0))
+            steps += [(1000 * x_axis.share(at[i]), y), (1000 * x_axis.share(at[i + 1]), y)]
+        steps.append((1000 * x_axis.share(at[n]), 1000.0))
         inner.append(el("path", d=path(steps), cls="line stroke s1"))
     rows, columns = [], []
     for i in range(n):
@@ -88,7 +104,7 @@ def histogram_pair(chart: HistogramPair) -> SafeString:
         cells = [percent(before[i], 1)] + ([percent(after[i], 1)] if after else [])
         rows.append((span, *cells))
         said = [f"{chart.before_name}: {cells[0]}"] + ([f"{chart.after_name}: {cells[1]}"] if after else [])
-        middle = (x_axis.share(cuts[i]) + x_axis.share(cuts[i + 1])) / 2
+        middle = (x_axis.share(at[i]) + x_axis.share(at[i + 1])) / 2
         columns.append((middle, "\n".join([span, *said])))
     body = plot(
         *draw_y_axis(y_axis),

@@ -138,13 +138,21 @@ def line_with_band(chart: Lines) -> SafeString:
             share = x_axis.share(x)
             parts.append(el("line", x1=per_cent(share), x2=per_cent(share), y1="0", y2="100%", cls="zero"))
             side = "end over" if share > 0.7 else "over"
+            # Where a line runs along the top, the words stand at the foot.
+            beside = [
+                y_axis.share(finite(p.y) or 0.0)
+                for _, points in placed
+                for at_x, p in points
+                if abs(x_axis.share(at_x) - share) < 0.3
+            ]
+            is_high = max(beside, default=0.0) > 0.8
             parts.append(
                 el(
                     "text",
                     mark.name,
                     x=per_cent(share),
-                    y="0",
-                    dy="10",
+                    y="100%" if is_high else "0",
+                    dy="-8" if is_high else "10",
                     dx="-5" if share > 0.7 else "5",
                     cls=side,
                 )

@@ -37,6 +37,14 @@ def signed(value: object, digits: int = 2) -> str:
 
 
 @register.filter
+def soft(text: object) -> SafeString:
+    """{{ label|soft }}: the text, escaped, that may break after an underscore, a dash or a slash before it breaks words."""
+    return format_html_join(
+        mark_safe("<wbr>"), "{}", ((part,) for part in re.split(r"(?<=[_/-])", str(text)) if part)
+    )
+
+
+@register.filter
 def usd(value: object) -> str:
     """{{ micro|usd }}: micro-dollars as money."""
     return formats.usd(value)

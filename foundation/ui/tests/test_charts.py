@@ -168,3 +168,21 @@ def test_a_chart_without_values_says_so():
 def test_the_gallery_shows_each_kind_of_chart():
     for drawn in gallery.charts():
         whole(drawn)
+
+
+def test_even_bins_are_as_wide_as_each_other_and_carry_their_edges():
+    drawn = charts.histogram_pair(
+        charts.HistogramPair(title="Lengths", edges=[0, 10, 100, 1000], before=[1, 1, 2], even=True)
+    )
+    assert re.findall(r'<rect x="[\d.]+" width="([\d.]+)"', drawn)[:3] == ["333.33", "333.33", "333.33"]
+    assert all(f">{edge}</text>" in drawn for edge in ("0", "10", "100", "1,000"))
+
+
+def test_a_mark_is_drawn_named_and_in_the_table():
+    bars = [charts.Bar("billing", 0.2, 0.1, 0.3, mark=0.25)]
+    drawn = charts.bars_with_intervals(
+        charts.Bars(title="Shares", unit="percent", bars=bars, bar_name="the test", mark_name="share of all")
+    )
+    assert "diamond" in drawn and "share of all</li>" in drawn and "the test</li>" in drawn
+    assert '<th scope="col" class="num">Share of all</th>' in drawn and ">25.0%</td>" in drawn
+    assert "diamond" not in charts.bars_with_intervals(charts.Bars(title="Shares", bars=bars[:0]))

@@ -152,3 +152,8 @@ def test_the_errors_of_a_form_stand_first_and_lead_to_their_fields():
 def test_every_icon_can_be_drawn():
     for name in ICONS:
         assert "<svg" in draw("{% icon name %}", name=name)
+
+
+def test_soft_text_may_break_after_underscores_and_is_escaped():
+    page = draw("{{ label|soft }}", label="card_arrival/<b>")
+    assert page == "card_<wbr>arrival/<wbr>&lt;b&gt;"

@@ -1,0 +1,88 @@
+"""Groups of like rows on a finding's page: which row the others are held against, what is marked, what stays shut."""
+
+import pytest
+
+from datasets.models import Content, Example, FindingRow
+from datasets.presenting_findings import BEFORE, SHOWN, chart_of_sizes, groups_of_rows
+from datasets.presenting_quality import dimensions_chart, scores_chart
+
+
+def row(prompt, *, cluster=1, keep=False, sealed=False, answer="billing"):
+    content = Content(prompt=prompt, completion=answer)
+    found = FindingRow(example=Example(content=content), cluster=cluster, keep=keep)
+    found.is_sealed = sealed
+    return found
+
+
+def grouped(*rows):
+    return groups_of_rows(rows, task_kind="classify", with_likeness=True)
+
+
+def test_the_row_that_stays_comes_first_and_the_others_are_marked_against_it():
+    [group] = grouped(row("How do I track the card?"), row("How do I track my card?", keep=True))
+    first, other = group.twins
+    assert (first.text, first.pieces) == ("How do I track my card?", [])
+    assert [(p.kind, p.text) for p in other.pieces] == [
+        ("same", "How do I track "),
+        ("removed", "my"),
+        ("added", "the"),
+        ("same", " card?"),
+    ]
+
+
+def test_rows_of_different_clusters_stand_in_different_groups():
+    groups = grouped(row("a b"), row("a c"), row("x y", cluster=2), row("x z", cluster=2))
+    assert [(group.number, len(group.twins)) for group in groups] == [(1, 2), (2, 2)]
+
+
+def test_the_text_of_a_sealed_row_is_neither_shown_nor_compared_with():
+    [group] = grouped(row("the secret prompt", keep=True, sealed=True), row("an open prompt"))
+    shown = {twin.text: twin for twin in group.twins}
+    assert set(shown) == {"an open prompt", ""}
+    assert shown["an open prompt"].is_measure
+    assert shown[""].likeness is None and not shown[""].pieces and not shown[""].answer
+
+
+def test_a_group_of_sealed_rows_shows_nothing():
+    [group] = grouped(row("one", sealed=True), row("two", sealed=True))
+    assert [twin.text for twin in group.twins] == ["", ""]
+
+
+def test_likeness_is_the_jaccard_that_verified_the_pair():
+    # Short texts are compared by character 4-grams: "abcde" has abcd, bcde; "abcdf" has abcd, bcdf: 1 of 3 shared.
+    [group] = grouped(row("abcde", keep=True), row("abcdf"))
+    assert group.twins[1].likeness == pytest.approx(1 / 3)
+
+
+def test_a_difference_late_in_a_long_text_still_shows():
+    before = "word " * 400
+    [group] = grouped(row(before + "yes", keep=True), row(before + "no"))
+    other = group.twins[1]
+    assert [(p.kind, p.text) for p in other.pieces if p.kind != "same"] == [
+        ("removed", "yes"),
+        ("added", "no"),
+    ]
+    assert other.text.startswith("… word") and len(other.text) <= BEFORE + SHOWN
+
+
+def test_sizes_of_groups_are_counted_and_the_large_ones_share_a_bar():
+    # 3 pairs, one each of 3, 4, 5, 6, 7 rows, and 8 and 20 rows in the last bar
+    picture = chart_of_sizes([2, 2, 2, 3, 4, 5, 6, 7, 8, 20])
+    assert "3 of 10 groups are pairs; the largest has 20 rows" in picture
+    assert "8 rows and more: 2. 28 rows in all" in picture
+
+
+def test_scores_on_an_edge_belong_to_the_bin_above_it_and_the_bar_counts_what_is_under_it():
+    # 0.7 is on the bar, 0.6999 under it; 1.0 falls into the last bin
+    picture = scores_chart([0.7, 0.6999, 1.0, 0.7])
+    assert "1 of 4 rows are below the bar of 0.7" in picture
+    assert '<th scope="row">0.7 to 0.8</th><td class="num">50.0%</td>' in picture
+    assert '<th scope="row">0.9 to 1</th><td class="num">25.0%</td>' in picture
+
+
+def test_the_weakest_dimension_is_the_finding_and_a_missing_one_is_left_out():
+    # clarity: mean 0.9; relevance: mean of 0.5 and 0.7 is 0.6
+    picture = dimensions_chart([{"clarity": 0.9, "relevance": 0.5}, {"clarity": 0.9, "relevance": 0.7}])
+    assert "Relevance is the weakest side: 0.60 of 1" in picture
+    assert "Completeness" not in picture
+    assert dimensions_chart([]) == ""
