@@ -14,7 +14,7 @@ from typing import Any
 from django.db.models import Count
 from django.utils.safestring import SafeString
 
-from datasets.checking import near_text
+from datasets.active import near_text
 from datasets.domain.duplicates import jaccard
 from datasets.models import Finding
 from foundation.ui import charts
