@@ -37,8 +37,8 @@ class LabelNoise(SubprocessKind):
             return Outcome.failure(item, why_it_ended(returncode, stderr_tail))
         if not data.get("facts", {}).get("n_judged"):
             return Outcome.failure(item, label_noise.NOTHING_TO_TELL)
-        rows = label_noise.read_suspects(label_noise.folder_of(job))
-        n = label_noise.keep_suspects(job=job, rows=rows, facts=data.get("facts", {}))
+        rows, plain = label_noise.read_suspects(label_noise.folder_of(job))
+        n = label_noise.keep_suspects(job=job, rows=rows, plain=plain, facts=data.get("facts", {}))
         return Outcome(item, result={"suspects": n, **data.get("facts", {})})
 
     def finish(self, job: Job) -> dict[str, Any] | None:

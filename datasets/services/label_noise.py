@@ -1,4 +1,4 @@
-"""Looking for labels that are probably wrong: the rows go to a child process, its suspects become a finding."""
+"""Looking for labels that seem wrong: the rows go to a child process, its suspects become a finding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from datasets.active import active_rows
 from datasets.checking import Found
-from datasets.domain.label_noise import LEAST_TEXTS_A_LABEL
+from datasets.domain.label_noise import LEAST_TEXTS_A_LABEL, PLAIN
 from datasets.errors import NothingToDo
 from datasets.looking import Row
 from datasets.models import CheckRun, Dataset, Example
@@ -79,18 +79,20 @@ def write_rows(*, job: Job) -> Path:
     return folder
 
 
-def read_suspects(folder: Path) -> list[Row]:
-    """Suspects as rows of a finding, least sure of their own label first."""
-    rows = []
+def read_suspects(folder: Path) -> tuple[list[Row], frozenset[int]]:
+    """Suspects as rows of a finding, least sure of their own label first; and the examples whose label is plainly doubted."""
+    rows, plain = [], set()
     with (folder / "suspects.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
             key, given, suggested, p_given, p_suggested = json.loads(line)
             note = f"“{given[:60]}” {p_given:.0%}, “{suggested[:60]}” {p_suggested:.0%}"
             rows.append(Row(key, note=note, suggestion=suggested))
-    return rows
+            if p_given <= PLAIN:
+                plain.add(key)
+    return rows, frozenset(plain)
 
 
-def keep_suspects(*, job: Job, rows: list[Row], facts: dict[str, Any]) -> int:
+def keep_suspects(*, job: Job, rows: list[Row], plain: frozenset[int], facts: dict[str, Any]) -> int:
     """Put the finding into the report it was asked for; rows that left meanwhile are left out. Safe to repeat."""
     run = CheckRun.objects.filter(pk=job.recipe["run"]).first()
     if run is None:
@@ -99,8 +101,11 @@ def keep_suspects(*, job: Job, rows: list[Row], facts: dict[str, Any]) -> int:
         Example.objects.filter(pk__in=[row.example_id for row in rows]).active().values_list("id", flat=True)
     )
     rows = [row for row in rows if row.example_id in there]
-    n = len(rows)
-    headline = f"{n:,} label{' is' if n == 1 else 's are'} probably wrong"
+    n, n_plain = len(rows), sum(row.example_id in plain for row in rows)
+    facts = {**facts, "plain": n_plain}
+    headline = f"{n:,} label{' looks' if n == 1 else 's look'} wrong to a classifier"
+    if n_plain and n > 1:
+        headline += f", {n_plain:,} of them plainly"
     if facts.get("n_judged"):
         headline += f", of {facts['n_judged']:,} judged"
     put_finding(run=run, found=Found("label_noise", headline, rows, n, facts))

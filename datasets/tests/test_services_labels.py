@@ -53,6 +53,11 @@ def test_wrong_labels_become_a_finding_that_is_decided_row_by_row(
     assert len(rows) >= 5
     assert len(lines & {i + 1 for i in flipped}) / len(rows) >= 0.8
     assert all(row.suggestion and row.suggestion != row.example.label for row in rows)
+    plain = sum(row.note.split("” ")[1].split("%")[0] in ("0", "1", "2", "3") for row in rows)
+    assert finding.facts["plain"] == plain > 0
+    assert finding.headline == (
+        f"{len(rows)} labels look wrong to a classifier, {plain} of them plainly, of 200 judged"
+    )
 
     # the job once more, as a lost worker would have it: the same finding, no second one
     Shard.objects.filter(job=job).update(state="queued", attempts=0)

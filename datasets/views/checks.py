@@ -67,7 +67,7 @@ def report_csv(request: HttpRequest, dataset: Dataset) -> Download:
 
 @require_POST
 def noise_start(request: HttpRequest, dataset: Dataset) -> HttpResponse:
-    """Look for labels that are probably wrong."""
+    """Look for labels that look wrong to a classifier."""
     label_noise.start_label_noise(actor=request.user, dataset=dataset)
     return htmx.redirect(request, "datasets:report", dataset.pk)
 
