@@ -101,9 +101,14 @@ _TELLING = WordSet(
 )
 
 
+# "Without this I cannot …" asks for what is missing.
+_ASKS = re.compile(r"\b(?:without|ohne|sans|sin)\b[^.!?]*$")
+
+
 def is_refusal(completion: str) -> bool:
     """Whether an answer begins by refusing ("I can't help with …"). Only its first 200 characters count."""
-    return bool(_REFUSALS.search(completion[:200].lower().replace("’", "'")))
+    low = completion[:200].lower().replace("’", "'")
+    return any(not _ASKS.search(low[: found.start()]) for found in _REFUSALS.finditer(low))
 
 
 def may_refuse(words: Words) -> np.ndarray:

@@ -108,6 +108,7 @@ def test_a_refusal_is_known_by_its_beginning(text):
         "I cannot see a payment on your account, so nothing was charged.",
         "You can't change the address once the parcel has left.",
         "We are unable to ship to islands.",
+        "For that I would need your date of birth. Without it, I cannot provide the number.",
         "The manual says: I can. " + "It helps. " * 30 + "I can't help with that.",
     ],
 )
