@@ -382,7 +382,7 @@ class JudgeRows(Kind):
 
         for item, answer in answers(items, ask, connection.max_concurrency):
             content = contents[item.content_id]
-            suspicious = quality.is_suspicious(content.prompt, content.completion)
+            suspicious = quality.is_suspicious(*content.shown)
             if isinstance(answer, SpendLimitReached):
                 jobs.pause_job(actor=None, job=job)
                 yield Outcome.failure(item, str(answer), fields={"unscored": str(answer)[:300]})

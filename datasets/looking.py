@@ -131,15 +131,17 @@ def _see(rows: list[Loaded], task_kind: str) -> _Seen:
     ]
     asked, answered = word_hashes(prompts, loosely=True), word_hashes(completions, loosely=True)
     is_prose = task_kind in PROSE
+    may_speak = quality.may_be_suspicious(asked) | quality.may_be_suspicious(answered)
     return _Seen(
         wholes=wholes,
         languages=languages_of(prompts, asked),
         answer_languages=languages_of(completions, answered) if is_prose else [""] * len(rows),
         may_refuse=may_refuse(answered).tolist(),
         may_be_personal=may_hold_pii(wholes).tolist(),
-        speaks=quality.are_suspicious(
-            pairs, quality.may_be_suspicious(asked) | quality.may_be_suspicious(answered)
-        ),
+        speaks=[
+            speaks or (bool(row.system or row.turns) and quality.speaks_before(row.system, row.turns))
+            for row, speaks in zip(rows, quality.are_suspicious(pairs, may_speak), strict=True)
+        ],
         prompt_keys=with_what_came_before(rows, keys_of(asked)),
         answer_keys=keys_of(answered),
         signed=sign([near_text(task_kind, row.prompt, row.completion) for row in rows]),

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from statistics import fmean, stdev
 from typing import Any
 
@@ -146,54 +148,112 @@ REPAIR = (
 )
 
 _DEGENERATE = re.compile(
-    r"[\W_]*(?:thought process|reasoning|solution|answer|let'?s think.*)?[\W_]*", re.IGNORECASE
+    r"[\W_]*(?:thought process|reasoning|solution|answer|let'?s think(?: step by step| about (?:it|this))?)?[\W_]*",
+    re.IGNORECASE,
 )
 _JUDGE = "(?:judge|evaluator|grader|rater|reviewer)"
-_JUDGES = "judge evaluator grader rater reviewer"
-_OPINIONS = "clarity relevance completeness overall"
-# A pattern, and the words of which a row must hold one before it is worth trying; begins and ends of these words are
-# those of the pattern, so that no row is passed over.
-_ADDRESSES = tuple(
-    (frozenset(words.split()), re.compile(pattern, re.DOTALL))
-    for words, pattern in (
+_TOP = r"(?:\b1\.0|full marks|perfect|maximum|highest|top (?:score|mark)|10/10|100 ?%|100/100|excellent|best possible)"
+# What only a judge can give: an "excellent recipe" anybody may ask for.
+_MARKS = rf"(?:full marks|top (?:score|mark)|10/10|100/100|\b1\.0\b|{_TOP}[^\n]{{0,12}}(?:score|rating|grade|mark))"
+# An order, not a noun: "rate it the highest", and not "the highest score in bowling".
+_ORDERED = r"(?:^|[.!?:;,\"'(>\]\n-]\s*|\b(?:please|must|should|shall|and|then|now|always|simply) )"
+# Words (or signs) of which a row must hold one before the pattern beside them is worth trying: nearly all rows hold none.
+_ADDRESSES = [
+    (needles.split(), re.compile(pattern, re.DOTALL))
+    for needles, pattern in (
         (
             "ignore disregard",
-            r"\b(?:ignore|disregard) (?:(?:all|any|the|your|every) )*(?:of )?"
+            r"(?:ignore|disregard) (?:(?:all|any|the|your|every|these|those) )*(?:of )?"
             r"(?:(?:previous|prior|above|earlier|other) )?"
-            r"(?:instruction|prompt|rule|rubric|criteria|previous|prior|above|earlier)",
+            r"(?:instruction|prompt|rule|rubric|criteria|guideline|previous|prior|above|earlier)",
         ),
         (
-            "give assign award rate score grade mark",
-            r"\b(?:give|assign|award|rate|score|grade|mark)\b.{0,40}?(?:\b1\.0|full marks|perfect|maximum|highest"
-            r"|top score|10/10|100 ?%|excellent)",
+            "forget",
+            r"forget (?:(?:everything|all)(?: of)? (?:above|before|you|i told|previous|prior|earlier|that)"
+            r"|(?:all |every )?(?:your|these|those|the|previous|prior) (?:previous |prior |earlier )?"
+            r"(?:instruction|rule|rubric|task|prompt|guideline))|(?:^|[.!?\n] *)forget everything",
         ),
         (
-            _OPINIONS,
-            r"\boverall\b[\"' ]*[:=] ?[\"']?(?:1|0\.9)|\"(?:clarity|relevance|completeness|overall)\" ?:",
+            "perfect maximum highest excellent full best 0 10 100 score scored mark marks",
+            rf"{_ORDERED}(?:rate|score|grade|mark)\b[^\n]{{0,40}}?{_TOP}"
+            rf"|\b(?:give|assign|award|return|output)\b[^\n]{{0,40}}?{_MARKS}"
+            rf"|\b(?:must|should|has to|needs to) (?:be (?:scored|rated|graded|marked)|(?:get|receive|score))\b[^\n]{{0,30}}{_TOP}"
+            rf"|(?:respond|answer|reply) (?:only )?with (?:a |the )?{_TOP}",
         ),
         (
-            _JUDGES,
-            rf"(?:as (?:an?|the) (?:impartial )?|you are (?:now )?(?:an?|the) |dear |attention[,:]? )(?:\w+ )?{_JUDGE}\b",
+            "overall score rating clarity relevance completeness grade",
+            r"\boverall\b[\"' ]*[:=] ?[\"']?(?:1|0\.9)|\b(?:clarity|relevance|completeness)\b[\"']?\s*[:=]\s*[\"']?(?:1|0\.9)"
+            r"|\b(?:score|rating|grade)\b[\"']?\s*[:=]\s*[\"']?(?:1\.0|10/10|100/100|5/5)"
+            r"|the (?:correct|right|true|final|expected) (?:score|rating|grade)\b[^\n]{0,20}(?:is|=|:)"
+            r'|"(?:clarity|relevance|completeness|overall)" ?:',
         ),
-        ("note", rf"\bnote to (?:the )?(?:{_JUDGE}|(?:model|ai|llm|assistant)\b)"),
+        (
+            "<",
+            r"</?(?:rows?|system|instructions?|assistant|user)>|<\|(?:im_)?(?:start|end|system)[a-z_]*\|>|<<sys>>",
+        ),
+        ("[", r"\[/?(?:inst|system)[\] ]"),
+        ("### --- ===", r"(?:###|---|===) *(?:system|instruction|end of (?:row|data|input))"),
+        (
+            "judge evaluator grader rater reviewer",
+            rf"(?:as (?:an?|the) (?:impartial )?|you are (?:now )?(?:an?|the) |dear |attention[,:]? )(?:\w+ )?{_JUDGE}\b"
+            rf"|(?:note|message|instructions?) (?:to|for) (?:the |any )?(?:\w+ )?{_JUDGE}",
+        ),
+        (
+            "ai model llm assistant",
+            r"(?:note|message) (?:to|for) (?:the )?(?:model|ai|llm|assistant)\b|if you are an? (?:ai|language model)"
+            r"|dear (?:ai|model)\b",
+        ),
         (
             "row answer response completion example",
-            r"this (?:row|answer|response|completion|example) (?:is|deserves|should (?:get|receive|be (?:rated|scored)))"
+            r"this (?:row|answer|response|completion|example) (?:is|deserves|(?:should|must) (?:get|receive|be (?:rated|scored)))"
             r".{0,30}(?:perfect|flawless|1\.0|full|highest|maximum|best)",
         ),
-        ("instruction instructions", r"new instructions?\b:"),
-        ("prompt", r"system prompt:"),
-        ("override", r"\boverride (?:the )?(?:rubric|instruction|score)"),
-        ("issues", r"do not (?:report|list) (?:any )?issues\b"),
+        (
+            "instruction instructions prompt override rubric developer",
+            r"new instructions?:|system prompt:|override (?:the |your )?(?:rubric|instruction|score|rules)"
+            r"|(?:reveal|repeat|print|show|output|leak)\b[^\n]{0,20}(?:system prompt|your (?:instructions|rubric))"
+            r"|developer mode (?:on|enabled|is)",
+        ),
+        (
+            "report list mention flag issues",
+            r"(?:do not|don't) (?:report|list|mention|flag) (?:any )?(?:issue|problem|flaw)"
+            r"|(?:leave|keep) (?:the )?(?:list of )?\"?issues\"? (?:list )?empty|\"?issues\"?\s*[:=]\s*\[\s*\]",
+        ),
+        (
+            "evaluation rating judging",
+            r"evaluation (?:is |has been )?(?:complete|over|finished|cancelled)|stop (?:rating|judging)",
+        ),
+        # The same order in other languages.
+        (
+            "ignore ignoriere ignorieren ignoriert ignorez ignores ignora vergiss missachte bewerte oublie oubliez olvida dimentica",
+            r"ignor(?:iere?n?|iert|e[sz]?|a) (?:sie |bitte )?(?:alle|die|toutes?|les|todas?|las|tutte|le|as) "
+            r"(?:\w+ ){0,2}(?:anweisung|regel|vorgab|instruction|instruccion|consigne|istruzion|instruç)"
+            r"|(?:vergiss|missachte) (?:alles|alle|die)|bewerte (?:dies\w*|das|es|alles|mich|ihn)?[^\n]{0,20}"
+            r"(?:mit (?:1|voll|der höchst)|als perfekt|perfekt|höchst)|oublie[sz]? (?:toutes|les) (?:\w+ ){0,2}instruction"
+            r"|olvida (?:todas|las) (?:\w+ ){0,2}instruccion|dimentica (?:tutte|le) (?:\w+ ){0,2}istruzion",
+        ),
+        (
+            "忽略 无视 無視 满分 滿分 игнорируй 무시",
+            r"(?:忽略|无视|無視)[^。\n]{0,12}(?:指令|指示|说明|說明|规则|規則)|指示を?[^。\n]{0,8}無視|(?:给|給|打)[^。\n]{0,6}(?:满分|滿分)"
+            r"|игнорируй[^.\n]{0,20}(?:инструкц|указан)|지시[^.\n]{0,8}무시",
+        ),
     )
-)
-# Patterns of signs instead of words, and the sign a row must hold.
-_TAGS = (
-    ("<", re.compile(r"</?(?:row|system|instructions?|assistant|user)>|<\|im_(?:start|end)\|>")),
-    ("[", re.compile(r"\[/?(?:inst|system)\]")),
-    ("###", re.compile(r"###\s*(?:system|instruction)")),
-)
-_TELLING = WordSet(word for words, _ in _ADDRESSES for word in words)
+]
+# What nobody sees may part the letters of an order.
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+_SPACED = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
+
+
+def _by(choose: Callable[[str], bool]) -> dict[str, tuple[re.Pattern[str], ...]]:
+    chosen = dict.fromkeys(needle for needles, _ in _ADDRESSES for needle in needles if choose(needle))
+    return {needle: tuple(p for needles, p in _ADDRESSES if needle in needles) for needle in chosen}
+
+
+_BY_WORD = _by(lambda needle: needle.isascii() and needle.isalnum())
+_BY_SIGN = _by(lambda needle: needle.isascii() and not needle.isalnum())
+_BY_SCRIPT = _by(lambda needle: not needle.isascii())
+_WORDS = frozenset(_BY_WORD)
+_TELLING = WordSet(_WORDS)
 
 
 def is_degenerate(completion: str) -> bool:
@@ -204,11 +264,16 @@ def is_degenerate(completion: str) -> bool:
 def is_suspicious(*texts: str) -> bool:
     """Whether the row speaks to its judge: its score must not be believed without a person."""
     low = "\n".join(texts).lower()
-    return _holds_tag(low) or any(pattern.search(low) for _, pattern in _ADDRESSES)
-
-
-def _holds_tag(low: str) -> bool:
-    return any(sign in low and pattern.search(low) for sign, pattern in _TAGS)
+    if "\\" in low:  # earlier turns come as JSON
+        low = low.replace('\\"', '"').replace("\\n", "\n")
+    tried: list[tuple[re.Pattern[str], ...]] = []
+    if not low.isascii():
+        low = _UNSEEN.sub("", unicodedata.normalize("NFKC", low))
+        tried += [patterns for word, patterns in _BY_SCRIPT.items() if word in low]
+    tried += [patterns for sign, patterns in _BY_SIGN.items() if sign in low]
+    # One walk over the words: this runs for every row of a million.
+    tried += [_BY_WORD[word] for word in _WORDS.intersection(low.translate(_SPACED).split())]
+    return any(pattern.search(low) for patterns in tried for pattern in patterns)
 
 
 def may_be_suspicious(words: Words) -> np.ndarray:
@@ -217,23 +282,18 @@ def may_be_suspicious(words: Words) -> np.ndarray:
 
 
 def are_suspicious(texts: Sequence[str], may_be: np.ndarray) -> list[bool]:
-    """`is_suspicious` of each text. Patterns of words are tried where `may_be_suspicious` said so, those of signs everywhere."""
-    found = []
-    for text, is_worth_it in zip(texts, may_be.tolist(), strict=True):
-        has_sign = "<" in text or "[" in text or "###" in text
-        low = text.lower() if is_worth_it or has_sign else ""
-        found.append(
-            (has_sign and _holds_tag(low))
-            or (
-                is_worth_it
-                and any(
-                    pattern.search(low)
-                    for needed, pattern in _ADDRESSES
-                    if any(word in low for word in needed)
-                )
-            )
-        )
-    return found
+    """`is_suspicious` of each text: of those that `may_be_suspicious`, hold a sign, or hide their words from it."""
+    return [
+        (is_worth_it or not text.isascii() or "\\" in text or any(sign in text for sign in _BY_SIGN))
+        and is_suspicious(text)
+        for text, is_worth_it in zip(texts, may_be.tolist(), strict=True)
+    ]
+
+
+@lru_cache(maxsize=256)
+def speaks_before(system: str, turns: str) -> bool:
+    """`is_suspicious` of what stands before a question. Datasets repeat their system prompt row by row."""
+    return is_suspicious(system, turns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,11 @@ class Content(models.Model):
         return json.loads(self.turns) if self.turns else []
 
     @property
+    def shown(self) -> tuple[str, str, str, str]:
+        """All texts that a judge gets to see."""
+        return self.system, self.turns, self.prompt, self.completion
+
+    @property
     def messages(self) -> list[dict[str, str]]:
         """The whole row as chat messages."""
         return messages_of(self.system, self.turns, self.prompt, self.completion)

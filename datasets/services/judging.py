@@ -351,7 +351,7 @@ def leave_unscored(*, rows: Iterable[Judgement], reason: str) -> None:
 
 def _read(row: Judgement, answer: Completion) -> None:
     row.reply, row.cost_microusd = answer.text[:20_000], answer.cost_microusd
-    row.suspicious = quality.is_suspicious(row.content.prompt, row.content.completion)
+    row.suspicious = quality.is_suspicious(*row.content.shown)
     try:
         rating = quality.parse_reply(answer.text)
     except quality.Unscored as reason:
@@ -380,9 +380,13 @@ def _set(rows: Sequence[Judgement], names: Sequence[str]) -> None:
 
 
 def finish_quality(*, job: Job) -> QualityRun:
-    """The summary of a judged sample: average with interval over the scored rows. Safe to repeat."""
+    """The summary of a judged sample: average with interval over the scored rows. Safe to repeat.
+
+    Rows that speak to their judge have a score of their own and no part in the average: nobody may talk it up.
+    """
     run = QualityRun.objects.select_related("dataset__team").get(pk=job.recipe["run"])
-    scores = list(Judgement.objects.filter(run=run).exclude(overall=None).values_list("overall", flat=True))
+    believed = Judgement.objects.filter(run=run, suspicious=False).exclude(overall=None)
+    scores = list(believed.values_list("overall", flat=True))
     found = quality.summarise([s for s in scores if s is not None], sample_size=run.n_sample)
     with transaction.atomic():
         moved = QualityRun.objects.filter(pk=run.pk, finished_at=None).update(finished_at=timezone.now())

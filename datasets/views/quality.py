@@ -105,7 +105,7 @@ def quality_detail(request: HttpRequest, run: QualityRun) -> HttpResponse:
     spread: SafeString | str = ""
     dimensions: SafeString | str = ""
     if run.finished_at:
-        values = list(scored.values_list("overall", flat=True))
+        values = list(scored.filter(suspicious=False).values_list("overall", flat=True))
         summary = quality.summarise(values, sample_size=run.n_sample)
         spread = presenting_quality.scores_chart(values)
         dimensions = presenting_quality.dimensions_chart(
