@@ -87,7 +87,7 @@ def read_suspects(folder: Path) -> tuple[list[Row], frozenset[int]]:
             key, given, suggested, p_given, p_suggested = json.loads(line)
             note = f"“{given[:60]}” {p_given:.0%}, “{suggested[:60]}” {p_suggested:.0%}"
             rows.append(Row(key, note=note, suggestion=suggested))
-            if p_given <= PLAIN:
+            if round(p_given, 2) <= PLAIN:  # as people read it
                 plain.add(key)
     return rows, frozenset(plain)
 
