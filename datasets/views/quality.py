@@ -105,11 +105,14 @@ def quality_detail(request: HttpRequest, run: QualityRun) -> HttpResponse:
     spread: SafeString | str = ""
     dimensions: SafeString | str = ""
     if run.finished_at:
-        values = list(scored.filter(suspicious=False).values_list("overall", flat=True))
+        believed = scored.filter(suspicious=False)
+        values = list(believed.values_list("overall", flat=True))
         summary = quality.summarise(values, sample_size=run.n_sample)
         spread = presenting_quality.scores_chart(values)
         dimensions = presenting_quality.dimensions_chart(
-            list(scored.order_by("position").values_list("scores", flat=True)[: presenting_quality.MOST_ROWS])
+            list(
+                believed.order_by("position").values_list("scores", flat=True)[: presenting_quality.MOST_ROWS]
+            )
         )
     weak = list(scored.filter(overall__lt=quality.GATE)[:SHOWN])
     unscored = list(
