@@ -1,4 +1,4 @@
-"""The one bulk writer: many rows of one table in one statement, with ids known beforehand.
+"""The one bulk writer: many rows of one table in one statement, with ids known beforehand; and a plain bulk reader.
 
 Callers keep each transaction short, because writers share SQLite's one lock: ROWS_A_TRANSACTION rows where rows are
 small, or as many as a `Pace` has measured to fit.
@@ -113,6 +113,14 @@ def insert(
         return
     with connection.cursor() as cursor:
         cursor.executemany(sql, rows)
+
+
+def plain_rows(rows: models.QuerySet[Any]) -> list[tuple[Any, ...]]:
+    """The rows of a `values_list` as the driver gives them: nothing is done to each. No column may need converting."""
+    sql, params = rows.query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return cursor.fetchall()
 
 
 def moment(value: Any) -> Any:

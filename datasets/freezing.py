@@ -1,256 +1,354 @@
 """From active rows and a recipe to a split with its report: everything of a version but the writing.
 
-Rows are read in the order of their digest, so the order of imports leaves no trace.
+Rows are read in the order of their digest, so the order of imports leaves no trace. A million of them are columns of
+numbers, and lists where a value is text or bytes.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from itertools import chain, pairwise, repeat
 from typing import Any
 
 import numpy as np
 import orjson
 from django.db.models.functions import Length
 
+from datasets import bulk
 from datasets.active import BLOCK, active_rows, contents_of, row_keys, texts_of
 from datasets.binding import Known, known_of
 from datasets.domain.duplicates import Clusters, NearDuplicates
 from datasets.domain.hashing import joined_keys
-from datasets.domain.leakage import leakage, to_leave_out
+from datasets.domain.leakage import leakage, repeated, to_leave_out
 from datasets.domain.power import mcnemar_power, power_sentence, rows_needed
 from datasets.domain.recipe import Recipe, checksum
-from datasets.domain.splitting import SPLITS, assign, folds_of, rank
+from datasets.domain.splitting import SPLITS, assign, byte_order, folds_of, numbered, ranks_of
 from datasets.domain.stats import stats
 from datasets.domain.statuses import SYNTHETIC, Split
 from datasets.errors import Blocked
-from datasets.models import Dataset, DatasetVersion, Example, VersionRow
+from datasets.models import Dataset, DatasetVersion, Example, Import, VersionRow
 
 # Rows that may share one prompt before it counts as the task's own words, where 1 % of all rows is fewer.
 MOST_ASKED = 20
 
 
 @dataclass(slots=True)
-class Frozen:
-    """A version before it is written: rows in reading order of their split, report, statistics, checksum."""
+class FrozenRows:
+    """The rows of a version before they are written, in reading order: training, then validation, then test."""
 
-    rows: list[
-        tuple[int, int, str, str, Any, str, int]
-    ]  # content, example, label, group, at, split, position
+    content_ids: np.ndarray
+    example_ids: np.ndarray
+    labels: list[str]
+    groups: list[str]
+    times: list[Any]
+
+
+@dataclass(slots=True)
+class Frozen:
+    """A version before it is written: how many rows, report, statistics, checksum, and the rows themselves.
+
+    Without `rows` they stand in the database already.
+    """
+
+    n_rows: int
     sizes: dict[str, int]
     report: dict[str, Any]
     stats: dict[str, Any]
     checksum: str
     labels: list[str]
+    rows: FrozenRows | None = None
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Columns of rows; position i is the same row in each."""
+
+    digests: list[bytes]
+    labels: list[str]
+    groups: list[str]
+    times: list[Any]
+    content_ids: np.ndarray
+    example_ids: np.ndarray
+    n_prompt: np.ndarray
+    n_completion: np.ndarray
+    # Keys of what is asked and of the whole row; they say something only where a row may be bound to another.
+    prompt_keys: np.ndarray
+    whole_keys: np.ndarray
+    may_be_bound: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    def take(self, at: np.ndarray) -> _Rows:
+        """The rows at these positions, in that order."""
+        positions = at.tolist()
+        taken: dict[str, Any] = {}
+        for field in fields(self):
+            column = getattr(self, field.name)
+            taken[field.name] = (
+                column[at] if isinstance(column, np.ndarray) else [column[i] for i in positions]
+            )
+        return _Rows(**taken)
 
 
 def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]) -> Frozen:
     """The split of the rows as they are now, by the recipe alone. Same rows and recipe: same checksum anywhere."""
     known = known_of(dataset, threshold=recipe.near_threshold, task_kind=recipe.task_kind)
     loaded = (_by_check(dataset, known, progress) if known else None) or _by_text(dataset, progress)
-    # By digest, then label, group and time: which of two equal rows stays must not hang on its place in a file.
-    loaded.sort(key=lambda r: (r[0], r[1], r[2], r[3].isoformat() if r[3] else "", r[5]))
-    unique = [row for i, row in enumerate(loaded) if i == 0 or row[0] != loaded[i - 1][0]]
-    left_out = len(loaded) - len(unique)
-    digests = [row[0] for row in unique]
-    labels = [row[1] for row in unique]
-    groups = [row[2] for row in unique]
-    times = [row[3] for row in unique]
-    content_ids = [row[4] for row in unique]
-    prompt_keys = [row[8] for row in unique]
-    whole_keys = [row[9] for row in unique]
+    rows = loaded.take(_first_of_equals(loaded))
+    left_out = len(loaded) - len(rows)
+    del loaded
 
-    clusters = _near(unique, recipe, progress)
+    clusters = _near(rows, recipe, progress)
     near_roots = clusters.roots().copy()
+    prompts = _numbers(rows.prompt_keys, rows.may_be_bound)
+    wholes = _numbers(rows.whole_keys, rows.may_be_bound)
+    groups = _group_numbers(rows.groups)
     # Rows that are equal but for formatting, or ask the same, or belong to one customer stay together as well.
     # A prompt that a whole dataset shares ("Write a product text") names the task and binds nobody.
-    common = max(MOST_ASKED, len(unique) // 100)
-    asked = Counter(prompt_keys)
-    prompts = [key if asked[key] <= common else 0 for key in prompt_keys]
-    binding: tuple[list[Any], ...] = (whole_keys, prompts, groups if recipe.keep_groups else [])
-    for keys in binding:
-        first: dict[Any, int] = {}
-        for i, key in enumerate(keys):
-            if key:
-                clusters.join(first.setdefault(key, i), i)
+    asked = np.bincount(prompts + 1, minlength=1)[prompts + 1]
+    own_words = np.where(asked <= max(MOST_ASKED, len(rows) // 100), prompts, -1)
+    for numbers in (wholes, own_words, *([groups] if recipe.keep_groups else [])):
+        first: dict[int, int] = {}
+        again = repeated(numbers)
+        for i, number in zip(again.tolist(), numbers[again].tolist(), strict=True):
+            clusters.join(first.setdefault(number, i), i)
     units = clusters.roots()
 
     progress("Splitting")
-    left_out_leaks: dict[str, int] = {}
     ratios = recipe.ratios
     if recipe.size_test_by_power:
-        ratios = ratios.with_test_rows(len(unique), rows_needed())
+        ratios = ratios.with_test_rows(len(rows), rows_needed())
+    by_rank = byte_order(ranks_of(recipe.seed, rows.digests))
     splits = assign(
-        digests,
+        rows.digests,
         seed=recipe.seed,
         ratios=ratios,
         strategy=recipe.strategy,
-        labels=labels,
-        units=units.tolist(),
-        times=times,
-        furthest=_furthest(dataset, recipe, [row[5] for row in unique], digests),
+        labels=rows.labels,
+        units=units,
+        times=rows.times,
+        furthest=_furthest(dataset, recipe, rows.example_ids.tolist(), rows.digests),
+        by_rank=by_rank,
     )
+    left_out_leaks: dict[str, int] = {}
     dropped: set[int] = set()
     for kind in recipe.drop_leaks:
-        shared: dict[str, list[Any]] = {"prompt": prompt_keys, "group": groups}
-        by = shared.get(kind, [])
-        gone = to_leave_out(kind, by, splits, times) - dropped
+        asked_by = [key if key >= 0 else None for key in prompts.tolist()]
+        by: Sequence[Any] = asked_by if kind == "prompt" else rows.groups if kind == "group" else []
+        gone = to_leave_out(kind, by, splits, rows.times) - dropped
         left_out_leaks[kind] = len(gone)
         dropped |= gone
     if dropped:
-        kept = [i for i in range(len(unique)) if i not in dropped]
-        if not any(splits[i] == Split.TRAIN for i in kept):
+        stays = np.ones(len(rows), bool)
+        stays[list(dropped)] = False
+        kept = np.flatnonzero(stays)
+        splits = [splits[i] for i in kept.tolist()]
+        if Split.TRAIN not in splits:
             raise Blocked(
                 "Every training row shares this with the test, so none would be left to learn from."
             )
-        unique, digests, content_ids = (
-            [unique[i] for i in kept], [digests[i] for i in kept], [content_ids[i] for i in kept],
-        )  # fmt: skip
-        labels, groups, times = [labels[i] for i in kept], [groups[i] for i in kept], [times[i] for i in kept]
-        prompt_keys, whole_keys = [prompt_keys[i] for i in kept], [whole_keys[i] for i in kept]
-        splits = [splits[i] for i in kept]
-        near_roots, units = near_roots[kept], units[kept]
+        by_rank = (np.cumsum(stays) - 1)[by_rank[stays[by_rank]]]
+        rows, near_roots, units = rows.take(kept), near_roots[kept], units[kept]
+        prompts, wholes, groups = prompts[kept], wholes[kept], groups[kept]
     progress("Looking for leaks")
-    found = leakage(
-        digests=digests,
-        loose_keys=whole_keys,
-        prompt_keys=prompt_keys,
-        near_roots=near_roots.tolist(),
+    leaks = leakage(
+        digests=rows.digests,
+        loose_keys=wholes,
+        prompt_keys=prompts,
+        near_roots=near_roots,
         groups=groups,
-        times=times,
+        times=rows.times,
         splits=splits,
-    )
-    order: dict[str, list[int]] = {split: [] for split in SPLITS}
-    for i in sorted(range(len(unique)), key=lambda i: rank(recipe.seed, digests[i])):
-        order[splits[i]].append(i)
-    rows = [
-        (content_ids[i], unique[i][5], labels[i], groups[i], times[i], split.value, position)
-        for split in SPLITS
-        for position, i in enumerate(order[split])
-    ]
-    sizes = {split.value: len(order[split]) for split in SPLITS}
-    spread = {
-        split.value: dict(Counter(labels[i] for i in order[split] if labels[i]).most_common())
-        for split in SPLITS
-    }
-    leaks = found.as_json()
+    ).as_json()
     for kind in ("exact", "loose", "prompt", "near", "group"):
-        leaks[kind]["examples"] = [[unique[i][5] for i in rows] for rows in leaks[kind]["examples"]]
-    numbers = stats([row[6] for row in unique], [row[7] for row in unique], labels)
+        leaks[kind]["examples"] = [rows.example_ids[list(at)].tolist() for at in leaks[kind]["examples"]]
+    numbers_of = stats(rows.n_prompt, rows.n_completion, rows.labels)
+    # Which split, as a number in the order of SPLITS.
+    split = np.fromiter(map({s: i for i, s in enumerate(SPLITS)}.__getitem__, splits), np.int8, len(splits))
+    order = {s: by_rank[split[by_rank] == i] for i, s in enumerate(SPLITS)}
+    reading = rows.take(np.concatenate(list(order.values())))
+    sizes = {s.value: len(order[s]) for s in SPLITS}
+    names = chain.from_iterable(repeat(name, n) for name, n in sizes.items())
     n_test = sizes[Split.TEST]
-    power = {
-        "n_test": n_test,
-        "power": round(mcnemar_power(n_test), 4),
-        "needed": rows_needed(),
-        "sentence": power_sentence(n_test),
-        "ratios": [round(float(part), 6) for part in ratios.parts],
-        "raised": ratios != recipe.ratios,
-    }
-    unit_sizes = np.bincount(units, minlength=0)
     report = {
         "leakage": leaks,
-        "power": power,
-        "distribution": {"whole": numbers.labels, **spread},
+        "power": {
+            "n_test": n_test,
+            "power": round(mcnemar_power(n_test), 4),
+            "needed": rows_needed(),
+            "sentence": power_sentence(n_test),
+            "ratios": [round(float(part), 6) for part in ratios.parts],
+            "raised": ratios != recipe.ratios,
+        },
+        "distribution": {"whole": numbers_of.labels, **_spread(reading.labels, sizes)},
         "left_out": {"exact_duplicates": left_out, "leaks": left_out_leaks},
         "units": {
-            "near_groups": int((np.bincount(near_roots) > 1).sum()) if len(unique) else 0,
-            "largest": int(unit_sizes.max()) if len(unique) else 0,
+            "near_groups": int((np.bincount(near_roots) > 1).sum()) if len(rows) else 0,
+            "largest": int(np.bincount(units).max()) if len(rows) else 0,
         },
     }
     if recipe.n_folds:
         folds = folds_of(
-            digests, splits, seed=recipe.seed, n_folds=recipe.n_folds, labels=labels, units=units.tolist()
+            rows.digests,
+            splits,
+            seed=recipe.seed,
+            n_folds=recipe.n_folds,
+            labels=rows.labels,
+            units=units.tolist(),
         )
         # One number a row, in reading order of the split.
         report["folds"] = {
             "n": recipe.n_folds,
-            **{s.value: [folds[i] for i in order[s]] for s in (Split.TRAIN, Split.VALIDATION)},
-            **_bound(dataset, units.tolist(), order),
+            **{s.value: [folds[i] for i in order[s].tolist()] for s in (Split.TRAIN, Split.VALIDATION)},
+            **_bound(dataset, units, order),
         }
     synthetic = synthetic_ids(dataset)
     if synthetic:
-        report["synthetic"] = {s.value: sum(unique[i][5] in synthetic for i in order[s]) for s in SPLITS}
-        given = given_ids(dataset)
-        report["written_from"] = {s.value: sum(unique[i][5] in given for i in order[s]) for s in SPLITS}
-    total = checksum(recipe, ((split.value, digests[i], labels[i]) for split in SPLITS for i in order[split]))
-    return Frozen(rows, sizes, report, numbers.as_json(), total, list(numbers.labels))
+        for name, ids in (("synthetic", synthetic), ("written_from", given_ids(dataset))):
+            is_one = np.isin(rows.example_ids, list(ids))
+            report[name] = {s.value: int(is_one[order[s]].sum()) for s in SPLITS}
+    total = checksum(recipe, zip(names, reading.digests, reading.labels, strict=True))
+    frozen = FrozenRows(
+        reading.content_ids, reading.example_ids, reading.labels, reading.groups, reading.times
+    )
+    return Frozen(len(rows), sizes, report, numbers_of.as_json(), total, list(numbers_of.labels), rows=frozen)
 
 
-# Digest, label, group, time, content, example, two lengths, key of what is asked, key of the whole row. Keys are None
-# for a row that a check found bound to nobody.
-_Loaded = tuple[bytes, str, str, Any, int, int, int, int, int | None, int | None]
+def _first_of_equals(rows: _Rows) -> np.ndarray:
+    """Positions in the order of digests, one of each digest.
+
+    By digest, then label, group and time: which of two equal rows stays must not hang on its place in a file.
+    """
+    order = byte_order(rows.digests)
+    ordered = [rows.digests[i] for i in order.tolist()]
+    starts = [i for i, (a, b) in enumerate(pairwise(ordered), 1) if a != b] if len(rows) else []
+    firsts = np.array([0, *starts] if len(rows) else [], np.int64)
+    sizes = np.diff(firsts, append=len(rows))
+    found = order[firsts]
+
+    def key(i: int) -> tuple[str, str, str, int]:
+        at = rows.times[i]
+        return rows.labels[i], rows.groups[i], at.isoformat() if at else "", int(rows.example_ids[i])
+
+    for place in np.flatnonzero(sizes > 1).tolist():
+        found[place] = min(order[firsts[place] : firsts[place] + sizes[place]].tolist(), key=key)
+    return found
 
 
-def _by_text(dataset: Dataset, progress: Callable[[str], None]) -> list[_Loaded]:
+def _numbers(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """A number from 0 for each distinct key, -1 for a row whose key says nothing."""
+    found = np.full(len(keys), -1, np.int64)
+    found[known] = np.unique(keys[known], return_inverse=True)[1]
+    return found
+
+
+def _group_numbers(groups: list[str]) -> np.ndarray:
+    """A number for each group, -1 for a row without one."""
+    names, numbers = numbered(groups)
+    return numbers - (1 if names[:1] == [""] else 0)
+
+
+def _spread(labels: list[str], sizes: dict[str, int]) -> dict[str, dict[str, int]]:
+    """Rows of each label in each split, most frequent first; the labels of all rows in reading order are given."""
+    found, start = {}, 0
+    for name, n in sizes.items():
+        counts = Counter(labels[start : start + n])
+        del counts[""]
+        found[name] = dict(counts.most_common())
+        start += n
+    return found
+
+
+class _Reader:
+    """Gathers blocks of rows into columns."""
+
+    def __init__(self) -> None:
+        self.digests: list[bytes] = []
+        self.labels: list[str] = []
+        self.groups: list[str] = []
+        self.times: list[Any] = []
+        self.numbers: list[np.ndarray] = []
+        # Labels and groups are few: one string stands for all that are equal.
+        self.words: dict[str, str] = {}
+
+    def add(self, digests: Sequence[Any], labels: Sequence[str], groups: Sequence[str], times: Sequence[Any],
+            *numbers: Sequence[int]) -> None:  # fmt: skip
+        """Take a block. `numbers`: content ids, example ids, lengths of prompt and completion."""
+        self.digests.extend(map(bytes, digests))
+        self.labels.extend(map(self.words.setdefault, labels, labels))
+        self.groups.extend(map(self.words.setdefault, groups, groups))
+        self.times.extend(times)
+        self.numbers.append(np.array(numbers, np.int64))
+
+    def rows(self) -> _Rows:
+        """All of them, bound to nobody."""
+        numbers = np.concatenate(self.numbers, axis=1) if self.numbers else np.empty((4, 0), np.int64)
+        n = numbers.shape[1]
+        content_ids, example_ids, n_prompt, n_completion = numbers
+        prompt_keys, whole_keys = np.zeros((2, n), np.uint64)
+        return _Rows(
+            self.digests, self.labels, self.groups, self.times, content_ids, example_ids, n_prompt, n_completion,
+            prompt_keys, whole_keys, may_be_bound=np.zeros(n, bool),
+        )  # fmt: skip
+
+
+def _by_text(dataset: Dataset, progress: Callable[[str], None]) -> _Rows:
     """All active rows, their keys worked out from their texts."""
-    loaded: list[_Loaded] = []
+    reader, keys = _Reader(), []
     progress("Reading rows")
     for block in active_rows(dataset):
         asked_of, answered = row_keys(block)
-        wholes = joined_keys(asked_of, answered).tolist()
-        for row, prompt_key, whole_key in zip(block, asked_of.tolist(), wholes, strict=True):
-            lengths = len(row.prompt), len(row.completion)
-            loaded.append(
-                (
-                    row.digest,
-                    row.label,
-                    row.group,
-                    row.at,
-                    row.content_id,
-                    row.id,
-                    *lengths,
-                    prompt_key,
-                    whole_key,
-                )
-            )
+        keys.append((asked_of, joined_keys(asked_of, answered)))
+        columns = ((r.digest, r.label, r.group, r.at, r.content_id, r.id, len(r.prompt), len(r.completion)) for r in block)  # fmt: skip
+        reader.add(*zip(*columns, strict=True))
         progress("Reading rows")
-    return loaded
+    rows = reader.rows()
+    rows.may_be_bound[:] = True
+    if keys:
+        rows.prompt_keys, rows.whole_keys = (np.concatenate(column) for column in zip(*keys, strict=True))
+    return rows
 
 
-def _by_check(dataset: Dataset, known: Known, progress: Callable[[str], None]) -> list[_Loaded] | None:
+def _by_check(dataset: Dataset, known: Known, progress: Callable[[str], None]) -> _Rows | None:
     """The same with the texts of bound rows only; None when there is a row that the check has not seen."""
-    rows = (
-        Example.objects.filter(dataset=dataset)
-        .active()
-        .order_by("id")
-        .values_list(
-            "content__digest",
-            "label",
-            "group",
-            "at",
-            "content_id",
-            "id",
-            Length("content__prompt"),
-            Length("content__completion"),
-        )
-    )
-    found: list[Any] = []
-    last = 0
-    while part := list(rows.filter(id__gt=last)[:BLOCK]):
-        found += part
-        last = part[-1][5]
+    active = Example.objects.filter(dataset=dataset).active().order_by("id")
+    # Times are asked for by themselves: most rows have none, and each is worked on by itself when it is read.
+    times = dict(active.exclude(at=None).values_list("id", "at"))
+    columns = active.values_list(
+        "content__digest", "label", "group", "content_id", "id", Length("content__prompt"), Length("content__completion")
+    )  # fmt: skip
+    reader, last = _Reader(), 0
+    while part := bulk.plain_rows(columns.filter(id__gt=last)[:BLOCK]):
+        digests, labels, groups, contents, ids, *lengths = zip(*part, strict=True)
+        reader.add(digests, labels, groups, [times.get(i) for i in ids] if times else [None] * len(ids),
+                   contents, ids, *lengths)  # fmt: skip
+        last = ids[-1]
         progress("Reading rows")
-    content_ids = np.array([row[4] for row in found], np.int64)
-    if not known.has_seen(content_ids):
+    rows = reader.rows()
+    if not known.has_seen(rows.content_ids):
         return None
-    bound = content_ids[known.are_bound(content_ids)].tolist()
-    keys: dict[int, tuple[int, int]] = {}
-    for start in range(0, len(bound), BLOCK):
-        block = contents_of(bound[start : start + BLOCK])
+    rows.may_be_bound = known.are_bound(rows.content_ids)
+    at = np.flatnonzero(rows.may_be_bound)
+    for start in range(0, len(at), BLOCK):
+        here = at[start : start + BLOCK]
+        block = contents_of(rows.content_ids[here].tolist())
         asked_of, answered = row_keys(block)
-        wholes = joined_keys(asked_of, answered).tolist()
-        for row, prompt_key, whole_key in zip(block, asked_of.tolist(), wholes, strict=True):
-            keys[row.content_id] = (prompt_key, whole_key)
+        ids_of = np.array([row.content_id for row in block], np.int64)
+        order = np.argsort(ids_of)
+        place = order[np.searchsorted(ids_of, rows.content_ids[here], sorter=order)]
+        rows.prompt_keys[here] = asked_of[place]
+        rows.whole_keys[here] = joined_keys(asked_of, answered)[place]
         progress("Reading rows")
-    nobody = (None, None)
-    return [(bytes(row[0]), *row[1:], *keys.get(row[4], nobody)) for row in found]
+    return rows
 
 
-def _near(unique: list[_Loaded], recipe: Recipe, progress: Callable[[str], None]) -> Clusters:
+def _near(rows: _Rows, recipe: Recipe, progress: Callable[[str], None]) -> Clusters:
     """Which rows are nearly the same: those that may be bound to another, compared."""
-    compared = [i for i, row in enumerate(unique) if row[8] is not None]
-    contents = [unique[i][4] for i in compared]
+    compared = np.flatnonzero(rows.may_be_bound)
+    contents = rows.content_ids[compared].tolist()
     finder = NearDuplicates(recipe.near_threshold)
     for start in range(0, len(contents), 10_000):
         progress("Comparing rows")
@@ -259,15 +357,18 @@ def _near(unique: list[_Loaded], recipe: Recipe, progress: Callable[[str], None]
         lambda at: texts_of([contents[i] for i in at], recipe.task_kind),
         beat=lambda: progress("Comparing rows"),
     ).roots()
-    clusters = Clusters(len(unique))
+    clusters = Clusters(len(rows))
     for i in np.flatnonzero(roots != np.arange(len(roots))).tolist():
-        clusters.join(compared[int(roots[i])], compared[i])
+        clusters.join(int(compared[roots[i]]), int(compared[i]))
     return clusters
 
 
 def synthetic_ids(dataset: Dataset) -> set[int]:
     """Examples a model wrote: they train and are never tested on."""
-    rows = Example.objects.filter(dataset=dataset, source__source=SYNTHETIC).active()
+    sources = list(Import.objects.filter(dataset=dataset, source=SYNTHETIC).values_list("pk", flat=True))
+    if not sources:  # as most datasets have it: no look at a million rows
+        return set()
+    rows = Example.objects.filter(dataset=dataset, source__in=sources).active()
     return set(rows.values_list("id", flat=True))
 
 
@@ -286,14 +387,14 @@ def written_from(dataset: Dataset) -> dict[int, list[int]]:
     return found
 
 
-def _bound(dataset: Dataset, units: list[int], order: dict[str, list[int]]) -> dict[str, Any]:
+def _bound(dataset: Dataset, units: np.ndarray, order: dict[Split, np.ndarray]) -> dict[str, Any]:
     """What a cross-validation must know of rows outside the test: who belongs together, and who was written from whom.
 
     Units are numbered as they come in reading order, so that the order of imports leaves no trace.
     """
     numbers: dict[int, int] = {}
     named = {
-        s.value: [numbers.setdefault(units[i], len(numbers)) for i in order[s]]
+        s.value: [numbers.setdefault(unit, len(numbers)) for unit in units[order[s]].tolist()]
         for s in (Split.TRAIN, Split.VALIDATION)
     }
     return {"units": named, "written": {str(key): given for key, given in written_from(dataset).items()}}

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from datasets.domain.statuses import Split
 
 
@@ -26,15 +28,28 @@ class Leak:
         return self.n_groups == 0
 
 
-def shared(kind: str, keys: Sequence[Any], splits: Sequence[str], *, most: int = 20) -> Leak:
+def repeated(numbers: np.ndarray) -> np.ndarray:
+    """Positions of numbers that stand more than once, in order; one below 0 is nobody's."""
+    known = np.flatnonzero(numbers >= 0)
+    if not len(known):
+        return known
+    _, which, counts = np.unique(numbers[known], return_inverse=True, return_counts=True)
+    return known[counts[which] > 1]
+
+
+def shared(kind: str, keys: Sequence[Any] | np.ndarray, splits: Sequence[str], *, most: int = 20) -> Leak:
     """Groups of rows with one key in more than one split; a key that is None or "" joins nobody.
 
-    Shapes: equal lengths; the result names positions.
+    Shapes: equal lengths; the result names positions. Keys may be an array of numbers, where one below 0 joins nobody.
     """
     # Most keys stand once: only the others are gathered.
-    often = {key for key, n in Counter(keys).items() if n > 1 and key is not None and key != ""}
     groups: dict[Any, list[int]] = {}
-    if often:
+    if isinstance(keys, np.ndarray):
+        again = repeated(keys)
+        for position, key in zip(again.tolist(), keys[again].tolist(), strict=True):
+            groups.setdefault(key, []).append(position)
+    elif len(set(keys)) < len(keys):
+        often = {key for key, n in Counter(keys).items() if n > 1 and key is not None and key != ""}
         for position, key in enumerate(keys):
             if key in often:
                 groups.setdefault(key, []).append(position)
@@ -45,6 +60,8 @@ def shared(kind: str, keys: Sequence[Any], splits: Sequence[str], *, most: int =
 
 def from_the_future(times: Sequence[datetime | None], splits: Sequence[str]) -> int:
     """Training rows that are newer than the oldest test row: temporal leakage when the task has a clock."""
+    if not any(times):
+        return 0
     test = [t for t, s in zip(times, splits, strict=True) if t is not None and s == Split.TEST]
     if not test:
         return 0
@@ -107,14 +124,14 @@ class LeakageReport:
 def leakage(
     *,
     digests: Sequence[bytes],
-    loose_keys: Sequence[Any],
-    prompt_keys: Sequence[Any],
-    near_roots: Sequence[int],
-    groups: Sequence[str],
+    loose_keys: Sequence[Any] | np.ndarray,
+    prompt_keys: Sequence[Any] | np.ndarray,
+    near_roots: Sequence[int] | np.ndarray,
+    groups: Sequence[str] | np.ndarray,
     times: Sequence[datetime | None],
     splits: Sequence[str],
 ) -> LeakageReport:
-    """Every kind of sharing between the splits.
+    """Every kind of sharing between the splits (`shared` says what a key may be).
 
     Shapes: all sequences are as long as `splits`; position i is the same row in each.
     """
@@ -125,5 +142,5 @@ def leakage(
         near=shared("near", near_roots, splits),
         group=shared("group", groups, splits),
         n_from_the_future=from_the_future(times, splits),
-        has_times=any(t is not None for t in times),
+        has_times=any(times),
     )

@@ -23,6 +23,16 @@ def _binomial(n: int, k: int, p: float) -> float:
 
 
 @lru_cache(maxsize=4096)
+def _significant(n_discordant: int, wins: float, alpha: float) -> float:
+    """Chance that the exact test is significant when so many rows are answered differently."""
+    k = _critical(n_discordant, alpha)
+    return sum(
+        _binomial(n_discordant, x, wins) + _binomial(n_discordant, n_discordant - x, wins)
+        for x in range(k + 1)
+    )
+
+
+@lru_cache(maxsize=4096)
 def _critical(n_discordant: int, alpha: float) -> int:
     """Largest k for which k or fewer wins (of either side) is significant in the exact two-sided test; -1 if none."""
     tail, k = 0, -1
@@ -66,12 +76,8 @@ def mcnemar_power(
     power = 0.0
     for m in range(n + 1):
         weight = _binomial(n, m, discordant)
-        if weight < 1e-12:
-            continue
-        k = _critical(m, alpha)
-        if k < 0:
-            continue
-        power += weight * sum(_binomial(m, x, wins) + _binomial(m, m - x, wins) for x in range(k + 1))
+        if weight >= 1e-12:
+            power += weight * _significant(m, wins, alpha)
     return min(1.0, power)
 
 

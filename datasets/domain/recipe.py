@@ -13,6 +13,8 @@ from datasets.domain.splitting import Ratios, Strategy
 
 FORMAT = 1
 MAX_FOLDS = 10
+# Pieces of bytes that are joined before they are hashed.
+PIECES_AT_ONCE = 10_000
 DROPPABLE = ("prompt", "group", "time")
 
 
@@ -94,7 +96,15 @@ class Recipe:
 def checksum(recipe: Recipe, rows: Iterable[tuple[str, bytes, str]]) -> str:
     """sha256 over the recipe and every (split, digest, label) in reading order, 64 hexadecimal characters."""
     whole = hashlib.sha256(json.dumps(recipe.as_json(), sort_keys=True, separators=(",", ":")).encode())
+    heads: dict[tuple[str, str], bytes] = {}
+    pieces: list[bytes] = []
     for split, digest, label in rows:
-        whole.update(f"\n{split}\0{label}\0".encode())
-        whole.update(digest)
+        head = heads.get((split, label))
+        if head is None:
+            head = heads[split, label] = f"\n{split}\0{label}\0".encode()
+        pieces += (head, digest)
+        if len(pieces) >= PIECES_AT_ONCE:
+            whole.update(b"".join(pieces))
+            pieces.clear()
+    whole.update(b"".join(pieces))
     return whole.hexdigest()

@@ -1,7 +1,7 @@
 """Which row goes to training, validation or test: seed and digests in, splits out. No random generator.
 
 Rows are ordered by sha256(seed ‖ digest), so that any machine gets the same split. Rows that belong together (near-
-duplicates, one customer) form a unit and are never divided.
+duplicates, one customer) form a unit and are never divided. A million rows are columns of numbers here, not objects.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
 
 from datasets.domain.statuses import Split
 
@@ -133,6 +136,39 @@ def rank(seed: str, digest: bytes) -> bytes:
     return hashlib.sha256(seed.encode() + digest).digest()
 
 
+def ranks_of(seed: str, digests: Sequence[bytes]) -> list[bytes]:
+    """The rank of each of many rows."""
+    begin, sha256 = seed.encode(), hashlib.sha256
+    return [sha256(begin + digest).digest() for digest in digests]
+
+
+def byte_order(keys: Sequence[bytes]) -> np.ndarray:
+    """Positions in the order of the keys; equal keys in the order given."""
+    if set(map(len, keys)) != {32}:
+        return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
+    words = np.frombuffer(b"".join(keys), ">u8").reshape(len(keys), 4)
+    first = words[:, 0].astype(np.uint64)
+    order = np.argsort(first)
+    found = first[order]
+    if (found[1:] == found[:-1]).any():  # equal keys, hardly ever others: then all bytes are looked at
+        order = np.lexsort([words[:, i].astype(np.uint64) for i in (3, 2, 1, 0)])
+    return order
+
+
+def numbered(values: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The distinct values in order, and for each value its place among them."""
+    names = sorted(set(values))
+    number = {name: i for i, name in enumerate(names)}
+    return names, np.fromiter(map(number.__getitem__, values), np.int64, len(values))
+
+
+def places_of(order: np.ndarray) -> np.ndarray:
+    """Where each position stands in an order."""
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    return places
+
+
 def assign(
     digests: Sequence[bytes],
     *,
@@ -140,41 +176,66 @@ def assign(
     ratios: Ratios,
     strategy: Strategy = Strategy.STRATIFIED,
     labels: Sequence[str] = (),
-    units: Sequence[int] = (),
+    units: Sequence[int] | np.ndarray = (),
     times: Sequence[datetime | None] = (),
     furthest: Sequence[int] = (),
+    by_rank: np.ndarray | None = None,
 ) -> list[Split]:
     """The split of every row, in the order given.
 
     Shapes: `labels`, `units`, `times` and `furthest` are empty or as long as `digests`; rows with the same unit stay
     together. `furthest` says how far a row may go: 0 training only (written by a model), 1 not into the test (seen
     before), 2 anywhere; a unit goes as far as its most bound row. A split that lacks such rows stays smaller.
+    `by_rank` is the order of the rows by `rank`, from whoever knows it already.
     The result depends on the set of rows, not on their order: a unit is named by its smallest digest.
     """
     n = len(digests)
-    members: dict[int, list[int]] = {}
-    for i in range(n):
-        members.setdefault(units[i] if len(units) else i, []).append(i)
-    groups = []
     is_stratified = strategy is Strategy.STRATIFIED and len(labels) > 0
-    is_mixed = False
-    for rows in members.values():
-        head = min(rows, key=lambda i: digests[i])
-        groups.append((labels[head] if is_stratified else "", digests[head], rows))
-        is_mixed = is_mixed or (is_stratified and any(labels[i] != labels[head] for i in rows))
+    names, label = numbered(labels[:n]) if is_stratified else ([""], np.zeros(n, np.int64))
+    unit, head = _units(digests, units)
     if strategy is Strategy.TIME:
-        return _by_time(groups, seed, ratios, times, furthest, n)
-    if is_mixed:
-        return _deal_mixed(groups, seed, ratios, labels, furthest, n)
-    strata: dict[str, list[tuple[bytes, list[int]]]] = {}
-    for label, first, rows in groups:
-        strata.setdefault(label, []).append((rank(seed, first), rows))
-    names = sorted(strata)
-    table = seats([sum(len(rows) for _, rows in strata[name]) for name in names], ratios)
-    out = [Split.TRAIN] * n
-    for name, quota in zip(names, table, strict=True):
-        _deal(sorted(strata[name], key=lambda unit: unit[0]), quota, ratios, furthest, out)
-    return out
+        return _by_time(_groups(digests, unit, head, [""] * n), seed, ratios, times, furthest, n)
+    if (label != label[head][unit]).any():
+        return _deal_mixed(_groups(digests, unit, head, labels), seed, ratios, labels, furthest, n)
+    sizes, reach = np.bincount(unit, minlength=len(head)), np.full(len(head), 2)
+    if len(furthest):
+        np.minimum.at(reach, unit, np.asarray(furthest))
+    place = places_of(byte_order(ranks_of(seed, digests)) if by_rank is None else by_rank)[head]
+    stratum = label[head]
+    # Bound units first: what they may not fill is left to those that may go anywhere.
+    order = np.lexsort((place, reach, stratum))
+    quotas = seats(np.bincount(label, minlength=len(names)).tolist(), ratios)
+    ends = np.cumsum(np.bincount(stratum, minlength=len(names))).tolist()
+    choices = np.zeros(len(head), np.int8)
+    for (start, end), quota in zip(pairwise([0, *ends]), quotas, strict=True):
+        here = order[start:end]
+        choices[here] = _deal(sizes[here], reach[here], quota, ratios)
+    return [SPLITS[choice] for choice in choices[unit].tolist()]
+
+
+def _units(digests: Sequence[bytes], units: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The unit of every row, numbered from 0, and the row of each unit's smallest digest."""
+    n = len(digests)
+    if not len(units):
+        return np.arange(n), np.arange(n)
+    order = byte_order(digests)
+    _, first, unit = np.unique(np.asarray(units)[order], return_index=True, return_inverse=True)
+    found = np.empty(n, np.int64)
+    found[order] = unit
+    return found, order[first]
+
+
+def _groups(
+    digests: Sequence[bytes], unit: np.ndarray, head: np.ndarray, labels: Sequence[str]
+) -> list[tuple[str, bytes, list[int]]]:
+    """Units as (label and digest of the head, rows), for the ways of dealing that look at each."""
+    order = np.argsort(unit, kind="stable")
+    ends = np.cumsum(np.bincount(unit, minlength=len(head))).tolist()
+    rows = order.tolist()
+    return [
+        (labels[i], digests[i], rows[start:end])
+        for i, (start, end) in zip(head.tolist(), pairwise([0, *ends]), strict=True)
+    ]
 
 
 def _reach(rows: Sequence[int], furthest: Sequence[int]) -> int:
@@ -182,28 +243,34 @@ def _reach(rows: Sequence[int], furthest: Sequence[int]) -> int:
     return min((furthest[i] for i in rows), default=2) if len(furthest) else 2
 
 
-def _deal(
-    units: Sequence[tuple[bytes, list[int]]],
-    quota: list[int],
-    ratios: Ratios,
-    furthest: Sequence[int],
-    out: list[Split],
-) -> None:
-    """Fill test, then validation, then training, each with whole units, never above its quota while another has room."""
+def _deal(sizes: np.ndarray, reaches: np.ndarray, quota: Sequence[int], ratios: Ratios) -> np.ndarray:
+    """Fill test, then validation, then training, each with whole units, never above its quota while another has room.
+
+    Shapes: one number a unit, in the order they are dealt. Single rows that may go equally far are dealt together.
+    """
+    out = np.zeros(len(sizes), np.int8)
     left = list(quota)
-    # Bound units first: what they may not fill is left to those that may go anywhere.
-    reaches = [(_reach(rows, furthest), rows) for _, rows in units]
-    for reach, rows in sorted(reaches, key=lambda unit: unit[0]):
-        size = len(rows)
-        choice = next((s for s in (2, 1, 0) if s <= reach and left[s] >= size), None)
-        if choice is None:
-            # No split has room for the whole unit: the one with most room takes it, training first. What a test may
-            # not hold goes to training.
-            usable = [s for s in (0, 1, 2) if ratios.parts[s] > 0] if reach == 2 else [0]
-            choice = max(usable, key=lambda s: (left[s], -s))
-        left[choice] -= size
-        for i in rows:
-            out[i] = SPLITS[choice]
+    if not len(sizes):
+        return out
+    cut = (sizes[1:] > 1) | (sizes[:-1] > 1) | (reaches[1:] != reaches[:-1])
+    for start, end in pairwise([0, *(np.flatnonzero(cut) + 1).tolist(), len(sizes)]):
+        reach, size, at = int(reaches[start]), int(sizes[start]), start
+        if size == 1:
+            for s in range(reach, -1, -1):
+                take = min(end - at, max(left[s], 0))
+                out[at : at + take] = s
+                left[s] -= take
+                at += take
+        for i in range(at, end):
+            choice = next((s for s in (2, 1, 0) if s <= reach and left[s] >= size), None)
+            if choice is None:
+                # No split has room for the whole unit: the one with most room takes it, training first. What a test
+                # may not hold goes to training.
+                usable = [s for s in (0, 1, 2) if ratios.parts[s] > 0] if reach == 2 else [0]
+                choice = max(usable, key=lambda s: (left[s], -s))
+            left[choice] -= size
+            out[i] = choice
+    return out
 
 
 def _deal_mixed(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from statistics import fmean, median
 from typing import Any
+
+import numpy as np
 
 # Edges of the length histogram in characters: each about twice the one before, readable as they are.
 EDGES = (0, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
@@ -23,19 +25,16 @@ class Lengths:
     histogram: tuple[int, ...]
 
 
-def lengths(values: Sequence[int]) -> Lengths:
+def lengths(values: Sequence[int] | np.ndarray) -> Lengths:
     """Minimum, maximum, mean and median; an empty set has none of them (and is no error)."""
-    if not values:
+    if not len(values):
         return Lengths(None, None, None, None, (0,) * (len(EDGES)))
-    counts = [0] * len(EDGES)
-    ordered = sorted(values)
-    at = 0
-    for i, (_, high) in enumerate(pairwise((*EDGES, float("inf")))):
-        start = at
-        while at < len(ordered) and ordered[at] < high:
-            at += 1
-        counts[i] = at - start
-    return Lengths(ordered[0], ordered[-1], round(fmean(ordered), 1), float(median(ordered)), tuple(counts))
+    ordered = np.sort(np.asarray(values, np.int64))
+    n, total = len(ordered), int(ordered.sum())
+    middle = (int(ordered[(n - 1) // 2]) + int(ordered[n // 2])) / 2
+    upto = np.append(np.searchsorted(ordered, EDGES[1:]), n)
+    counts = tuple(np.diff(upto, prepend=0).tolist())
+    return Lengths(int(ordered[0]), int(ordered[-1]), round(total / n, 1), float(middle), counts)
 
 
 def bin_names() -> list[str]:
@@ -57,12 +56,12 @@ class Stats:
         return asdict(self)
 
 
-def stats(prompts: Sequence[int], completions: Sequence[int], labels: Iterable[str] = ()) -> Stats:
+def stats(
+    prompts: Sequence[int] | np.ndarray, completions: Sequence[int] | np.ndarray, labels: Iterable[str] = ()
+) -> Stats:
     """Statistics from lengths in characters and labels; labels most frequent first, then by name."""
-    counts: dict[str, int] = {}
-    for label in labels:
-        if label:
-            counts[label] = counts.get(label, 0) + 1
+    counts = Counter(labels)
+    del counts[""]
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     return Stats(len(prompts), lengths(prompts), lengths(completions), ordered)
 

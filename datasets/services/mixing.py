@@ -289,7 +289,7 @@ def _frozen(
         ((r["split"], r["digest"], r["label"]) for s in SPLITS for r in order[s]),
     )
     sizes = {s.value: len(order[s]) for s in SPLITS}
-    return Frozen([()] * len(rows), sizes, report, numbers.as_json(), whole, list(numbers.labels))  # type: ignore[list-item]
+    return Frozen(len(rows), sizes, report, numbers.as_json(), whole, list(numbers.labels))
 
 
 def offered(use_case: UseCase) -> list[DatasetVersion]:

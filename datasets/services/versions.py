@@ -11,7 +11,6 @@ from django.db.models import Max
 from django.urls import reverse
 from django.utils import timezone
 
-from datasets import bulk
 from datasets.datasheets import about
 from datasets.domain.freezing_rules import MIN_REASON, Stance
 from datasets.domain.gate import size_gate
@@ -20,7 +19,8 @@ from datasets.domain.splitting import Ratios, Strategy
 from datasets.domain.statuses import LookKind, VersionState
 from datasets.errors import Blocked
 from datasets.freezing import Frozen, compose
-from datasets.models import Dataset, DatasetVersion, Look, Review, VersionRow
+from datasets.freezing_rows import write_rows
+from datasets.models import Dataset, DatasetVersion, Look, Review
 from datasets.policies import check_can_change, check_can_use
 from datasets.services.contents import clear_rows
 from datasets.services.gating import blockers, gate_of, standing_judging
@@ -30,8 +30,6 @@ from foundation.jobs.services import start_job
 from foundation.teams import audit
 from foundation.teams.errors import BadInput
 from foundation.teams.models import User
-
-_ROW = ("version_id", "content_id", "example_id", "label", "group", "at", "split", "position")
 
 
 def start_freeze(
@@ -247,22 +245,12 @@ def build_version(*, version: DatasetVersion, progress: Callable[[str], None]) -
         return None
     dataset = Dataset.objects.select_related("team", "use_case").get(pk=version.dataset_id)
     frozen = compose(dataset, Recipe.from_json(version.recipe), progress=progress)
-    gate = size_gate(len(frozen.rows), override_reason=version.override_reason)
-    if gate.is_blocked and (not frozen.rows or gate_of(dataset.team)["size"] is Stance.BLOCKS):
+    gate = size_gate(frozen.n_rows, override_reason=version.override_reason)
+    if gate.is_blocked and (not frozen.n_rows or gate_of(dataset.team)["size"] is Stance.BLOCKS):
         raise Blocked(gate.sentence)
     frozen.report["gate"] = gate.as_json()
     clear_rows(version)
-    for part in bulk.chunks(frozen.rows):
-        progress("Writing rows")
-        with transaction.atomic():
-            bulk.insert(
-                VersionRow,
-                _ROW,
-                [
-                    (version.pk, content, example, label, group, bulk.moment(at), split, position)
-                    for content, example, label, group, at, split, position in part
-                ],
-            )
+    write_rows(version=version, frozen=frozen, progress=progress)
     return frozen
 
 
@@ -283,7 +271,7 @@ def flip_version(*, version: DatasetVersion, frozen: Frozen) -> DatasetVersion:
         moved = DatasetVersion.objects.filter(pk=version.pk, state=VersionState.BUILDING).update(
             state=VersionState.FROZEN,
             checksum=frozen.checksum,
-            n_rows=len(frozen.rows),
+            n_rows=frozen.n_rows,
             n_train=frozen.sizes["train"],
             n_validation=frozen.sizes["validation"],
             n_test=frozen.sizes["test"],

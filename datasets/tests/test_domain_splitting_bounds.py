@@ -7,13 +7,14 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.domain.leakage import from_the_future, shared, to_leave_out
 from datasets.domain.recipe import Recipe, checksum
-from datasets.domain.splitting import Ratios, Strategy, assign, folds_of
+from datasets.domain.splitting import Ratios, Strategy, assign, folds_of, rank, seats
 from datasets.domain.statuses import Split
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,6 +51,51 @@ def test_every_split_is_within_one_row_of_its_share(n, numbers, strategy):
     found = Counter(assign(digests(n), seed="s", ratios=ratios, strategy=strategy, labels=["a", "b"] * n))
     assert sum(found.values()) == n
     assert all(abs(found[split] - n * share) < 1 for split, share in zip(ORDER, ratios.parts, strict=True))
+
+
+def dealt_one_by_one(labels, units, furthest, ratios):
+    """The rule as it is said: in the order of ranks, bound units first, each to the last split that has room for it."""
+    keys = digests(len(labels))
+    members = defaultdict(list)
+    for i, unit in enumerate(units):
+        members[unit].append(i)
+    out = [Split.TRAIN] * len(labels)
+    names = sorted(set(labels))
+    table = seats([labels.count(name) for name in names], ratios)
+    for name, left in zip(names, table, strict=True):
+        here = [m for m in members.values() if labels[m[0]] == name]
+        reach = {m[0]: min(furthest[i] for i in m) for m in here}
+        here.sort(key=lambda m: (reach[m[0]], rank("s", min(keys[i] for i in m))))
+        for unit in here:
+            with_room = [s for s in range(reach[unit[0]] + 1) if left[s] >= len(unit)]
+            others = [s for s in range(3) if ratios.parts[s] > 0] if reach[unit[0]] == 2 else [0]
+            choice = max(with_room) if with_room else max(others, key=lambda s: (left[s], -s))
+            left[choice] -= len(unit)
+            for i in unit:
+                out[i] = ORDER[choice]
+    return out
+
+
+@given(rows, parts)
+@settings(max_examples=200, deadline=None)
+def test_rows_dealt_together_go_where_they_would_go_one_by_one(given_rows, numbers):
+    # Units of one label each, or the rule is another; most of them one row, as in real files.
+    labels, units, _, furthest = (list(column) for column in zip(*given_rows, strict=True))
+    units = [f"{label}{unit if unit < 8 else 100 + i}" for i, (label, unit) in enumerate(zip(labels, units, strict=True))]  # fmt: skip
+    number = {unit: i for i, unit in enumerate(sorted(units))}
+    ratios = ratios_of(numbers)
+    found = assign(
+        digests(len(labels)), seed="s", ratios=ratios, labels=labels, units=[number[u] for u in units], furthest=furthest
+    )  # fmt: skip
+    assert found == dealt_one_by_one(labels, units, furthest, ratios)
+
+
+@given(st.lists(st.tuples(st.sampled_from([-1, 0, 1, 2, 3]), st.sampled_from(ORDER)), max_size=30))
+@settings(max_examples=100, deadline=None)
+def test_keys_that_are_numbers_leak_as_keys_that_are_words_do(given_rows):
+    keys, splits = [key for key, _ in given_rows], [split for _, split in given_rows]
+    words = ["" if key < 0 else f"customer {key}" for key in keys]
+    assert shared("group", np.array(keys, np.int64), splits) == shared("group", words, splits)
 
 
 @given(rows, parts, strategies)

@@ -172,6 +172,32 @@ def test_a_worker_killed_while_freezing_leaves_nothing_half_and_the_next_one_fin
     assert VersionRow.objects.filter(version=version).count() == 90
 
 
+def test_a_row_edited_while_its_version_is_written_stands_in_it_as_it_was_read(
+    dataset, bring_in, editor, monkeypatch
+):
+    bring_in(dataset, jsonl(tickets(90)))
+    whole = freeze(editor, dataset, seed="s")
+    real, edited = versions.write_rows, []
+
+    def edit_first(**kwargs):
+        # Between reading and writing: one row gets another text, one another label.
+        for example in dataset.examples.order_by("pk")[:2]:
+            edited.append((example.pk, example.content_id, example.label))
+            label = "other" if len(edited) == 2 else example.label
+            services.edit_example(
+                actor=editor, example=example, edition=1, prompt=f"New {example.pk}", completion=label
+            )
+        return real(**kwargs)
+
+    monkeypatch.setattr(versions, "write_rows", edit_first)
+    version = freeze(editor, dataset, seed="s", notes="once more")
+    rows = VersionRow.objects.filter(version=version)
+    assert (version.state, version.checksum, rows.count()) == ("frozen", whole.checksum, 90)
+    assert rows_of(version) == rows_of(whole)
+    found = rows.filter(example_id__in=[pk for pk, *_ in edited]).order_by("example_id")
+    assert list(found.values_list("example_id", "content_id", "label")) == edited
+
+
 def test_a_version_that_fails_says_why_and_keeps_no_rows(dataset, bring_in, editor, monkeypatch):
     bring_in(dataset, jsonl(tickets(30)))
 
