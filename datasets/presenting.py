@@ -187,6 +187,25 @@ def parts_chart(version: DatasetVersion) -> SafeString:
     )
 
 
+# Kinds of difference between two versions, in words that follow "rows".
+DIFFERENCES = {
+    "added": "were added",
+    "removed": "were removed",
+    "changed": "were changed",
+    "moved": "moved to another split",
+}
+
+
+def diff_chart(counts: dict[str, int]) -> SafeString:
+    """What two versions share and how they differ, as one bar; the largest differences are its finding."""
+    said = [f"{grouped(counts[kind])} {words}" for kind, words in DIFFERENCES.items() if counts[kind]]
+    same = f"{grouped(counts['same'])} are the same"
+    title = f"{', '.join(said)}; {same}" if said else f"No row differs; {same}"
+    tones = {"same": "mute", "added": "good", "removed": "bad", "changed": "warn", "moved": ""}
+    parts = [charts.Part(kind.capitalize(), counts[kind], tone) for kind, tone in tones.items()]
+    return charts.shares_chart(charts.Shares(title=f"Of the rows, {title}", parts=parts))
+
+
 LEAKS = (
     ("exact", "The same row"),
     ("loose", "The same but for formatting"),

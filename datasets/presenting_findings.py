@@ -5,6 +5,7 @@ Formats, decides nothing. Never reads the text of a row that is sealed.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from foundation.ui import charts
 from foundation.ui.diffing import Piece, words_changed
 from foundation.ui.formats import grouped
 
+_SURE = re.compile(r"” (\d+%), “.*” (\d+%)$", re.S)
 # Letters of a row that a group shows, and how many of them stand before the first difference.
 SHOWN, BEFORE = 600, 140
 # Of longer texts the likeness is not computed for a page: fifty pairs must stay far under a tenth of a second.
@@ -64,6 +66,12 @@ def groups_of_rows(rows: Sequence[Any], *, task_kind: str, with_likeness: bool) 
             Group(number, [_twin(row, measure, task_kind, with_likeness=with_likeness) for row in ordered])
         )
     return found
+
+
+def sureness(note: str) -> str:
+    """How sure the classifier was of the label it would give and of the one that stands, out of a wrong label's note."""
+    found = _SURE.search(note)
+    return f"{found[2]} sure, against {found[1]}" if found else note
 
 
 def _twin(row: Any, measure: Any, task_kind: str, *, with_likeness: bool) -> Twin:

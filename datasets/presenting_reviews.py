@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from django.db.models import Count, Q
+from django.utils.safestring import SafeString
 
 from datasets.domain.agreement import Agreement, cohen_kappa, krippendorff_alpha
 from datasets.domain.power import wilson
@@ -83,6 +84,37 @@ def _chart(rows: list[dict[str, Any]]) -> Any:
     )
 
 
+# Krippendorff's own bounds: from .800 data may be relied on, from .667 for tentative conclusions.
+RELIABLE = 0.8
+
+
+def agreement_chart(
+    alpha: Agreement, kappa: Agreement | None, *, n_same: int, n_pairs: int
+) -> SafeString | str:
+    """How far two readers agree beyond chance, with intervals, against the bound from which data may be relied on."""
+    known = [
+        (name, one)
+        for name, one in (("Krippendorff’s alpha", alpha), ("Cohen’s kappa", kappa))
+        if one is not None and one.value is not None
+    ]
+    if not known:
+        return ""
+    return charts.bars_with_intervals(
+        charts.Bars(
+            title=f"Readers gave the same answer on {grouped(n_same)} of {grouped(n_pairs)} rows; "
+            f"beyond chance the agreement is {known[0][1].words}",
+            sub="0 is chance, 1 is perfect; with 95% intervals",
+            unit="number",
+            bars=[
+                charts.Bar(name, one.value, one.low, one.high, note=f"{one.n} rows") for name, one in known
+            ],
+            top=1.0,
+            reference=RELIABLE,
+            reference_name=f"{RELIABLE:g}, reliable",
+        )
+    )
+
+
 def _agreement(review: Review) -> dict[str, Any]:
     """Alpha over all double readings; kappa where the same two people read every row."""
     if not review.n_double:
@@ -116,8 +148,10 @@ def _agreement(review: Review) -> dict[str, Any]:
     waiting = (
         review.items.filter(is_double=True, verdict="").annotate(n=Count("readings")).filter(n=2).count()
     )
+    alpha = krippendorff_alpha(answers, seed=review.pk)
     return {
-        "alpha": krippendorff_alpha(answers, seed=review.pk),
+        "alpha": alpha,
+        "agreement_chart": agreement_chart(alpha, kappa, n_same=n_same, n_pairs=len(both)),
         "kappa": kappa,
         "n_pairs": len(both),
         "n_same": n_same,

@@ -40,6 +40,8 @@ def balance_chart(labels: dict[str, int]) -> SafeString | str:
         sub = f"The {half} largest and the {half} smallest of {grouped(len(ordered))} labels."
     else:
         shown, sub = ordered, ""
+    if smallest < THIN:
+        sub = f"{sub} Thin: fewer than {THIN} rows.".strip()
     title = (
         "Every label has about as many rows as the next"
         if ratio < 1.5
@@ -50,7 +52,10 @@ def balance_chart(labels: dict[str, int]) -> SafeString | str:
             title=title,
             sub=sub,
             unit="rows",
-            bars=[charts.Bar(name, n, tone="warn" if n < THIN else "") for name, n in shown],
+            bars=[
+                charts.Bar(f"{name} (thin)" if n < THIN else name, n, tone="warn" if n < THIN else "")
+                for name, n in shown
+            ],
         )
     )
 

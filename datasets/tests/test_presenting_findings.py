@@ -2,9 +2,13 @@
 
 import pytest
 
+from datasets.domain.agreement import Agreement
 from datasets.models import Content, Example, FindingRow
-from datasets.presenting_findings import BEFORE, SHOWN, chart_of_sizes, groups_of_rows
+from datasets.presenting import diff_chart
+from datasets.presenting_findings import BEFORE, SHOWN, chart_of_sizes, groups_of_rows, sureness
 from datasets.presenting_quality import dimensions_chart, scores_chart
+from datasets.presenting_reviews import agreement_chart
+from datasets.reporting import balance_chart, languages_chart
 
 
 def row(prompt, *, cluster=1, keep=False, sealed=False, answer="billing"):
@@ -86,3 +90,36 @@ def test_the_weakest_dimension_is_the_finding_and_a_missing_one_is_left_out():
     assert "Relevance is the weakest side: 0.60 of 1" in picture
     assert "Completeness" not in picture
     assert dimensions_chart([]) == ""
+
+
+def test_how_sure_the_classifier_was_is_read_out_of_the_note():
+    assert sureness("“card “a”” 3%, “card b” 95%") == "95% sure, against 3%"
+    assert sureness("something else") == "something else"
+
+
+def test_a_difference_of_versions_is_said_in_words_that_leave_out_what_did_not_happen():
+    picture = diff_chart({"same": 2307, "added": 400, "removed": 0, "changed": 0, "moved": 209})
+    assert "Of the rows, 400 were added, 209 moved to another split; 2,307 are the same" in picture
+    assert "were removed" not in picture
+    nothing = diff_chart({"same": 5, "added": 0, "removed": 0, "changed": 0, "moved": 0})
+    assert "No row differs; 5 are the same" in nothing
+
+
+def test_agreement_names_its_word_and_the_bound_it_is_held_against():
+    alpha = Agreement(49, 0.78, 0.64, 0.91)
+    picture = agreement_chart(alpha, None, n_same=39, n_pairs=49)
+    assert "same answer on 39 of 49 rows; beyond chance the agreement is substantial" in picture
+    assert "0.8, reliable" in picture and "kappa" not in picture
+    assert agreement_chart(Agreement(3, None, reason="all the same"), None, n_same=3, n_pairs=3) == ""
+
+
+def test_a_thin_label_says_so_in_words_beside_its_colour():
+    # THIN is 10: nine rows are thin, ten are not
+    picture = balance_chart({"rare": 9, "usual": 10})
+    assert "rare (thin)" in picture and "usual (thin)" not in picture and "fewer than 10 rows" in picture
+
+
+def test_the_language_of_most_prompts_is_the_finding():
+    assert "75% of 4 prompts are in English" in languages_chart({"English": 3, "not known": 1})
+    assert "is known, of 2" in languages_chart({"not known": 2})
+    assert languages_chart({}) == ""

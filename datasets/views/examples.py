@@ -168,6 +168,7 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
     sealed = sealed_contents(dataset, [row.example.content_id for row in shown], user=request.user)
     for row in shown:
         row.is_sealed = row.example.content_id in sealed
+        row.sure = presenting_findings.sureness(row.note) if row.suggestion else ""
         row.is_open = row.example.state == ExampleState.ACTIVE and not (
             row.suggestion and row.example.label == row.suggestion
         )

@@ -25,15 +25,17 @@ def version_exports(request: HttpRequest, version: DatasetVersion) -> HttpRespon
     report = check.report if check is not None and check.finished_at else {}
     looked = services.has_looked(actor=request.user, version=version)
     sizes = [("train", version.n_train), ("validation", version.n_validation), ("test", version.n_test)]
+    formats = [_shown(key, report.get(key, {}), sizes, looked) for key in EXPORTS]
     context = {
         "version": version,
         "dataset": version.dataset,
         "lineage": presenting.lineage(version.dataset, version),
+        "n_clean": sum(not (one["file_problems"] or one["n_blocked"] or one["n_lossy"]) for one in formats),
         "check": check,
         "job": check.job if check is not None else None,
         "is_checked": bool(report),
         "has_looked": looked,
-        "formats": [_shown(key, report.get(key, {}), sizes, looked) for key in EXPORTS],
+        "formats": formats,
         "n_rows": version.n_rows,
         "newer": DatasetVersion.objects.frozen()
         .filter(dataset=version.dataset, number__gt=version.number)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
@@ -25,6 +27,8 @@ from foundation.teams.requests import TeamRequest
 from foundation.ui import htmx
 
 WHOSE = ("mine", "all", "open")
+# Rows read twice that are counted by their readings for a page; of more, a key press would be slow.
+MOST_COUNTED = 5_000
 
 
 def review_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
@@ -118,6 +122,11 @@ def _context(request: HttpRequest, review: Review, item: ReviewItem | None, whos
         .order_by("-at")
         .first(),
     }
+    if 0 < review.n_double <= MOST_COUNTED:
+        # A row read once does not count as looked at; its reader still wants to see that the work moves.
+        waiting = review.items.filter(is_double=True, verdict="").order_by().annotate(n=Count("readings"))
+        read = Counter(waiting.values_list("n", flat=True))
+        context |= {"n_once": read[1], "n_apart": read[2]}
     if review.n_double and item is None:
         context["n_to_settle"] = _waiting(review, request, "open").count()
     if item is None:

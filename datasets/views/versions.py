@@ -217,7 +217,7 @@ def version_diff(request: HttpRequest, version: DatasetVersion, other: int) -> H
             "kind": kind,
             "kinds": [(k, counts[k]) for k in versiondiffs.KINDS],
             "rows": rows,
-            "n_same": counts["same"],
+            "chart": presenting.diff_chart(counts),
             "next": start + DIFF_PAGE if len(found["rows"][kind]) > start + DIFF_PAGE else None,
             "n_kept": versiondiffs.KEPT if counts[kind] > versiondiffs.KEPT else 0,
         }

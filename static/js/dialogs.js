@@ -29,6 +29,12 @@ export function start() {
     // Notes beside a number close when the next thing is pressed.
     for (const note of document.querySelectorAll("details.how[open]")) if (!note.contains(event.target)) note.open = false;
   });
+  // Who opens a form wants to write: the browser would begin at the cross that closes it. Toggle events do not bubble.
+  document.addEventListener("toggle", (event) => {
+    const dialog = event.target;
+    if (dialog.tagName !== "DIALOG" || event.newState !== "open" || !document.activeElement?.matches("dialog .close")) return;
+    dialog.querySelector('form :is(input:not([type="hidden"]), textarea, select):not(:disabled)')?.focus();
+  }, true);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     const note = document.querySelector("details.how[open]");
