@@ -6,6 +6,7 @@ Knows no request, no database and no theme.
 """
 
 from foundation.ui.charts.bars import Bar, Bars, bars_with_intervals
+from foundation.ui.charts.dots import Dot, Dots, dots_with_band
 from foundation.ui.charts.grids import Confusion, confusion
 from foundation.ui.charts.histograms import HistogramPair, histogram_pair
 from foundation.ui.charts.lines import Lines, Mark, Point, Series, line_with_band
@@ -20,6 +21,8 @@ __all__ = [
     "Cause",
     "Confusion",
     "Cumulative",
+    "Dot",
+    "Dots",
     "HistogramPair",
     "Lines",
     "Mark",
@@ -32,6 +35,7 @@ __all__ = [
     "bars_with_intervals",
     "confusion",
     "cumulative",
+    "dots_with_band",
     "histogram_pair",
     "line_with_band",
     "shares",

@@ -1,0 +1,124 @@
+"""Dots on one axis, each with its interval, and a band for what they are together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.safestring import SafeString
+
+from foundation.ui.charts.bars import BAR_LETTERS
+from foundation.ui.charts.frame import (
+    TONES,
+    figure,
+    nothing_measured,
+    per_cent,
+    said_as,
+    value_table,
+    with_interval,
+)
+from foundation.ui.scales import axis_for, finite
+from foundation.ui.svg import el
+
+ROW = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One value on the axis, with its interval where one is known. `note` is said on hover."""
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    tone: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dots:
+    """Values that repeat one measurement. `whole` is drawn across them all: what they are together.
+
+    The axis holds the values and need not begin at zero: dots stand for places, not for lengths.
+    """
+
+    title: str
+    dots: Sequence[Dot]
+    unit: str = "share"
+    sub: str = ""
+    whole: Dot | None = None
+    csv_url: str = ""
+
+
+def dots_with_band(chart: Dots) -> SafeString:
+    """A dot a row with its whisker, over a band from the low to the high end of the whole and a line at its value."""
+    dots = [dot for dot in chart.dots if finite(dot.value) is not None]
+    if not dots:
+        return nothing_measured(chart.title, chart.sub)
+    everything = [*dots, chart.whole] if chart.whole else dots
+    axis = axis_for([v for dot in everything for v in (dot.value, dot.low, dot.high)], unit=chart.unit)
+    height = 0
+    rows: list[tuple[Dot, str, int, bool]] = []
+    for dot in dots:
+        said = with_interval(dot.value, dot.low, dot.high, chart.unit)
+        is_long = len(dot.name) + len(said) > BAR_LETTERS
+        rows.append((dot, said, height, is_long))
+        height += ROW + (18 if is_long else 0)
+    parts: list[SafeString] = []
+    if chart.whole and (band := _band(chart.whole, axis, height)) is not None:
+        parts.append(band)
+    for tick in axis.ticks:
+        share = axis.share(tick)
+        x = per_cent(share)
+        parts.append(el("line", x1=x, x2=x, y1="0", y2=height, cls="grid"))
+        anchor = {0.0: None, 1.0: "end"}.get(share, "mid")
+        parts.append(el("text", axis.label(tick), x=x, y=height, dy="16", cls=anchor))
+    if chart.whole and (middle := finite(chart.whole.value)) is not None:
+        x = per_cent(axis.share(middle))
+        parts.append(el("g", el("line", x1=x, x2=x, y1="0", y2=height, cls="stroke"), cls="s1"))
+    parts += [_dot(dot, said, top, axis, is_long=is_long) for dot, said, top, is_long in rows]
+    body = el("svg", *parts, cls="plot bars", height=height, role="img", aria_label=chart.title)
+    listed = [*dots, chart.whole] if chart.whole else dots
+    cells = [
+        (dot.name, *(said_as(v, chart.unit) for v in (dot.value, dot.low, dot.high)), dot.note)
+        for dot in listed
+    ]
+    table = value_table(["", "Value", "Interval from", "to", ""], cells)
+    return figure(chart.title, chart.sub, body, table, chart.csv_url)
+
+
+def _band(whole: Dot, axis, height: int) -> SafeString | None:  # type: ignore[no-untyped-def]
+    low, high = finite(whole.low), finite(whole.high)
+    if low is None or high is None:
+        return None
+    a, b = sorted((axis.share(low), axis.share(high)))
+    band = el("rect", x=per_cent(a), y="0", width=per_cent(b - a), height=height, cls="fill band")
+    return el("g", band, cls="s1")
+
+
+def _dot(dot: Dot, said: str, top: int, axis, *, is_long: bool) -> SafeString:  # type: ignore[no-untyped-def]
+    line = top + (32 if is_long else 14)
+    mid = line + 13
+    drawn: list[SafeString] = [
+        el("title", f"{dot.name}: {said}" + (f". {dot.note}" if dot.note else "")),
+        el("rect", x="0", y=top + 1, width="100%", height=ROW - 2 + line - top - 14, cls="hit"),
+        el(
+            "text",
+            dot.name if len(dot.name) <= 40 else dot.name[:39] + "…",
+            x="0",
+            y=top + 14,
+            cls="strong over",
+        ),
+        el("text", said, x="100%", y=line, cls="end over"),
+    ]
+    low, high = finite(dot.low), finite(dot.high)
+    if low is not None and high is not None:
+        a, b = sorted((axis.share(low), axis.share(high)))
+        drawn.append(el("line", x1=per_cent(a), x2=per_cent(b), y1=mid, y2=mid, cls="whisk"))
+        drawn += [
+            el("line", x1=per_cent(end), x2=per_cent(end), y1=mid - 4, y2=mid + 4, cls="whisk")
+            for end in (a, b)
+        ]
+    at = axis.share(finite(dot.value) or 0.0)
+    drawn.append(el("circle", cx=per_cent(at), cy=mid, r=5, cls="fill"))
+    return el("g", *drawn, cls=f"s{dot.tone}" if dot.tone in TONES else "s1")
