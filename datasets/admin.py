@@ -13,6 +13,7 @@ from datasets.models import (
     CheckPart,
     CheckRun,
     Content,
+    CrossValidation,
     Dataset,
     DatasetGate,
     DatasetVersion,
@@ -23,6 +24,8 @@ from datasets.models import (
     FindingRow,
     Fix,
     FixedRow,
+    FoldAnswer,
+    FoldRun,
     Import,
     Judgement,
     LabelChange,
@@ -216,3 +219,22 @@ class TrainingRunAdmin(EvidenceAdmin):
     list_display = ("use_case", "number", "backend", "state", "seconds", "cost_microusd", "created_at")
     list_select_related = ("use_case",)
     list_filter = ("backend", "state")
+
+
+@admin.register(CrossValidation)
+class CrossValidationAdmin(EvidenceAdmin):
+    list_display = ("use_case", "number", "backend", "state", "n_folds", "n_rows", "created_at")
+    list_select_related = ("use_case",)
+    list_filter = ("backend", "state")
+
+
+@admin.register(FoldRun)
+class FoldRunAdmin(EvidenceAdmin):
+    list_display = ("cross_validation_id", "fold", "state", "n_train", "n_held")
+    list_select_related = False
+
+
+@admin.register(FoldAnswer)
+class FoldAnswerAdmin(EvidenceAdmin):
+    list_display = ("id", "cross_validation_id", "fold", "is_right")
+    list_select_related = False

@@ -404,7 +404,8 @@ def _furthest(dataset: Dataset, recipe: Recipe, example_ids: list[int], digests:
     """How far each row may go (splitting.assign): written by a model or learnt from, training only; seen, not the test."""
     synthetic = synthetic_ids(dataset)
     seen = _digests(dataset, recipe.fresh_after)
-    learnt = _digests(dataset, recipe.learnt_from, split=Split.TRAIN)
+    learnt = _digests(dataset, (*recipe.learnt_from, *recipe.learnt_whole), split=Split.TRAIN)
+    learnt |= _digests(dataset, recipe.learnt_whole, split=Split.VALIDATION)
     if not synthetic and not seen and not learnt:
         return []
     return [

@@ -39,6 +39,8 @@ class Recipe:
     drop_leaks: tuple[str, ...] = ()
     # Checksums of versions whose training rows train again: a model that learnt from them is compared on the others.
     learnt_from: tuple[str, ...] = ()
+    # The same of versions whose validation rows were learnt from too: by a final model after a cross-validation.
+    learnt_whole: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.near_threshold <= 1:
@@ -60,6 +62,7 @@ class Recipe:
                 ("fresh_after", sorted(self.fresh_after)),
                 ("drop_leaks", sorted(self.drop_leaks)),
                 ("learnt_from", sorted(self.learnt_from)),
+                ("learnt_whole", sorted(self.learnt_whole)),
             )
             if value
         }
@@ -90,6 +93,7 @@ class Recipe:
             fresh_after=tuple(value.get("fresh_after", ())),
             drop_leaks=tuple(value.get("drop_leaks", ())),
             learnt_from=tuple(value.get("learnt_from", ())),
+            learnt_whole=tuple(value.get("learnt_whole", ())),
         )
 
 

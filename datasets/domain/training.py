@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class RunState(StrEnum):
@@ -81,3 +83,31 @@ def judge_fit(*, train: float | None, validation: float | None, n_train: int, n_
         text = f"Validation rows are easier than training rows: {scores}. Check the split for leakage."
         return Fit(train, validation, gap, "warn", text)
     return Fit(train, validation, gap, "good", f"No sign of overfitting: {scores}.")
+
+
+def with_expected(metrics: Mapping[str, Any], folds: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures of a model trained on all rows: what it may expect is what cross-validation found over the folds.
+
+    No row outside the test was kept from it, so its own scores say nothing of new ones.
+    """
+    names = ("n", "right", "accuracy", "low", "high", "macro_f1")
+    expected = {name: folds.get(name) for name in names}
+    train = metrics.get("train") or {}
+    gap = None
+    if train.get("accuracy") is not None and expected["accuracy"] is not None:
+        gap = round(train["accuracy"] - expected["accuracy"], 9)
+    level = "" if gap is None else "bad" if gap >= GAP_WARNED else "warn" if gap >= GAP_NOTED else "good"
+    sentence = (
+        f"Expected to be {expected['accuracy']:.1%} right ({expected['low']:.1%} to {expected['high']:.1%}), as "
+        f"cross-validation found over {len(folds['folds'])} folds and {expected['n']:,} rows. It learnt from all of "
+        "them, so only sealed test rows can judge it."
+    )
+    return {
+        **metrics,
+        "train": train or None,
+        "validation": expected,
+        "is_cross_validated": True,
+        "gap": gap,
+        "level": level,
+        "sentence": sentence,
+    }

@@ -1,5 +1,6 @@
 """Tables of this app, one file a noun."""
 
+from datasets.models.crossvalidation import CrossValidation, FoldAnswer, FoldRun
 from datasets.models.examples import (
     Content,
     Edit,
@@ -26,6 +27,7 @@ __all__ = [
     "CheckPart",
     "CheckRun",
     "Content",
+    "CrossValidation",
     "Dataset",
     "DatasetGate",
     "DatasetVersion",
@@ -36,6 +38,8 @@ __all__ = [
     "FindingRow",
     "Fix",
     "FixedRow",
+    "FoldAnswer",
+    "FoldRun",
     "Import",
     "Judgement",
     "LabelChange",

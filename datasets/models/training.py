@@ -28,6 +28,14 @@ class TrainingRun(TeamOwned):
     version = models.ForeignKey(
         "datasets.DatasetVersion", on_delete=models.PROTECT, related_name="training_runs"
     )
+    # Where set, it learnt from validation rows too, and its expected accuracy is that of the cross-validation.
+    cross_validation = models.OneToOneField(
+        "datasets.CrossValidation",
+        on_delete=models.RESTRICT,
+        null=True,
+        blank=True,
+        related_name="final_run",
+    )
     number = models.PositiveIntegerField(help_text="counts within the use case")
     backend = models.CharField(max_length=60)
     settings = models.JSONField(default=dict, help_text="complete: given values merged over the defaults")

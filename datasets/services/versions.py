@@ -45,6 +45,7 @@ def start_freeze(
     fresh_test: bool = False,
     drop_leaks: Sequence[str] = (),
     learnt_from: Sequence[str] = (),
+    learnt_whole: Sequence[str] = (),
     override_reason: str = "",
     notes: str = "",
 ) -> DatasetVersion:
@@ -52,7 +53,8 @@ def start_freeze(
 
     `fresh_test` draws the test from rows no frozen version held; `drop_leaks` leaves out training rows that share a
     prompt, a group or a later time with the test. `learnt_from` are checksums of versions whose training rows train
-    again, so that whoever learnt from them can be compared on validation and test.
+    again, so that whoever learnt from them can be compared on validation and test; `learnt_whole` likewise with
+    their validation rows, which a final model after a cross-validation learnt from.
 
     Raises: BadInput for shares, strategy or seed that make no sense, Blocked while a gate stands and no reason of
     10 characters is given.
@@ -72,6 +74,7 @@ def start_freeze(
         fresh_test=fresh_test,
         drop_leaks=drop_leaks,
         learnt_from=learnt_from,
+        learnt_whole=learnt_whole,
     )
     if recipe.strategy is Strategy.TIME and not dataset.examples.active().exclude(at=None).exists():
         raise BadInput(
@@ -141,6 +144,7 @@ def make_recipe(
     fresh_test: bool = False,
     drop_leaks: Sequence[str] = (),
     learnt_from: Sequence[str] = (),
+    learnt_whole: Sequence[str] = (),
 ) -> Recipe:
     """The recipe a person asked for. Raises BadInput naming the field."""
     if not isinstance(ratios, Ratios):
@@ -172,6 +176,7 @@ def make_recipe(
             fresh_after=fresh_after,
             drop_leaks=tuple(sorted(set(drop_leaks))),
             learnt_from=tuple(sorted(set(learnt_from))),
+            learnt_whole=tuple(sorted(set(learnt_whole))),
         )
     except ValueError as error:
         field = "n_folds" if "folds" in str(error) else "drop_leaks" if "Leaks" in str(error) else "seed"
@@ -212,6 +217,7 @@ def repair_leaks(*, actor: User | None, version: DatasetVersion, repair: str) ->
         "fresh_test": bool(recipe.fresh_after),
         "drop_leaks": recipe.drop_leaks,
         "learnt_from": recipe.learnt_from,
+        "learnt_whole": recipe.learnt_whole,
     }
     change = dict(REPAIRS[repair])
     if "drop_leaks" in change:

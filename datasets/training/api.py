@@ -8,8 +8,9 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from ninja import Router, Schema
 
-from datasets.models import DatasetVersion, TrainingRun
-from datasets.training import services
+from datasets.models import CrossValidation, DatasetVersion, TrainingRun
+from datasets.training import crossvalidating as folding
+from datasets.training import fold_exports, services
 from datasets.training.contract import backends_for
 
 router = Router(tags=["training"])
@@ -21,6 +22,12 @@ class RunIn(Schema):
     backend: str = ""
     settings: dict[str, Any] = {}
     seed: int = 0
+
+
+class FoldsIn(RunIn):
+    """What a cross-validation is told: a run's settings, and whether a final model follows."""
+
+    trains_final: bool = False
 
 
 def as_plain(run: TrainingRun) -> dict[str, Any]:
@@ -39,6 +46,7 @@ def as_plain(run: TrainingRun) -> dict[str, Any]:
         "error": run.error,
         "job": run.job_id,
         "model_id": run.model_id,
+        "cross_validation": run.cross_validation_id,
     }
 
 
@@ -88,3 +96,101 @@ def list_runs(request: HttpRequest, use_case_id: int) -> list[dict[str, Any]]:
 def get_run(request: HttpRequest, run_id: int) -> dict[str, Any]:
     """One run."""
     return as_plain(get_object_or_404(TrainingRun.objects.of(request.team), pk=run_id))
+
+
+def folds_as_plain(found: CrossValidation) -> dict[str, Any]:
+    """A cross-validation as plain values."""
+    final = TrainingRun.objects.filter(cross_validation=found).values_list("pk", flat=True).first()
+    return {
+        "id": found.pk,
+        "number": found.number,
+        "use_case": found.use_case_id,
+        "version": found.version_id,
+        "backend": found.backend,
+        "settings": found.settings,
+        "n_folds": found.n_folds,
+        "n_rows": found.n_rows,
+        "n_written": found.n_written,
+        "state": found.state,
+        "metrics": found.metrics,
+        "seconds": found.seconds,
+        "error": found.error,
+        "job": found.job_id,
+        "final_run": final,
+    }
+
+
+@router.post(
+    "/versions/{version_id}/cross-validations",
+    response={201: dict[str, Any]},
+    url_name="cross-validation-create",
+)
+def create_cross_validation(
+    request: HttpRequest, version_id: int, payload: FoldsIn
+) -> tuple[int, dict[str, Any]]:
+    """Judge settings over the folds of a version; poll its job."""
+    version = get_object_or_404(DatasetVersion.objects.of(request.team), pk=version_id)
+    found = folding.start_cross_validation(
+        actor=request.user,
+        version=version,
+        backend=payload.backend,
+        settings=payload.settings,
+        seed=payload.seed,
+        trains_final=payload.trains_final,
+    )
+    return 201, folds_as_plain(found)
+
+
+@router.get("/versions/{version_id}/cross-validations", url_name="cross-validation-list")
+def list_cross_validations(request: HttpRequest, version_id: int) -> list[dict[str, Any]]:
+    """The newest twenty cross-validations of a version, without their figures by label."""
+    version = get_object_or_404(DatasetVersion.objects.of(request.team), pk=version_id)
+    found = version.cross_validations.order_by("-pk")[:20]
+    wanted = ("n", "right", "accuracy", "low", "high")
+    return [
+        {
+            "id": one.pk,
+            "number": one.number,
+            "backend": one.backend,
+            "settings": one.settings,
+            "state": one.state,
+            "metrics": {name: one.metrics[name] for name in wanted if name in one.metrics},
+        }
+        for one in found
+    ]
+
+
+@router.get("/cross-validations/{pk}", url_name="cross-validation")
+def get_cross_validation(request: HttpRequest, pk: int) -> dict[str, Any]:
+    """One cross-validation with all its figures."""
+    return folds_as_plain(get_object_or_404(CrossValidation.objects.of(request.team), pk=pk))
+
+
+@router.get("/cross-validations/{pk}/answers", url_name="cross-validation-answers")
+def list_answers(request: HttpRequest, pk: int, after: int = 0) -> dict[str, Any]:
+    """Out-of-fold answers in reading order, a thousand at a time; go on `after` the last row's number."""
+    found = get_object_or_404(
+        CrossValidation.objects.of(request.team).select_related("version__dataset"), pk=pk
+    )
+    rows = next(
+        fold_exports.lines(
+            cross_validation=found,
+            user=request.user,
+            after=max(0, min(after, 2**62)),
+            most=fold_exports.AT_ONCE,
+        ),
+        [],
+    )
+    fold_exports.record(actor=request.user, cross_validation=found, form="api")
+    return {"rows": rows, "next": rows[-1]["row"] if len(rows) == fold_exports.AT_ONCE else None}
+
+
+@router.post(
+    "/cross-validations/{pk}/final", response={201: dict[str, Any]}, url_name="cross-validation-final"
+)
+def create_final(request: HttpRequest, pk: int) -> tuple[int, dict[str, Any]]:
+    """Train the one model on all rows outside the test; twice is once."""
+    found = get_object_or_404(
+        CrossValidation.objects.of(request.team).select_related("version__dataset__use_case", "team"), pk=pk
+    )
+    return 201, as_plain(folding.train_final(actor=request.user, cross_validation=found))

@@ -205,6 +205,41 @@ def fit_nearest(
     return Fitted(model, metrics)
 
 
+def fit_inside(
+    fit: Callable[..., Fitted],
+    rows: Sequence[TrainRow],
+    inner: Sequence[bool],
+    settings: Mapping[str, Any],
+    *,
+    say: Say = _quiet,
+    seed: int = 0,
+) -> Fitted:
+    """A model fitted on all rows, with settings that the `inner` rows chose while the others taught.
+
+    So a held fold chooses nothing, and a final model needs no rows of its own for it. How sure the answers are said
+    to be is set by the inner rows too.
+    Shapes: equal lengths. Raises: ValueError as the fitter does.
+    """
+    told = {**settings, "learning_curve": False}
+    teaching = [row for row, is_inner in zip(rows, inner, strict=True) if not is_inner]
+    choosing = [row for row, is_inner in zip(rows, inner, strict=True) if is_inner]
+    first = None
+    if "c_values" in settings and choosing and len({row.answer for row in teaching}) > 1:
+        first = fit(teaching, choosing, told, say=say, seed=seed)
+        chosen = first.metrics["chosen"]
+        told |= {"c_values": [chosen["c"]], "class_weighting": chosen["class_weighting"]}
+    fitted = fit(rows, [], told, say=say, seed=seed)
+    metrics = {**fitted.metrics, "curve": []}
+    if first is not None:
+        fitted.model.temperature = first.model.temperature  # type: ignore[attr-defined]
+        metrics |= {
+            "trials": first.metrics["trials"],
+            "chosen_by": f"macro F1 on {len(choosing):,} of its rows",
+            "temperature": first.metrics["temperature"],
+        }
+    return Fitted(fitted.model, metrics)
+
+
 FITTERS: dict[str, Callable[..., Fitted]] = {"local-classifier": fit_classifier, "local-nearest": fit_nearest}
 
 

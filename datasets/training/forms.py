@@ -26,7 +26,8 @@ def field_for(setting: Setting) -> forms.Field:
 class SettingsForm(forms.Form):
     """Fields made from the chosen backend's schema, and the seed."""
 
-    def __init__(self, *args: Any, backend: Backend, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, backend: Backend, n_folded: int = 0, **kwargs: Any) -> None:
+        """`n_folded`: rows that folds hold, where the version carries some."""
         super().__init__(*args, **kwargs)
         self.backend = backend
         for setting in backend.schema:
@@ -38,6 +39,12 @@ class SettingsForm(forms.Form):
             required=False,
             help_text="The same rows, settings and seed give the same model.",
         )
+        if n_folded and not backend.unavailable:
+            self.fields["trains_final"] = forms.BooleanField(
+                label=f"After the folds, train the final model on all {n_folded:,} rows",
+                required=False,
+                help_text="It may expect what the folds scored; only sealed test rows can judge it.",
+            )
 
     @property
     def usual(self) -> list[forms.BoundField]:

@@ -54,7 +54,8 @@ def _state(
         word = "failed" if last.state == RunState.FAILED else "was cancelled"
         return StageState("warn", f"Run {last.number} {word}", url=page, action="See why")
     score = best.metrics.get("validation") or {}
-    said = f"{percent(score.get('accuracy'), 1)} of {score.get('n', 0):,} validation rows right"
+    which = "rows right over folds" if best.cross_validation_id else "validation rows right"
+    said = f"{percent(score.get('accuracy'), 1)} of {score.get('n', 0):,} {which}"
     page = reverse("training:run-detail", args=[best.pk])
     if version_id and best.version_id < version_id:
         text = f"{said}, on an older version"

@@ -10,8 +10,8 @@ from django.db.models import Max
 from django.urls import reverse
 from django.utils import timezone
 
-from datasets.domain.training import RUN_MOVES, RunState
-from datasets.models import DatasetVersion, TrainingRun
+from datasets.domain.training import RUN_MOVES, RunState, with_expected
+from datasets.models import CrossValidation, DatasetVersion, TrainingRun
 from datasets.policies import check_can_use
 from datasets.training import backends  # noqa: F401 - registers what this portal offers
 from datasets.training.contract import Backend, Estimate, Sizes, backends_for, get_backend
@@ -62,15 +62,33 @@ def start_training(
     version = DatasetVersion.objects.select_related("dataset__use_case", "team").get(pk=version.pk)
     check_can_use(version)
     chosen = get_backend(backend) if backend else default_backend(version)
-    _check_can_train(chosen, version)
+    check_can_train(chosen, version)
     complete = chosen.validate(settings)
-    if not 0 <= seed < 2**31:
-        raise BadInput("The seed is a whole number from 0 to 2,147,483,647.", field="seed")
-    use_case = version.dataset.use_case
-    same = TrainingRun.objects.open().filter(version=version, backend=chosen.name, seed=seed)
+    check_seed(seed)
+    same = TrainingRun.objects.open().filter(
+        version=version, backend=chosen.name, seed=seed, cross_validation=None
+    )
     for run in same:
         if run.settings == complete:
             return run
+    return create_run(actor=actor, version=version, backend=chosen, settings=complete, seed=seed)
+
+
+def create_run(
+    *,
+    actor: User | None,
+    version: DatasetVersion,
+    backend: Backend,
+    settings: Mapping[str, Any],
+    seed: int,
+    cross_validation: CrossValidation | None = None,
+) -> TrainingRun:
+    """A run with checked settings, written and on its way; with a cross-validation, its final model on all rows.
+
+    Raises: Conflict when numbers were taken five times in a row, IntegrityError for a second final model.
+    """
+    use_case = version.dataset.use_case
+    title = f"Train {backend.title.lower()} on {version.dataset.name} version {version.number}"
     for _ in range(5):
         number = (use_case.training_runs.aggregate(n=Max("number"))["n"] or 0) + 1
         try:
@@ -80,16 +98,17 @@ def start_training(
                     use_case=use_case,
                     version=version,
                     number=number,
-                    backend=chosen.name,
-                    settings=complete,
+                    backend=backend.name,
+                    settings=dict(settings),
                     seed=seed,
+                    cross_validation=cross_validation,
                     created_by=actor,
                 )
                 run.job = jobs.start_job(
                     actor=actor,
                     team=version.team,
                     kind=JOB_KIND,
-                    title=f"Train {chosen.title.lower()} on {version.dataset.name} version {version.number}",
+                    title=title + (", all rows" if cross_validation else ""),
                     recipe={"run": run.pk},
                     subject=run,
                     url=reverse("training:run-detail", args=[run.pk]),
@@ -97,16 +116,25 @@ def start_training(
                 )
                 run.save(update_fields=["job"])
                 audit.record(
-                    actor=actor, team=version.team, verb="training.started", target=run, note=chosen.name
+                    actor=actor, team=version.team, verb="training.started", target=run, note=backend.name
                 )
             return run
         except IntegrityError:
+            if cross_validation and TrainingRun.objects.filter(cross_validation=cross_validation).exists():
+                raise
             # Somebody took the number in the same moment.
             continue
     raise Conflict("Many runs were started at once. Press again.")
 
 
-def _check_can_train(backend: Backend, version: DatasetVersion) -> None:
+def check_seed(seed: int) -> None:
+    """Raises BadInput for a seed outside what is recorded."""
+    if not 0 <= seed < 2**31:
+        raise BadInput("The seed is a whole number from 0 to 2,147,483,647.", field="seed")
+
+
+def check_can_train(backend: Backend, version: DatasetVersion) -> None:
+    """Raises Conflict or BadInput saying why this backend cannot learn from this version here."""
     if backend.unavailable:
         raise Conflict(backend.unavailable)
     task = task_of(version)
@@ -143,9 +171,11 @@ def mark_running(run_id: int) -> None:
 
 def keep_result(*, run_id: int, artefact: Blob, metrics: Mapping[str, Any], seconds: float) -> None:
     """Write what a run found, once: a run that succeeded is never written again."""
-    run = TrainingRun.objects.get(pk=run_id)
+    run = TrainingRun.objects.select_related("cross_validation").get(pk=run_id)
     if run.state == RunState.SUCCEEDED:
         return
+    if run.cross_validation is not None:
+        metrics = with_expected(metrics, run.cross_validation.metrics)
     rate = get_backend(run.backend).rate_microusd_per_s
     run.artefact = artefact
     run.model_id = f"local:{artefact.sha256}"

@@ -19,6 +19,7 @@ from datasets.errors import Blocked
 from datasets.forms import FreezeForm, MixForm
 from datasets.models import Dataset, DatasetVersion, VersionDiff, VersionRow
 from datasets.services import mixing, versiondiffs
+from datasets.training.crossvalidating import offer_for
 from datasets.vault import n_fresh_rows, sealed_contents, wear_of
 from decisions.models import UseCase
 from foundation.teams.errors import BadInput
@@ -38,13 +39,16 @@ def version_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     # One seed a dataset: with another one, rows that were tested on would be learnt from.
     seed = (last.recipe or {}).get("seed") if last else ""
     gate = size_gate(dataset.n_active)
+    # A version with few validation rows links here, however many rows the set has.
+    wanted = request.GET.get("folds", "")
+    wants_folds = wanted in ("5", "10")
     form = FreezeForm(
         request.POST or None,
         needs_reason=bool(blockers),
         has_versions=number > 1,
         initial={
             "seed": seed or f"{slugify(dataset.name)[:50] or 'dataset'}-{number}",
-            "n_folds": gate.folds,
+            "n_folds": int(wanted) if wants_folds else gate.folds,
             "fresh_test": request.GET.get("fresh") == "yes",
         },
     )
@@ -76,6 +80,7 @@ def version_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "blockers": blockers,
         "warnings": [one for one in standing if not one.blocks],
         "gate": gate,
+        "wants_folds": wants_folds,
         "number": number,
         "n_test": n_test,
         "power": power_sentence(n_test),
@@ -99,6 +104,8 @@ def version_detail(request: HttpRequest, version: DatasetVersion) -> HttpRespons
         "findings": findings,
         "recipe": presenting.recipe_words(recipe),
         "train_url": presenting.train_url(version),
+        "folds_offer": offer_for(version),
+        "cross_validations": list(version.cross_validations.order_by("-pk")[:5]),
         "can_change": can_change,
         "version": version,
         "dataset": dataset,

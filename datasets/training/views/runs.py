@@ -9,10 +9,12 @@ from django.urls import reverse
 
 from datasets.domain.statuses import VersionState
 from datasets.domain.training import RunState
-from datasets.models import DatasetVersion, TrainingRun
+from datasets.models import CrossValidation, DatasetVersion, TrainingRun
+from datasets.training import crossvalidating as folding
 from datasets.training import services
 from datasets.training.contract import Backend, backends_for, get_backend
 from datasets.training.forms import SettingsForm
+from datasets.training.presenting import TONES, decimal, title_of
 from decisions.models import UseCase
 from foundation.teams.errors import BadInput, PortalError
 from foundation.ui.charts import Bar, Bars, Lines, Point, Series, bars_with_intervals, line_with_band
@@ -20,18 +22,12 @@ from foundation.ui.formats import duration, grouped, percent, usd
 from foundation.ui.htmx import redirect, render_page, toast
 
 PAGE_SIZE = 50
-TONES = {
-    RunState.QUEUED: "",
-    RunState.RUNNING: "live",
-    RunState.SUCCEEDED: "good",
-    RunState.FAILED: "bad",
-    RunState.CANCELLED: "warn",
-}
+MOST_FOLDED = 20
 
 
 def run_list(request: HttpRequest, use_case: UseCase) -> HttpResponse:
     """The training runs of one use case, newest first."""
-    before = _number(request.GET.get("after"))
+    before = decimal(request.GET.get("after"))
     runs = TrainingRun.objects.filter(use_case=use_case).select_related("version__dataset", "job")
     if before:
         runs = runs.filter(pk__lt=before)
@@ -45,6 +41,8 @@ def run_list(request: HttpRequest, use_case: UseCase) -> HttpResponse:
     context = {
         "use_case": use_case,
         "rows": [_row(run) for run in page[:PAGE_SIZE]],
+        "folded": [] if before else _folded(use_case),
+        "offer": folding.offer_for(version) if version else None,
         "next": page[PAGE_SIZE - 1].pk if len(page) > PAGE_SIZE else None,
         "version": version,
         "lineage": [
@@ -60,7 +58,7 @@ def _row(run: TrainingRun) -> dict[str, Any]:
     train = run.metrics.get("train") or {}
     return {
         "run": run,
-        "backend": _title(run.backend),
+        "backend": title_of(run.backend),
         "tone": TONES[RunState(run.state)],
         "score": score,
         "train": train,
@@ -69,11 +67,17 @@ def _row(run: TrainingRun) -> dict[str, Any]:
     }
 
 
-def _title(name: str) -> str:
-    try:
-        return get_backend(name).title
-    except BadInput:
-        return name
+def _folded(use_case: UseCase) -> list[dict[str, Any]]:
+    found = CrossValidation.objects.filter(use_case=use_case).select_related("version__dataset")
+    return [
+        {
+            "found": one,
+            "backend": title_of(one.backend),
+            "tone": TONES[RunState(one.state)],
+            "score": one.metrics,
+        }
+        for one in found.order_by("-pk")[:MOST_FOLDED]
+    ]
 
 
 def run_new(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
@@ -81,9 +85,24 @@ def run_new(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
     choices = backends_for(services.task_of(version))
     name = request.POST.get("backend") or request.GET.get("backend") or choices[0].name
     backend = next((b for b in choices if b.name == name), choices[0])
-    form = SettingsForm(request.POST if request.method == "POST" else None, backend=backend)
+    offer = folding.offer_for(version)
+    form = SettingsForm(
+        request.POST if request.method == "POST" else None,
+        backend=backend,
+        n_folded=offer.n_rows if offer and offer.has_folds else 0,
+    )
     if request.method == "POST" and form.is_valid():
         try:
+            if request.POST.get("over") == "folds":
+                found = folding.start_cross_validation(
+                    actor=request.user,
+                    version=version,
+                    backend=backend.name,
+                    settings=form.given(),
+                    seed=form.cleaned_data.get("seed") or 0,
+                    trains_final=form.cleaned_data.get("trains_final", False),
+                )
+                return redirect(request, "training:cross-validation-detail", found.pk)
             run = services.start_training(
                 actor=request.user,
                 version=version,
@@ -110,7 +129,13 @@ def _form_context(
 ) -> dict[str, Any]:
     use_case = version.dataset.use_case
     sizes = services.sizes_of(version)
+    offer = folding.offer_for(version)
+    folds = None
+    if offer and offer.has_folds and not backend.unavailable:
+        folds = folding.estimate(version, backend, backend.defaults())
     return {
+        "offer": offer,
+        "folds_estimate": folds,
         "use_case": use_case,
         "version": version,
         "backends": choices,
@@ -147,8 +172,9 @@ def run_detail(request: HttpRequest, run: TrainingRun) -> HttpResponse:
         "settings": [*backend.shown(run.settings), ("Seed", str(run.seed))],
         "chosen": _chosen(metrics),
         "trials": metrics.get("trials") or [],
+        "trials_note": "a fifth of its rows decides" if run.cross_validation_id else "validation rows decide",
         "curve": _curve(metrics),
-        "scores_chart": _scores(metrics, train, validation),
+        "scores_chart": "" if run.cross_validation_id else _scores(metrics, train, validation),
         "is_done": run.state == RunState.SUCCEEDED,
         "can_retry": run.state == RunState.FAILED,
         "lineage": [
@@ -169,7 +195,7 @@ def _facts(run: TrainingRun, validation: dict[str, Any], train: dict[str, Any]) 
         return []
     found: list[tuple[str, ...]] = [
         (
-            "on validation rows",
+            "expected, over folds" if run.cross_validation_id else "on validation rows",
             percent(validation.get("accuracy"), 1),
             f"{percent(validation.get('low'), 1)} to {percent(validation.get('high'), 1)}, "
             f"n = {grouped(validation.get('n', 0))}",
@@ -185,7 +211,11 @@ def _facts(run: TrainingRun, validation: dict[str, Any], train: dict[str, Any]) 
         )
     if validation.get("macro_f1") is not None:
         found.append(
-            ("macro F1, validation", grouped(validation["macro_f1"], 3), "every label counts the same")
+            (
+                "macro F1, over folds" if run.cross_validation_id else "macro F1, validation",
+                grouped(validation["macro_f1"], 3),
+                "every label counts the same",
+            )
         )
     found.append(("to train", duration(run.seconds), "on this machine"))
     cost = "free: your own machine" if not run.cost_microusd else "machine time"
@@ -260,7 +290,3 @@ def run_retry(request: HttpRequest, run: TrainingRun) -> HttpResponse:
         services.retry(actor=request.user, run=run)
         toast(request, f"Run {run.number} is tried again.")
     return redirect(request, "training:run-detail", run.pk)
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -1,0 +1,222 @@
+"""Pages, files and programs around a cross-validation: what they say, what they cost, who may see them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from datasets.models import CrossValidation, TrainingRun
+from datasets.tests.folded import folded_version, judged
+from datasets.training.jobs import KINDS
+from foundation.jobs.kinds import register_kinds
+from foundation.teams.domain.roles import Role
+from foundation.teams.domain.scopes import Scope
+from foundation.teams.models import AuditEvent
+from foundation.teams.services import issue_token
+
+MOST_QUERIES = 15
+
+
+@pytest.fixture(autouse=True)
+def _training(settings, tmp_path):
+    settings.VAR_DIR = tmp_path / "var"
+    register_kinds(KINDS)
+
+
+@pytest.fixture
+def version(use_case):
+    return folded_version(use_case)
+
+
+def page_of(found, name="detail", *more):
+    return reverse(f"training:cross-validation-{name}", args=[found.pk, *more])
+
+
+def shown(response) -> str:
+    return " ".join(response.content.decode().split())
+
+
+def test_the_page_begins_with_its_finding(editor, version, client_for):
+    found = judged(editor, version)
+    response = client_for(editor).get(page_of(found))
+    text = shown(response)
+    # 48 of 60: Wilson (.6822, .8816)
+    assert "<b>80.0% right (68.2% to 88.2%) over 2 folds, 60 rows.</b>" in text
+    assert "Nadeau and Bengio" in text
+    assert "Show as a table" in text
+    assert "12 rows" in text
+    assert "Rows wrong out of fold" in text
+    assert text.count("<article") == 12
+    one = shown(client_for(editor).get(page_of(found) + "?label=billing"))
+    assert "expected “billing”" in one
+    assert 0 < one.count("<article") < 12
+
+
+def test_wrong_rows_come_twenty_a_page(editor, use_case, client_for):
+    found = judged(editor, folded_version(use_case, train=70), wrong=lambda i: i < 25)
+    client = client_for(editor)
+    first = client.get(page_of(found))
+    assert shown(first).count("<article") == 20
+    rest = client.get(
+        f"{page_of(found)}?after={first.context['next']}&part=rows", headers={"HX-Request": "true"}
+    )
+    assert shown(rest).count("<article") == 5
+    assert rest.context["next"] is None
+    assert shown(client.get(page_of(found) + "?after=nonsense")).count("<article") == 20
+
+
+def test_queries_do_not_grow_with_rows_or_labels(editor, use_case, client_for):
+    counts = []
+    for n in (40, 400):
+        found = judged(editor, folded_version(use_case, train=n))
+        judged(editor, found.version, seed=1)
+        client = client_for(editor)
+        for path in (page_of(found), reverse("training:run-new", args=[found.version_id])):
+            client.get(path)
+            with CaptureQueriesContext(connection) as queries:
+                assert client.get(path).status_code == 200
+            counts.append(len(queries))
+    assert max(counts) <= MOST_QUERIES
+    assert counts[:2] == counts[2:]
+
+
+def test_a_viewer_reads_and_starts_nothing_and_a_stranger_finds_nothing(
+    editor, viewer, outsider, version, client_for
+):
+    found = judged(editor, version)
+    paths = [page_of(found), page_of(found, "export", "csv")]
+    client = client_for(viewer)
+    for path in paths:
+        assert client.get(path).status_code == 200
+    assert "Train the final model</button>" not in shown(client.get(page_of(found)))
+    assert client.post(page_of(found, "final")).status_code == 403
+    assert client.post(reverse("training:run-new", args=[version.pk]), {"over": "folds"}).status_code == 403
+    client = client_for(outsider)
+    for path in (*paths, page_of(found, "retry"), page_of(found, "final")):
+        assert client.get(path).status_code == 404
+        assert client.post(path).status_code == 404
+    assert not TrainingRun.objects.exists()
+
+
+def test_the_form_starts_it_and_says_what_is_wrong_without_losing_anything(editor, version, client_for):
+    client = client_for(editor)
+    new = reverse("training:run-new", args=[version.pk])
+    text = shown(client.get(new))
+    assert "Only 12 validation rows: cross-validation over 2 folds uses all 60." in text
+    assert "Cross-validate over 2 folds" in text
+    told = {"backend": "local-classifier", "c_values": "many", "class_weighting": "none", "over": "folds"}
+    refused = client.post(new, told)
+    assert refused.status_code == 422
+    assert 'value="many"' in shown(refused)
+    started = client.post(new, {**told, "c_values": "3", "trains_final": "on"})
+    found = CrossValidation.objects.get()
+    assert started.url == page_of(found)
+    assert found.trains_final
+    assert found.settings["c_values"] == [3.0]
+    assert "Under way" in shown(client.get(page_of(found)))
+    assert AuditEvent.objects.filter(verb="crossvalidation.started").count() == 1
+
+
+def test_a_version_without_folds_says_the_way_to_them(editor, viewer, use_case, client_for):
+    version = folded_version(use_case, n_folds=0)
+    link = reverse("datasets:version-create", args=[version.dataset_id]) + "?folds=5"
+    for path in (
+        reverse("datasets:version-detail", args=[version.pk]),
+        reverse("training:run-new", args=[version.pk]),
+    ):
+        text = shown(client_for(editor).get(path))
+        assert "Only 12 validation rows: cross-validation over 5 folds uses all 60." in text
+        assert link in text
+        assert "Cross-validate over" not in text
+        assert link not in shown(client_for(viewer).get(path))
+    version.dataset.n_active = 5_000
+    version.dataset.save()
+    form = client_for(editor).get(link)
+    assert form.context["form"]["n_folds"].initial == 5
+    assert 'name="n_folds"' in shown(form)
+    refused = client_for(editor).post(reverse("training:run-new", args=[version.pk]), {"over": "folds"})
+    assert refused.status_code == 422
+    assert "carries no folds" in shown(refused)
+
+
+def test_the_final_model_is_trained_when_asked_and_offered_once(editor, version, client_for):
+    found = judged(editor, version)
+    client = client_for(editor)
+    response = client.post(page_of(found, "final"))
+    run = TrainingRun.objects.get()
+    assert response.url == reverse("training:run-detail", args=[run.pk])
+    assert client.post(page_of(found, "final")).url == response.url
+    assert "Train the final model</button>" not in shown(client.get(page_of(found)))
+    assert "is taught by all 60 rows" in shown(client.get(page_of(found)))
+
+
+def test_answers_leave_as_csv_and_jsonl_with_no_formula_in_a_cell(editor, use_case, client_for):
+    found = judged(editor, folded_version(use_case, task_kind="answer"))
+    client = client_for(editor)
+    response = client.get(page_of(found, "export", "csv"))
+    rows = list(csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode())))
+    assert len(rows) == 60
+    wrong = [row for row in rows if row["right"] == "False"]
+    assert len(wrong) == 12
+    assert {row["answered"] for row in wrong} == {"'=HYPERLINK(1)"}
+    assert response["Content-Disposition"].endswith('.csv"')
+    lines = b"".join(client.get(page_of(found, "export", "jsonl")).streaming_content).splitlines()
+    assert [json.loads(line)["answered"] for line in lines if not json.loads(line)["right"]] == [
+        "=HYPERLINK(1)"
+    ] * 12
+    assert client.get(page_of(found, "export", "exe")).status_code == 404
+    assert AuditEvent.objects.filter(verb="crossvalidation.exported").count() == 2
+
+
+def test_a_row_that_a_newer_version_tests_on_stays_closed(editor, use_case, client_for):
+    found = judged(editor, folded_version(use_case))
+    newer = folded_version(use_case)
+    row = found.version.rows.filter(split="train").order_by("position").first()
+    held = newer.rows.filter(split="test").first()
+    held.content_id = row.content_id
+    held.save()
+    client = client_for(editor)
+    text = shown(client.get(page_of(found)))
+    assert "A test row of the newest version: sealed." in text
+    assert row.content.prompt not in text
+    for form in ("csv", "jsonl"):
+        body = b"".join(client.get(page_of(found, "export", form)).streaming_content).decode()
+        assert row.content.prompt not in body
+        assert found.version.rows.get(split="train", position=1).content.prompt in body
+
+
+def test_text_of_rows_is_text(editor, use_case, client_for):
+    version = folded_version(use_case)
+    content = version.rows.get(split="train", position=0).content
+    content.prompt = "<script>alert(1)</script>"
+    content.save()
+    text = shown(client_for(editor).get(page_of(judged(editor, version))))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "<script>alert" not in text
+
+
+def test_programs_start_it_read_it_and_page_through_its_answers(editor, team, version, client):
+    _, key = issue_token(actor=editor, team=team, role=Role.EDITOR, name="k", scope=Scope.WRITE)
+    head = {"Authorization": f"Bearer {key}"}
+    base = f"/api/v1/versions/{version.pk}/cross-validations"
+    made = client.post(base, json.dumps({"settings": {"c_values": [1]}}), "application/json", headers=head)
+    assert made.status_code == 201, made.content
+    assert made.json()["n_folds"] == 2
+    found = judged(editor, version)
+    one = client.get(f"/api/v1/cross-validations/{found.pk}", headers=head).json()
+    assert one["metrics"]["right"] == 48
+    assert [x["id"] for x in client.get(base, headers=head).json()] == [found.pk, made.json()["id"]]
+    answers = client.get(f"/api/v1/cross-validations/{found.pk}/answers", headers=head).json()
+    assert len(answers["rows"]) == 60
+    assert answers["next"] is None
+    early = client.get(f"/api/v1/cross-validations/{made.json()['id']}/answers", headers=head)
+    assert early.status_code == 409
+    final = client.post(f"/api/v1/cross-validations/{found.pk}/final", headers=head)
+    assert final.status_code == 201
+    assert final.json()["cross_validation"] == found.pk
