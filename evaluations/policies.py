@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.db.models import Exists, OuterRef
+
 from datasets.domain.statuses import Split
-from datasets.models import DatasetVersion
+from datasets.models import DatasetVersion, VersionRow
 from datasets.vault import wear_of
 from evaluations.domain.statuses import EvaluationState
 from evaluations.errors import NotComparable, SealedRows, TestSplitNeedsReason, WornOut
@@ -34,6 +36,23 @@ def check_can_evaluate(version: DatasetVersion, candidates: Sequence[Candidate],
             raise BadInput(f"“{candidate.name}” belongs to another use case.", field="candidates")
         if candidate.archived_at is not None:
             raise Conflict(f"“{candidate.name}” is archived.")
+        if split == Split.VALIDATION and has_learnt_validation_rows(candidate, version):
+            raise Conflict(
+                f"“{candidate.name}” learnt from validation rows too; its cross-validation tells what to expect of it. "
+                "Evaluate it on test rows."
+            )
+
+
+def has_learnt_validation_rows(candidate: Candidate, version: DatasetVersion) -> bool:
+    """Whether a final model after a cross-validation was taught by rows that this version validates on."""
+    run = candidate.training_run
+    if run is None or run.cross_validation_id is None:
+        return False
+    taught = VersionRow.objects.filter(
+        version=run.version_id, split__in=[Split.TRAIN, Split.VALIDATION], content=OuterRef("content")
+    )
+    rows = VersionRow.objects.filter(version=version, split=Split.VALIDATION)
+    return rows.filter(Exists(taught)).exists()
 
 
 def check_reason(split: str, reason: str) -> None:

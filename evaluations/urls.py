@@ -2,10 +2,10 @@
 
 from django.urls import URLPattern, URLResolver
 
-from datasets.models import DatasetVersion
+from datasets.models import CrossValidation, DatasetVersion
 from decisions.models import UseCase
-from evaluations import views
 from evaluations.models import Candidate, Comparison, Evaluation
+from evaluations.views import evaluations, folds
 from foundation.teams.domain.roles import Role
 from foundation.teams.routes import object_path, team_path
 
@@ -30,6 +30,10 @@ def _comparisons():
     return Comparison.objects.select_related("team", "use_case", "version__dataset", "baseline", "created_by")
 
 
+def _cross_validations():
+    return CrossValidation.objects.select_related("team", "use_case", "version__dataset__use_case")
+
+
 def _candidates():
     return Candidate.objects.select_related(
         "team", "use_case", "connection", "version__dataset", "training_run"
@@ -37,45 +41,45 @@ def _candidates():
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    team_path("t/<slug:team>/evaluations/", views.home, name="home"),
+    team_path("t/<slug:team>/evaluations/", evaluations.home, name="home"),
     object_path(
         "use-cases/<int:pk>/evaluations/",
-        views.evaluation_list,
+        evaluations.evaluation_list,
         UseCase,
         name="evaluation-list",
         queryset=_use_cases,
     ),
     object_path(
         "use-cases/<int:pk>/candidates/new/",
-        views.candidate_new,
+        evaluations.candidate_new,
         UseCase,
         name="candidate-new",
         queryset=_use_cases,
     ),
     object_path(
         "versions/<int:pk>/evaluate/",
-        views.evaluation_new,
+        evaluations.evaluation_new,
         DatasetVersion,
         name="evaluation-new",
         queryset=_versions,
     ),
     object_path(
         "candidates/<int:pk>/",
-        views.candidate_detail,
+        evaluations.candidate_detail,
         Candidate,
         name="candidate-detail",
         queryset=_candidates,
     ),
     object_path(
         "evaluations/<int:pk>/",
-        views.evaluation_detail,
+        evaluations.evaluation_detail,
         Evaluation,
         name="evaluation-detail",
         queryset=_evaluations,
     ),
     object_path(
         "evaluations/<int:pk>/retry/",
-        views.evaluation_retry,
+        evaluations.evaluation_retry,
         Evaluation,
         name="evaluation-retry",
         queryset=_evaluations,
@@ -83,7 +87,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # Opening sealed rows writes a look, so it is an editor's act.
     object_path(
         "evaluations/<int:pk>/open/",
-        views.evaluation_open,
+        evaluations.evaluation_open,
         Evaluation,
         name="evaluation-open",
         write=Role.EDITOR,
@@ -91,21 +95,21 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     object_path(
         "evaluations/<int:pk>/compare/",
-        views.comparison_create,
+        evaluations.comparison_create,
         Evaluation,
         name="comparison-create",
         queryset=_evaluations,
     ),
     object_path(
         "comparisons/<int:pk>/",
-        views.comparison_detail,
+        evaluations.comparison_detail,
         Comparison,
         name="comparison-detail",
         queryset=_comparisons,
     ),
     object_path(
         "comparisons/<int:pk>/open/",
-        views.comparison_open,
+        evaluations.comparison_open,
         Comparison,
         name="comparison-open",
         write=Role.EDITOR,
@@ -113,9 +117,16 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     object_path(
         "comparisons/<int:pk>/export.<str:form>",
-        views.comparison_export,
+        evaluations.comparison_export,
         Comparison,
         name="comparison-export",
         queryset=_comparisons,
+    ),
+    object_path(
+        "cross-validations/<int:pk>/against/<int:baseline>/",
+        folds.fold_comparison,
+        CrossValidation,
+        name="fold-comparison",
+        queryset=_cross_validations,
     ),
 ]

@@ -320,6 +320,8 @@ def _freeze(r: Retraining, now: datetime) -> bool:
             _claim(r, "dataset_version")
             before = _dataset_version(r)
             recipe = Recipe.from_json(before.recipe)
+            own: TrainingRun | None = r.previous.candidate.training_run
+            knows_all = own is not None and own.cross_validation_id is not None
             version = datasets.start_freeze(
                 actor=r.approved_by,
                 dataset=before.dataset,
@@ -332,6 +334,7 @@ def _freeze(r: Retraining, now: datetime) -> bool:
                 drop_leaks=recipe.drop_leaks,
                 # What production learnt from must not become what it is judged on.
                 learnt_from=[before.checksum],
+                learnt_whole=[before.checksum] if knows_all else (),
                 override_reason=f"Retraining {r.pk}, approved by {r.approver}: {r.reason}"[:500],
                 notes=f"With {r.n_new_rows:,} judged requests of {r.endpoint.slug}.",
             )

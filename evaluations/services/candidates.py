@@ -46,7 +46,8 @@ def digest_of(**parts: Any) -> str:
 
 def ensure_baselines(*, actor: User | None, use_case: UseCase, version: DatasetVersion) -> list[Candidate]:
     """The floors of a version and every model trained on it, made where they are missing: majority (labelled tasks),
-    nearest, then trained runs by number. Calling it again changes nothing."""
+    nearest, then trained runs by number. Final models after a cross-validation are left out: they learnt from the
+    validation rows. Calling it again changes nothing."""
     found = []
     labelled = task_of(version) is TaskKind.CLASSIFY
     floors = [CandidateKind.MAJORITY, CandidateKind.NEAREST] if labelled else [CandidateKind.NEAREST]
@@ -63,7 +64,7 @@ def ensure_baselines(*, actor: User | None, use_case: UseCase, version: DatasetV
                 model_id="",
             )
         )
-    runs = TrainingRun.objects.succeeded().filter(version=version).order_by("number")
+    runs = TrainingRun.objects.succeeded().filter(version=version, cross_validation=None).order_by("number")
     found += [candidate_for_run(actor=actor, run=run) for run in runs]
     return found
 

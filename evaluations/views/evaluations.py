@@ -158,12 +158,17 @@ def _offered(use_case: UseCase, version: DatasetVersion) -> list[tuple[str, str,
     for run in TrainingRun.objects.succeeded().filter(use_case=use_case).order_by("-number")[:10]:
         if run.pk not in known_runs:
             title = get_backend(run.backend).title
-            found.append((f"run:{run.pk}", f"{title}, run {run.number}", run.version_id == version.pk))
+            told, usual = f"{title}, run {run.number}", run.version_id == version.pk
+            if run.cross_validation_id is not None:
+                told, usual = f"{told}, learnt from validation rows too: test rows only", False
+            found.append((f"run:{run.pk}", told, usual))
     for c in sorted(candidates, key=lambda c: -c.pk)[:40]:
         usual = c.version_id == version.pk or c.kind == "prompt"
         told = f"{c.name} ({c.model_id})" if c.kind == "prompt" else c.name
         if c.version_id and c.version_id != version.pk and c.version is not None:
             told += f", learnt from version {c.version.number}"
+        if c.training_run is not None and c.training_run.cross_validation_id is not None:
+            told, usual = f"{told}, learnt from validation rows too: test rows only", False
         found.append((f"candidate:{c.pk}", told, usual))
     return found
 
