@@ -8,6 +8,7 @@ from typing import Any
 from django.urls import reverse
 
 from datasets.models import DatasetVersion, TrainingRun
+from datasets.vault import wear_of
 from decisions.domain.facts import MINIMUM_EXAMPLES, RECOMMENDED_EXAMPLES
 from decisions.domain.pitfalls import Sign, State
 from decisions.models import UseCase
@@ -29,7 +30,7 @@ def signs(use_case: UseCase) -> list[Sign]:
         return []
     run = TrainingRun.objects.succeeded().filter(use_case=use_case).order_by("-pk").first()
     found = [
-        *_leakage(version, version.looks.count()),
+        *_leakage(version, wear_of(version).n_looks),
         _size(version),
         *_quality(version),
         *_split(version),

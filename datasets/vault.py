@@ -1,17 +1,38 @@
-"""Which rows are sealed: the test of the newest frozen version, closed to people until opened with a reason."""
+"""Which rows are sealed: the test of the newest frozen version, closed to people until opened with a reason.
+
+Pages ask about their own rows only, so what they ask does not grow with the test.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
-from django.db.models import Exists, OuterRef, QuerySet
+import numpy as np
+from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
-from datasets.domain.statuses import SYNTHETIC, LookKind, Split
+from datasets.domain.statuses import SYNTHETIC, ImportState, LookKind, Split
 from datasets.domain.vault import Wear, wear
 from datasets.errors import Sealed
-from datasets.models import Content, Dataset, DatasetVersion, Edit, Example, Look, VersionRow
+from datasets.models import (
+    Content,
+    Dataset,
+    DatasetVersion,
+    Edit,
+    Example,
+    Import,
+    Look,
+    SealedDigests,
+    VersionRow,
+)
 from datasets.models.versions import VersionQuerySet
 from foundation.teams.models import User
+
+# Of 32 bytes of a digest: among a billion texts, one asked of 10^10 is closed by mistake.
+KEPT_BYTES = 8
+MOST_MEMBERS = 100
 
 
 def versions_with_looks(dataset: Dataset, user: User | None = None) -> VersionQuerySet:
@@ -19,7 +40,7 @@ def versions_with_looks(dataset: Dataset, user: User | None = None) -> VersionQu
     # Nobody has the number 0; a look whose person was removed opens nothing.
     opened = Look.objects.filter(version=OuterRef("pk"), by_id=user.pk if user else 0, kind=LookKind.ROWS)
     frozen = DatasetVersion.objects.frozen().filter(dataset=dataset).annotate(is_open=Exists(opened))
-    return frozen.order_by("-number").only("id", "number")
+    return frozen.order_by("-number").only("id", "number", "checksum")
 
 
 class Vault:
@@ -47,52 +68,110 @@ class Vault:
         )
         sealed = {pk for pk, split in held.items() if split == Split.TEST}
         if others := wanted - held.keys():
-            tested, digests = self._test.values("example_id"), self._test.values("content__digest")
-            edits = Edit.objects.order_by()
-            # The same text under another number: an exact duplicate that was left out, or a row imported again since.
-            twins = Content.objects.filter(pk__in=others, digest__in=digests).values_list("pk")
-            sealed.update(
-                pk
-                for (pk,) in twins.union(
-                    Example.objects.filter(dataset=self.dataset, content_id__in=others, pk__in=tested)
-                    .order_by()
-                    .values_list("content_id"),
-                    edits.filter(before_id__in=others, example_id__in=tested).values_list("before_id"),
-                    edits.filter(after_id__in=others, example_id__in=tested).values_list("after_id"),
-                    # A twin that was edited since.
-                    edits.filter(example__content_id__in=others, before__digest__in=digests).values_list(
-                        "example__content_id"
-                    ),
-                )
-            )
+            sealed |= self._closed_outside(self.version, others)
         return frozenset(sealed)
 
+    def _closed_outside(self, version: DatasetVersion, others: set[int]) -> set[int]:
+        """Those of these texts, which stand in no split of the version, that tell what its test asks."""
+        # The same text under another number: an exact duplicate that was left out, or a row imported again since.
+        texts = list(Content.objects.filter(pk__in=others).values_list("pk", "digest"))
+        asked = _are_asked(version, [bytes(digest) for _, digest in texts])
+        sealed = {pk for (pk, _), is_asked in zip(texts, asked, strict=True) if is_asked}
+        edits = Edit.objects.order_by()
+        now = Example.objects.filter(content_id__in=others).order_by()
+        pairs = list(
+            now.values_list("content_id", "pk").union(
+                edits.filter(before_id__in=others).values_list("before_id", "example_id"),
+                edits.filter(after_id__in=others).values_list("after_id", "example_id"),
+            )
+        )
+        rows = {row for _, row in pairs}
+        history = list(
+            edits.filter(example_id__in=rows).values_list(
+                "example_id", "before_id", "after_id", "before__digest", "example__content_id"
+            )
+        )
+        if not history:
+            return sealed
+        # A twin that was edited since: its text now, which nearly says what the one before said.
+        asked = _are_asked(version, [bytes(line[3]) for line in history])
+        sealed |= {line[4] for line, is_asked in zip(history, asked, strict=True) if is_asked} & others
+        had: dict[int, set[int]] = defaultdict(set)
+        for row, before, after, _, current in history:
+            had[row] |= {before, after, current}
+        tested = set(
+            self._test.filter(content_id__in=set().union(*had.values()), example_id__in=rows).values_list(
+                "example_id", flat=True
+            )
+        )
+        return sealed | {pk for pk, row in pairs if row in tested}
+
     def all_closed(self) -> frozenset[int]:
-        """Every closed content that a row of the dataset has now."""
+        """Every closed content that a row of the dataset has now. It reads every row: for jobs and small datasets."""
         if self.version is None:
             return frozenset()
-        digests = {
-            bytes(d) for d in self._test.values_list("content__digest", flat=True).iterator(chunk_size=10_000)
-        }
-        tested = set(self._test.values_list("example_id", flat=True).iterator(chunk_size=10_000))
-        rows = Example.objects.filter(dataset=self.dataset).values_list("pk", "content_id", "content__digest")
-        sealed = {
-            content
-            for pk, content, digest in rows.iterator(chunk_size=10_000)
-            if pk in tested or bytes(digest) in digests
-        }
-        held = VersionRow.objects.filter(version=self.version, content=OuterRef("example__content"))
-        twins = Edit.objects.filter(
-            ~Exists(held),
-            example__dataset=self.dataset,
-            before__digest__in=self._test.values("content__digest"),
+        tested = np.fromiter(
+            self._test.exclude(example_id=None)
+            .values_list("example_id", flat=True)
+            .iterator(chunk_size=10_000),
+            np.int64,
         )
-        sealed.update(twins.values_list("example__content_id", flat=True))
-        return frozenset(sealed)
+        tested.sort()
+        sealed: set[int] = set()
+        rows = Example.objects.filter(dataset=self.dataset).order_by("id")
+        columns = rows.values_list("pk", "content_id", "content__digest")
+        after = 0
+        while part := list(columns.filter(pk__gt=after)[:10_000]):
+            after = part[-1][0]
+            of_test = _are_among(tested, np.array([row[0] for row in part], np.int64))
+            asked = _are_asked(self.version, [bytes(row[2]) for row in part])
+            sealed.update(part[i][1] for i in np.flatnonzero(of_test | asked).tolist())
+        held = VersionRow.objects.filter(version=self.version, content=OuterRef("example__content"))
+        edits = Edit.objects.filter(~Exists(held), example__dataset=self.dataset).order_by("pk")
+        lines = list(edits.values_list("example__content_id", "before__digest"))
+        asked = _are_asked(self.version, [bytes(digest) for _, digest in lines])
+        return frozenset(sealed | {lines[i][0] for i in np.flatnonzero(asked).tolist()})
 
     @property
     def _test(self) -> QuerySet[VersionRow]:
         return VersionRow.objects.filter(version=self.version, split=Split.TEST)
+
+
+def _numbers(digests: Sequence[bytes]) -> np.ndarray:
+    """Digests by their first bytes, as numbers."""
+    return np.frombuffer(b"".join(d[:KEPT_BYTES] for d in digests), ">u8").astype(np.uint64)
+
+
+def _are_among(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Which of `asked` stand in the sorted `known`."""
+    if not len(known):
+        return np.zeros(len(asked), bool)
+    at = np.minimum(np.searchsorted(known, asked), len(known) - 1)
+    return np.asarray(known[at] == asked)
+
+
+def _are_asked(version: DatasetVersion, digests: Sequence[bytes]) -> np.ndarray:
+    """Which of these texts the test of a version asks."""
+    return _are_among(_sealed_digests(version.pk, version.checksum), _numbers(digests))
+
+
+@lru_cache(maxsize=8)
+def _sealed_digests(version_id: int, checksum: str) -> np.ndarray:
+    """What the test of a version asks, as sorted numbers: 8 bytes a row. A frozen version never changes."""
+    data = SealedDigests.objects.filter(version_id=version_id).values_list("data", flat=True).first()
+    # A version that was frozen before these were kept is read once by every process.
+    return np.frombuffer(_packed_digests(version_id) if data is None else bytes(data), "<u8")
+
+
+def _packed_digests(version_id: int) -> bytes:
+    rows = VersionRow.objects.filter(version_id=version_id, split=Split.TEST)
+    found = rows.values_list("content__digest", flat=True).iterator(chunk_size=10_000)
+    return np.sort(_numbers([bytes(digest) for digest in found])).astype("<u8").tobytes()
+
+
+def keep_sealed_digests(version: DatasetVersion) -> None:
+    """Keep what the test of a version asks, before it is frozen. Safe to repeat."""
+    SealedDigests.objects.update_or_create(version=version, defaults={"data": _packed_digests(version.pk)})
 
 
 def sealed_contents(
@@ -109,15 +188,45 @@ def check_not_sealed(dataset: Dataset, content_ids: Iterable[int], *, user: User
         raise Sealed
 
 
+def _tests_within(version: DatasetVersion) -> list[int]:
+    """The versions whose test rows stand in the test of this one: itself, and what it was mixed from."""
+    found, waiting = [version.pk], [version.recipe]
+    while waiting and len(found) < MOST_MEMBERS:
+        mixed = [task["version"] for task in (waiting.pop() or {}).get("mix", {}).get("tasks", ())]
+        members = DatasetVersion.objects.filter(pk__in=mixed, team_id=version.team_id).exclude(pk__in=found)
+        for pk, recipe in members.values_list("pk", "recipe"):
+            found.append(pk)
+            waiting.append(recipe)
+    return found
+
+
+def looks_at(version: DatasetVersion, *, most: int) -> list[Look]:
+    """The newest looks at test rows of a version, each once: one at a mix is not shown again for each of its members."""
+    rows = Look.objects.filter(version__in=_tests_within(version)).select_related("by", "version__dataset")
+    seen: dict[int, Look] = {}
+    for look in rows.order_by("-id")[: most * (MOST_MEMBERS if version.recipe.get("mix") else 1)]:
+        root = look.through_id or look.pk
+        if root not in seen or look.version_id == version.pk:
+            seen[root] = look
+    return sorted(seen.values(), key=lambda look: -look.pk)[:most]
+
+
 def wear_of(version: DatasetVersion) -> Wear:
-    """How worn the test of a version is."""
-    return wear(version.n_test, Look.objects.filter(version=version).count())
+    """How worn the test of a version is. Whoever looked at the test of a member looked at rows of the mix."""
+    looks = Look.objects.filter(version__in=_tests_within(version))
+    n = looks.aggregate(n=Count(Coalesce("through_id", "pk"), distinct=True))["n"]
+    return wear(version.n_test, n)
 
 
 def n_fresh_rows(dataset: Dataset) -> int:
-    """Active rows whose file came in after the newest frozen version: what a fresh test can be drawn from, at most."""
+    """Rows whose file came in after the newest frozen version: what a fresh test can be drawn from, at most.
+
+    By the imports' stored counts: what was dropped since is not taken off.
+    """
     newest = DatasetVersion.objects.frozen().filter(dataset=dataset).order_by("-number").first()
     if newest is None:
         return dataset.n_active
-    rows = Example.objects.filter(dataset=dataset, source__finished_at__gt=newest.created_at)
-    return rows.exclude(source__source=SYNTHETIC).active().count()
+    imports = Import.objects.filter(
+        dataset=dataset, state=ImportState.DONE, finished_at__gt=newest.created_at
+    ).exclude(source=SYNTHETIC)
+    return min(dataset.n_active, imports.aggregate(n=Sum("n_good"))["n"] or 0)

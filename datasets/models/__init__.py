@@ -19,7 +19,7 @@ from datasets.models.gates import DatasetGate, LabelChange
 from datasets.models.imports import BadRow, Bindings, CheckPart, CheckRun, Dataset, Import
 from datasets.models.reviews import Reading
 from datasets.models.training import TrainingRun
-from datasets.models.versions import DatasetVersion, ExportCheck, Look, VersionDiff, VersionRow
+from datasets.models.versions import DatasetVersion, ExportCheck, Look, SealedDigests, VersionDiff, VersionRow
 
 __all__ = [
     "BadRow",
@@ -48,6 +48,7 @@ __all__ = [
     "Reading",
     "Review",
     "ReviewItem",
+    "SealedDigests",
     "TrainingRun",
     "VersionDiff",
     "VersionRow",

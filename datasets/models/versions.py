@@ -93,6 +93,19 @@ class VersionRow(models.Model):
         return f"{self.split} {self.position} of version {self.version_id}"
 
 
+class SealedDigests(models.Model):
+    """What the test of a version asks, as the first 8 bytes of each row's digest, sorted: see datasets/vault.py.
+
+    So a page asks about its fifty rows, however many rows the test has.
+    """
+
+    version = models.OneToOneField(DatasetVersion, on_delete=models.CASCADE, related_name="sealed_digests")
+    data = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"digests of the test of version {self.version_id}"
+
+
 class Look(TeamOwned):
     """Somebody looked at the test of a version: who, when, why and how. Each one is counted (domain/vault.py)."""
 
@@ -104,6 +117,8 @@ class Look(TeamOwned):
     reason = models.TextField()
     # Which claim it was, in words; empty for an opening of the version's rows.
     subject = models.CharField(max_length=300, blank=True)
+    # A look at the test of a mix is one at each of its members' tests: the look it is a part of.
+    through = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="parts")
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -32,7 +32,8 @@ def _references() -> tuple[list[models.ForeignKey], list[models.ForeignKey]]:
         for field in model._meta.concrete_fields
         if isinstance(field, models.ForeignKey) and field.related_model is Content
     ]
-    return [f for f in found if f.db_index], [f for f in found if not f.db_index]
+    indexed = [field for field in found if getattr(field, "db_index", False)]
+    return indexed, [field for field in found if field not in indexed]
 
 
 def _unreferenced(rows: QuerySet[Content]) -> list[int]:

@@ -113,11 +113,18 @@ def sample(
     return [keys[i] for i in stratified_sample(digests, labels, size=size, seed=seed)]
 
 
-def same_sample(run: QualityRun) -> list[int]:
-    """The rows of an earlier judging that are still active; only those edited since are asked about again."""
+def same_sample(run: QualityRun) -> tuple[list[int], int]:
+    """The rows of an earlier judging that are still active and open, and how many are sealed test rows since.
+
+    Only those edited since are asked about again. A row sealed by a freeze after the first judging is left out: what a
+    judge says of it would tell of the test.
+    """
     ids = Judgement.objects.filter(run=run).order_by("position").values_list("example_id", flat=True)
-    active = set(Example.objects.filter(pk__in=list(ids)).active().values_list("id", flat=True))
-    return [key for key in ids if key in active]
+    rows = Example.objects.filter(pk__in=list(ids)).active().values_list("id", "content_id")
+    active = dict(rows)
+    sealed = sealed_contents(run.dataset, active.values())
+    kept = [key for key in ids if key in active and active[key] not in sealed]
+    return kept, sum(content in sealed for content in active.values())
 
 
 def quote(
@@ -186,7 +193,13 @@ def start_quality(
     if how == "all" and again is None and dataset.n_active > MOST_ROWS:
         raise BadInput(f"At most {MOST_ROWS:,} rows are judged at once. Take a sample.", field="how")
     seed = again.seed if again is not None else seed or f"quality-{dataset.pk}"
-    chosen = same_sample(again) if again is not None else sample(dataset, size=size, seed=seed, how=how)
+    n_sealed = 0
+    if again is not None:
+        chosen, n_sealed = same_sample(again)
+    else:
+        chosen = sample(dataset, size=size, seed=seed, how=how)
+    if not chosen and n_sealed:
+        raise NothingToDo("Every row of that judging is a sealed test row now.")
     if not chosen:
         raise NothingToDo("There are no rows to judge yet. Import a file first.")
     found = quote(
@@ -232,6 +245,7 @@ def start_quality(
                 "prompt_version": quality.PROMPT_VERSION,
                 "seed": seed,
                 "again": again.pk if again is not None else None,
+                "left_out_sealed": n_sealed,
             },
             subject=dataset,
             url=reverse("datasets:quality-detail", args=[run.pk]),

@@ -134,7 +134,8 @@ def build_mix(*, version: DatasetVersion, progress: Callable[[str], None]) -> Fr
         row["near"] = root
     # What another task tests on, in the same words or nearly, is not learnt from. A test is never cut.
     tasks, splits = [row["task"] for row in loaded], [row["split"] for row in loaded]
-    left_out, gone = {}, set()
+    left_out: dict[str, int] = {}
+    gone: set[int] = set()
     for kind, name in (("prompt", "asked"), ("near-duplicate", "near")):
         found = known_elsewhere([row[name] for row in loaded], tasks, splits) - gone
         if found:

@@ -88,9 +88,10 @@ def _clean(text: str, field: str, *, may_be_empty: bool = False) -> str:
 
 
 def undo_example_edit(*, actor: User | None, edit: Edit) -> bool:
-    """Put back the text from before an edit; False when somebody changed it since."""
+    """Put back the text from before an edit; False when somebody changed it since. Raises Sealed as an edit does."""
     dataset = Dataset.objects.select_related("team").get(pk=edit.example.dataset_id)
     check_can_change(dataset)
+    check_not_sealed(dataset, [edit.before_id, edit.after_id], user=actor)
     with transaction.atomic():
         moved = edit.undone_at is None and undo_edit(dataset, edit)
         if moved:
@@ -99,9 +100,12 @@ def undo_example_edit(*, actor: User | None, edit: Edit) -> bool:
 
 
 def set_state(*, actor: User | None, example: Example, active: bool) -> Example:
-    """Take one row out by hand, or bring it back."""
+    """Take one row out by hand, or bring it back. Raises Sealed for a test row that is closed to this person."""
     dataset = Dataset.objects.select_related("team").get(pk=example.dataset_id)
     check_can_change(dataset)
+    check_not_sealed(
+        dataset, [Example.objects.values_list("content_id", flat=True).get(pk=example.pk)], user=actor
+    )
     before = [ExampleState.DROPPED, ExampleState.REJECTED] if active else [ExampleState.ACTIVE]
     with transaction.atomic():
         row = Example.objects.select_for_update().get(pk=example.pk)

@@ -25,6 +25,7 @@ from datasets.policies import check_can_change, check_can_use
 from datasets.services.contents import clear_rows
 from datasets.services.gating import blockers, gate_of, standing_judging
 from datasets.services.labels import change_under_way
+from datasets.vault import keep_sealed_digests
 from decisions.services import record_evidence
 from foundation.jobs.services import start_job
 from foundation.teams import audit
@@ -273,6 +274,7 @@ def flip_version(*, version: DatasetVersion, frozen: Frozen) -> DatasetVersion:
     if dataset.checks is not None:
         report["findings"] = {f.rule: f.n_rows for f in dataset.checks.findings.unmended()}
         report["checks_are_current"] = dataset.checks_are_current
+    keep_sealed_digests(version)
     with transaction.atomic():
         moved = DatasetVersion.objects.filter(pk=version.pk, state=VersionState.BUILDING).update(
             state=VersionState.FROZEN,
@@ -382,11 +384,18 @@ def open_test_rows(*, actor: User, version: DatasetVersion, reason: str) -> Look
 
 
 def count_look(
-    *, actor: User | None, version: DatasetVersion, kind: LookKind, reason: str, subject: str = ""
+    *,
+    actor: User | None,
+    version: DatasetVersion,
+    kind: LookKind,
+    reason: str,
+    subject: str = "",
+    through: Look | None = None,
 ) -> Look:
     """One more look at the test of a version. Inside the caller's transaction.
 
-    The test of a mix is its members' tests: a look at it is one at each of them.
+    The test of a mix is its members' tests: a look at it is one at each of them. The other way, `vault.wear_of` counts
+    a look at a member for every mix of it.
     """
     look = Look.objects.create(
         team_id=version.team_id,
@@ -395,13 +404,20 @@ def count_look(
         kind=kind,
         reason=reason.strip()[:2000],
         subject=subject[:300],
+        through=through,
     )
     verb = "version.test_opened" if kind == LookKind.ROWS else "version.test_looked_at"
     audit.record(actor=actor, team=version.team, verb=verb, target=version, note=str(kind))
     mixed = [task["version"] for task in (version.recipe or {}).get("mix", {}).get("tasks", ())]
     for member in DatasetVersion.objects.filter(pk__in=mixed, team_id=version.team_id).order_by("pk"):
-        through = f"{subject}, mixed in {version.dataset.name}".removeprefix(", ")
-        count_look(actor=actor, version=member, kind=kind, reason=reason, subject=through)
+        count_look(
+            actor=actor,
+            version=member,
+            kind=kind,
+            reason=reason,
+            subject=f"{subject}, mixed in {version.dataset.name}".removeprefix(", "),
+            through=through or look,
+        )
     return look
 
 

@@ -174,7 +174,7 @@ def test_only_edited_rows_are_asked_about_again(filled, editor, stub):
 
     CachedAnswer.objects.all().delete()
     one_row = services.quote(
-        dataset=filled, example_ids=judging.same_sample(first), again=first
+        dataset=filled, example_ids=judging.same_sample(first)[0], again=first
     ).bound_microusd
     second = services.start_quality(actor=editor, dataset=filled, again=first)
     assert second.job.cap_microusd == one_row

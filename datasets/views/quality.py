@@ -128,6 +128,7 @@ def quality_detail(request: HttpRequest, run: QualityRun) -> HttpResponse:
         "dataset": run.dataset,
         "lineage": presenting.lineage(run.dataset),
         "job": run.job,
+        "n_sealed": run.job.recipe.get("left_out_sealed", 0) if run.job else 0,
         "summary": summary,
         "spread": spread,
         "dimensions": dimensions,

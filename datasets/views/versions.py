@@ -20,7 +20,7 @@ from datasets.forms import FreezeForm, MixForm
 from datasets.models import Dataset, DatasetVersion, VersionDiff, VersionRow
 from datasets.services import mixing, versiondiffs
 from datasets.training.crossvalidating import offer_for
-from datasets.vault import n_fresh_rows, sealed_contents, wear_of
+from datasets.vault import looks_at, n_fresh_rows, sealed_contents, wear_of
 from decisions.models import UseCase
 from foundation.teams.errors import BadInput
 from foundation.teams.presses import once
@@ -98,6 +98,7 @@ def version_detail(request: HttpRequest, version: DatasetVersion) -> HttpRespons
     can_change = policies.can_change(dataset)
     findings = [(RULES[key].title, n) for key, n in (report.get("findings") or {}).items() if key in RULES]
     recipe = version.recipe or {}
+    wear = wear_of(version)
     context = {
         "leaks": leaks,
         "has_repairs": can_change and any(leak["repairs"] for leak in leaks),
@@ -118,12 +119,12 @@ def version_detail(request: HttpRequest, version: DatasetVersion) -> HttpRespons
         "tasks": [(name, *parts.values()) for name, parts in (report.get("tasks") or {}).items()],
         "lengths": presenting.lengths_chart(version.stats or {}),
         "power_chart": presenting.power_chart(version.n_test) if version.is_frozen else "",
-        "looks": list(version.looks.select_related("by")[:10]),
-        "wear": wear_of(version),
+        "looks": looks_at(version, most=10),
+        "wear": wear,
         "others": list(dataset.versions.frozen().exclude(pk=version.pk).values_list("number", flat=True)[:10])
         if version.is_frozen
         else [],
-        "n_fresh": n_fresh_rows(dataset) if version.is_frozen else 0,
+        "n_fresh": n_fresh_rows(dataset) if version.is_frozen and wear.is_worn else 0,
         "has_looked": version.is_frozen and services.has_looked(actor=request.user, version=version),
     }
     return htmx.render_page(request, "datasets/version_detail.html", None, context)
