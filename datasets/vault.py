@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
-from django.db.models import Count, Exists, OuterRef, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from datasets.domain.statuses import SYNTHETIC, ImportState, LookKind, Split
@@ -61,50 +61,49 @@ class Vault:
         wanted = set(content_ids)
         if self.version is None or not wanted:
             return frozenset()
-        held = dict(
-            VersionRow.objects.filter(version=self.version, content_id__in=wanted).values_list(
-                "content_id", "split"
-            )
-        )
-        sealed = {pk for pk, split in held.items() if split == Split.TEST}
-        if others := wanted - held.keys():
-            sealed |= self._closed_outside(self.version, others)
+        held = VersionRow.objects.filter(version=self.version, content=OuterRef("pk"))
+        texts = Content.objects.filter(pk__in=wanted).annotate(split=Subquery(held.values("split")[:1]))
+        found = list(texts.values_list("pk", "digest", "split"))
+        sealed = {pk for pk, _, split in found if split == Split.TEST}
+        # The same text under another number: an exact duplicate that was left out, or a row imported again since.
+        others = [(pk, bytes(digest)) for pk, digest, split in found if split is None]
+        asked = _are_asked(self.version, [digest for _, digest in others])
+        sealed |= {pk for (pk, _), is_asked in zip(others, asked, strict=True) if is_asked}
+        if others:
+            sealed |= self._closed_by_edits(self.version, {pk for pk, _ in others})
         return frozenset(sealed)
 
-    def _closed_outside(self, version: DatasetVersion, others: set[int]) -> set[int]:
-        """Those of these texts, which stand in no split of the version, that tell what its test asks."""
-        # The same text under another number: an exact duplicate that was left out, or a row imported again since.
-        texts = list(Content.objects.filter(pk__in=others).values_list("pk", "digest"))
-        asked = _are_asked(version, [bytes(digest) for _, digest in texts])
-        sealed = {pk for (pk, _), is_asked in zip(texts, asked, strict=True) if is_asked}
+    def _closed_by_edits(self, version: DatasetVersion, others: set[int]) -> set[int]:
+        """Those of these texts, which stand in no split of the version, that an edit leads to what its test asks."""
         edits = Edit.objects.order_by()
-        now = Example.objects.filter(content_id__in=others).order_by()
-        pairs = list(
-            now.values_list("content_id", "pk").union(
-                edits.filter(before_id__in=others).values_list("before_id", "example_id"),
-                edits.filter(after_id__in=others).values_list("after_id", "example_id"),
+        rows = (
+            Example.objects.filter(content_id__in=others)
+            .order_by()
+            .values("pk")
+            .union(
+                edits.filter(before_id__in=others).values("example_id"),
+                edits.filter(after_id__in=others).values("example_id"),
             )
         )
-        rows = {row for _, row in pairs}
         history = list(
             edits.filter(example_id__in=rows).values_list(
                 "example_id", "before_id", "after_id", "before__digest", "example__content_id"
             )
         )
         if not history:
-            return sealed
+            return set()
         # A twin that was edited since: its text now, which nearly says what the one before said.
         asked = _are_asked(version, [bytes(line[3]) for line in history])
-        sealed |= {line[4] for line, is_asked in zip(history, asked, strict=True) if is_asked} & others
+        sealed = {line[4] for line, is_asked in zip(history, asked, strict=True) if is_asked} & others
         had: dict[int, set[int]] = defaultdict(set)
         for row, before, after, _, current in history:
             had[row] |= {before, after, current}
-        tested = set(
-            self._test.filter(content_id__in=set().union(*had.values()), example_id__in=rows).values_list(
-                "example_id", flat=True
-            )
-        )
-        return sealed | {pk for pk, row in pairs if row in tested}
+        # The version and the split are picked here: SQLite would walk the whole test by the index of those.
+        holding = VersionRow.objects.filter(content_id__in=set().union(*had.values()))
+        for held_by, split, row in holding.values_list("version_id", "split", "example_id"):
+            if held_by == version.pk and split == Split.TEST and row in had:
+                sealed |= had[row] & others
+        return sealed
 
     def all_closed(self) -> frozenset[int]:
         """Every closed content that a row of the dataset has now. It reads every row: for jobs and small datasets."""
