@@ -100,9 +100,9 @@ class Vault:
             had[row] |= {before, after, current}
         # The version and the split are picked here: SQLite would walk the whole test by the index of those.
         holding = VersionRow.objects.filter(content_id__in=set().union(*had.values()))
-        for held_by, split, row in holding.values_list("version_id", "split", "example_id"):
-            if held_by == version.pk and split == Split.TEST and row in had:
-                sealed |= had[row] & others
+        for held_by, split, tested in holding.values_list("version_id", "split", "example_id"):
+            if held_by == version.pk and split == Split.TEST and tested in had:
+                sealed |= had[tested] & others
         return sealed
 
     def all_closed(self) -> frozenset[int]:
