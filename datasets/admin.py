@@ -34,6 +34,7 @@ from datasets.models import (
     Reading,
     Review,
     ReviewItem,
+    SealedDigests,
     TrainingRun,
     VersionDiff,
     VersionRow,
@@ -205,6 +206,12 @@ admin.site.register(
 @admin.register(Bindings)
 class BindingsAdmin(EvidenceAdmin):
     list_display = ("run",)
+    exclude = ("data",)
+
+
+@admin.register(SealedDigests)
+class SealedDigestsAdmin(EvidenceAdmin):
+    list_display = ("version",)
     exclude = ("data",)
 
 
