@@ -254,7 +254,7 @@ class CheckRows(Kind):
                 yield Outcome(item, result={"rows": len(part.ids)}, data=part.as_bytes())
                 continue
             if Shard.objects.filter(job=job).exclude(pk=item.pk).exclude(state=ItemState.DONE).exists():
-                yield Wait(0.3, "Waiting for the last rows to be looked at", item)
+                yield Wait(0.1, "Waiting for the last rows to be looked at", item)
                 return
             report = checks.join_parts(job=job, dataset=dataset, progress=work.progress)
             if work.cancelled:

@@ -82,12 +82,15 @@ def groups_of(keys: Iterable[Hashable]) -> list[list[int]]:
 
 def groups_of_numbers(keys: np.ndarray) -> list[list[int]]:
     """The same for an array of numbers, a million of them at once."""
+    if not len(keys):
+        return []
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1]))) if len(keys) else order
-    ends = np.concatenate((starts[1:], [len(order)])).astype(np.int64)
-    found = [order[a:b].tolist() for a, b in zip(starts, ends, strict=True) if b - a > 1] if len(keys) else []
-    return sorted(found)
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    ends = np.append(starts[1:], len(order))
+    shared = ends - starts > 1
+    spans = zip(starts[shared].tolist(), ends[shared].tolist(), strict=True)
+    return sorted(order[a:b].tolist() for a, b in spans)
 
 
 def shingles(text: str, *, by_chars: bool) -> set[str]:
@@ -120,11 +123,11 @@ def _band_keys(flat: Flat) -> np.ndarray:
         tokens = flat.tokens[int(offsets[0]) : int(offsets[-1])]
         matrix = RMinHash.digest_matrix_from_flat_token_hashes(tokens, offsets - offsets[0], PERM, SEED)
         digests[start : start + SIGNED_AT_ONCE] = matrix.to_rows()
-    digests = digests.reshape(n, BANDS, PERM // BANDS)
+    banded = digests.reshape(n, BANDS, PERM // BANDS)
     keys = np.zeros((n, BANDS), np.uint64)
     with np.errstate(over="ignore"):
         for step in range(PERM // BANDS):
-            keys = keys * MIX[0] + digests[:, :, step]
+            keys = keys * MIX[0] + banded[:, :, step]
             keys ^= keys >> np.uint64(29)
         keys *= MIX[1]
     return (keys >> np.uint64(32)).astype(np.uint32)

@@ -1,12 +1,17 @@
 """From a dirty file to exported splits: the portal beside the floor, three sizes, both databases, one and two workers.
 
 Each portal runs in a process and a folder of its own, so that its memory is its own; the floor too, over the same file.
+Another floor over the same file is timed beside ours where DATASET_FLOOR names one: a command that reads DATA and OUT
+from its environment.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ftportal.bench import dataset_floor, dirty
+from ftportal.bench import crew, dataset_floor, dirty
 
 SIZES = (10_000, 100_000, 1_000_000)
 # On the second database one size says what there is to say.
@@ -27,24 +32,34 @@ PARTS = ("train", "validation", "test")
 def run(folder: str, *words: str) -> None:
     """Print a line a size and database. `python -m ftportal.bench dataset` measures all; words choose a step."""
     if words and words[0] == "one":
-        print(json.dumps(_prepare(Path(folder), Path(words[1]), int(words[2]))))
+        print(json.dumps(_prepare(Path(folder), Path(words[1]), n_workers=int(words[2]))))
         return
     if words and words[0] == "work":
-        _work(int(words[1]))
+        crew.work(int(words[1]))
         return
     home = Path(folder)
     for rows in SIZES:
         data = home / f"dirty-{rows}.jsonl"
         truth = dirty.write_dirty(data, rows)
-        floor = _floor(home, data)
-        print(f"  {rows:>9,} rows: floor {floor['seconds']:.1f} s, CPU {floor['cpu_s']:.1f} s", flush=True)
+        floors = {"the floor": _floor(home, data)}
+        if command := os.environ.get("DATASET_FLOOR"):
+            floors["the other floor"] = _other_floor(home, data, command)
+        for name, floor in floors.items():
+            print(
+                f"  {rows:>9,} rows: {name} {floor['seconds']:.1f} s, CPU {floor['cpu_s']:.1f} s", flush=True
+            )
         databases = ["SQLite", *(["PostgreSQL"] if rows in POSTGRESQL_SIZES else [])]
         for name in databases:
-            with _database(name) as url:
-                if url is None:
-                    continue
-                figures = _portal(home / f"{name}{rows}", url, "one", str(data), str(rows))
-                _say(rows, name, figures, floor, truth)
+            for n_workers in (0, 2):
+                with _database(name) as url:
+                    if url is None:
+                        continue
+                    figures = _portal(
+                        home / f"{name}{rows}w{n_workers}", url, "one", str(data), str(n_workers)
+                    )
+                    how = f"{name}, {n_workers} workers" if n_workers else f"{name}, one process"
+                    _say(rows, how, figures, floors, truth)
+                shutil.rmtree(home / f"{name}{rows}w{n_workers}", ignore_errors=True)
         data.unlink()
     for name in ("SQLite", "PostgreSQL"):
         with _database(name) as url:
@@ -75,6 +90,18 @@ def _floor(home: Path, data: Path) -> dict[str, Any]:
     return json.loads(said)
 
 
+def _other_floor(home: Path, data: Path, command: str) -> dict[str, Any]:
+    out = home / "other"
+    out.mkdir(exist_ok=True)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    subprocess.check_output(shlex.split(command), env={**os.environ, "DATA": str(data), "OUT": str(out)})
+    seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": seconds, "cpu_s": cpu}
+
+
 def _environment(home: Path, url: str) -> dict[str, str]:
     home.mkdir(exist_ok=True)
     env = {**os.environ, "VAR_DIR": str(home / "var")}
@@ -90,7 +117,9 @@ def _portal(home: Path, url: str, *words: str) -> dict[str, Any]:
     return json.loads(said.splitlines()[-1])
 
 
-def _say(rows: int, name: str, f: dict[str, Any], floor: dict[str, Any], truth: dirty.Truth) -> None:
+def _say(
+    rows: int, name: str, f: dict[str, Any], floors: dict[str, dict[str, Any]], truth: dirty.Truth
+) -> None:
     stages = ", ".join(f"{stage} {wall:.1f} s ({cpu:.1f})" for stage, (wall, cpu) in f["stages"].items())
     where = {int(number): part for number, part in f["where"].items()}
     # A pair is caught when not both of it survive; one that survives whole may not be divided.
@@ -99,19 +128,26 @@ def _say(rows: int, name: str, f: dict[str, Any], floor: dict[str, Any], truth: 
     leaked = sum(None not in pair and pair[0] != pair[1] for pair in pairs)
     planted = {number for pair in truth.near + truth.exact for number in pair} | set(truth.short)
     wrongly = sum(part is None and number not in planted for number, part in where.items())
+    times = "; ".join(
+        f"{f['seconds'] / floor['seconds']:.1f} x {which} (CPU {f['cpu_s'] / floor['cpu_s']:.1f} x)"
+        for which, floor in floors.items()
+    )
     print(
-        f"  {rows:>9,} rows, {name}: {f['seconds']:.1f} s, {f['seconds'] / floor['seconds']:.1f} x the floor; "
-        f"CPU {f['cpu_s']:.1f} s, {f['cpu_s'] / floor['cpu_s']:.1f} x; peak {f['peak_mb']:.0f} MB\n"
+        f"  {rows:>9,} rows, {name}: {f['seconds']:.1f} s, CPU {f['cpu_s']:.1f} s, {times}; "
+        f"peak {f['peak_mb']:.0f} MB over all its processes\n"
         f"    wall (CPU) by stage: {stages}\n"
         f"    near-duplicates found {near:,} of {len(pairs):,} ({near / max(1, len(pairs)):.4f}), across splits {leaked}, "
-        f"wrongly dropped {wrongly}; {f['rows']:,} rows frozen (floor {floor['rows']:,}); "
+        f"wrongly dropped {wrongly}; {f['rows']:,} rows frozen (floor {floors['the floor']['rows']:,}); "
         f"a second writer waits {f['late_wait_ms']:.0f} ms at the 99th percentile, {f['longest_wait_ms']:.0f} ms at most",
         flush=True,
     )
 
 
-def _prepare(home: Path, data: Path, rows: int) -> dict[str, Any]:
-    """Bring one file through the portal, in this process; figures and where every row went (None: dropped)."""
+def _prepare(home: Path, data: Path, *, n_workers: int) -> dict[str, Any]:
+    """Bring one file through the portal; figures and where every row went (None: dropped).
+
+    Without workers this process does all of the work; with some it only asks and waits, as the web does.
+    """
     from ftportal.bench import ground, waiting
 
     ground.fresh_portal()
@@ -132,30 +168,34 @@ def _prepare(home: Path, data: Path, rows: int) -> dict[str, Any]:
         stages[name] = (round(now - last, 2), round(cpu - last_cpu, 2))
         last, last_cpu = now, cpu
 
-    with waiting.second_writer() as waits:
-        dataset, _ = ground.imported(data, name="dirty", task_kind="answer")
+    carry = ground.awaited if n_workers else ground.worked
+    with crew.at_work(_command(home, "work"), n_workers) as workers, waiting.second_writer() as waits:
+        started = last = time.perf_counter()
+        started_cpu = last_cpu = time.process_time()
+        dataset, _ = ground.imported(data, name="dirty", task_kind="answer", by_workers=n_workers > 0)
         stage("import")
-        ground.worked(Job.objects.get(kind="datasets.checks"))
+        carry(Job.objects.get(kind="datasets.checks"))
         stage("checks")
         dataset = Dataset.objects.get(pk=dataset.pk)
         for rule in ("exact_duplicate", "loose_duplicate", "near_duplicate", "too_short"):
             for finding in Finding.objects.filter(run_id=dataset.checks_id, rule=rule):
                 fix = checks.apply_fix(actor=admin, finding=finding)
                 if (job := getattr(fix, "job", None)) is not None:
-                    ground.worked(job)
+                    carry(job)
         stage("fixes")
         version = start_freeze(
             actor=admin, dataset=dataset, seed="bench", override_reason="measured, not used"
         )
-        ground.worked(version.job)
+        carry(version.job)
         version.refresh_from_db()
         stage("freeze")
         for part in PARTS:
             with open(home / f"{part}.jsonl", "wb") as out:
                 export(actor=None, version=version, split=part, stream=out)
         stage("export")
-    seconds, cpu = time.perf_counter() - started, time.process_time() - started_cpu
-    peak_mb = ground.peak_mb()
+        seconds, cpu = time.perf_counter() - started, time.process_time() - started_cpu
+    cpu += sum(worker["cpu_s"] for worker in workers)
+    peak_mb = ground.peak_mb() + sum(worker["peak_mb"] for worker in workers)
     where: dict[str, str | None] = {str(number): None for number in _numbers(data)}
     line_of = dict(Example.objects.filter(dataset=dataset).values_list("id", "line"))
     number_at = dict(enumerate(_numbers_by_line(data), 1))
@@ -184,25 +224,6 @@ def _numbers(data: Path) -> Iterator[int]:
         for line in lines:
             if line.endswith(b"}\n"):
                 yield int(line[6 : line.index(b",")])
-
-
-def _work(job_id: int) -> None:
-    """A worker of its own: ready, then at work once it hears so."""
-    import django
-
-    django.setup()
-    from django.conf import settings
-
-    from foundation.jobs.models import Job
-    from foundation.jobs.services import work_on
-
-    settings.JOBS_DOORBELL = False
-    list(Job.objects.filter(pk=job_id))
-    print("ready", flush=True)
-    sys.stdin.readline()
-    while not Job.objects.get(pk=job_id).is_finished:
-        work_on(job_id, turn_s=5)
-        time.sleep(0.02)
 
 
 def _workers(home: Path, name: str, url: str) -> None:
@@ -238,24 +259,6 @@ def _workers(home: Path, name: str, url: str) -> None:
 
 
 def _finished_in(home: Path, env: dict[str, str], job_id: int, *, workers: int) -> float:
-    crew = [
-        subprocess.Popen(
-            _command(home, "work", str(job_id)),
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(workers)
-    ]
-    for one in crew:
-        assert one.stdout
-        one.stdout.readline()
-    started = time.perf_counter()
-    for one in crew:
-        assert one.stdin
-        one.stdin.write("\n")
-        one.stdin.flush()
-    for one in crew:
-        one.wait()
-    return time.perf_counter() - started
+    with crew.at_work(_command(home, "work"), workers, env=env, on_job=job_id) as done:
+        pass
+    return done[0]["seconds"]

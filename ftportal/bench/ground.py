@@ -11,6 +11,8 @@ from typing import TypeVar
 import django
 
 T = TypeVar("T")
+# How often a process that waits for others looks.
+POLL_S = 0.02
 
 
 def fresh_portal() -> None:
@@ -32,8 +34,13 @@ def people() -> tuple[object, object]:
     return Team.objects.get(), admin
 
 
-def imported(path: Path, *, name: str = "Bench", task_kind: str = "classify") -> tuple[object, float]:
-    """(dataset, seconds from start to the rows being visible) of one file whose columns can be guessed."""
+def imported(
+    path: Path, *, name: str = "Bench", task_kind: str = "classify", by_workers: bool = False
+) -> tuple[object, float]:
+    """(dataset, seconds from start to the rows being visible) of one file whose columns can be guessed.
+
+    `by_workers`: others do it, this process waits.
+    """
     from datasets.models import Dataset
     from datasets.services import imports
     from decisions.services import create_use_case
@@ -53,12 +60,17 @@ def imported(path: Path, *, name: str = "Bench", task_kind: str = "classify") ->
         # Only the import: the checks it starts by itself are another figure.
         end = time.monotonic() + 3000
         while time.monotonic() < end:
-            work_on(job.pk, turn_s=5)
+            if by_workers:
+                time.sleep(POLL_S)
+            else:
+                work_on(job.pk, turn_s=5)
             import_.refresh_from_db()
             if import_.state not in ("draft", "running"):
                 return
 
     _, seconds = timed(until_visible)
+    if by_workers:
+        awaited(job)  # what follows an import is started once it is shown
     if import_.state != "done":
         raise SystemExit(f"the import failed: {import_.error}")
     return Dataset.objects.get(pk=dataset.pk), seconds
@@ -76,6 +88,19 @@ def worked(job: object) -> None:
                 raise SystemExit(f"{now.title}: {now.error or now.state}")
             return
         work_on(now.pk, turn_s=30)
+
+
+def awaited(job: object) -> None:
+    """Wait until workers in other processes have brought a job to its end."""
+    from foundation.jobs.models import Job
+
+    while True:
+        now = Job.objects.get(pk=job.pk)  # type: ignore[attr-defined]
+        if now.is_finished and now.settled_at is not None:
+            if now.state != "succeeded":
+                raise SystemExit(f"{now.title}: {now.error or now.state}")
+            return
+        time.sleep(POLL_S)
 
 
 def cpu_s() -> float:

@@ -1,0 +1,73 @@
+"""Workers in processes of their own, as `manage.py up` starts them, with what each of them used."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def at_work(
+    command: Sequence[str], n: int, *, env: dict[str, str] | None = None, on_job: int = 0
+) -> Iterator[list[dict[str, Any]]]:
+    """`n` workers, ready when the block begins; filled when it ends: seconds, CPU seconds and peak memory of each.
+
+    `on_job`: they begin together once the block ends and stay until that job is finished.
+    """
+    crew = [
+        subprocess.Popen(
+            [*command, str(on_job)], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(n)
+    ]
+    for one in crew:
+        assert one.stdout
+        one.stdout.readline()
+    used: list[dict[str, Any]] = []
+    try:
+        yield used
+    finally:
+        for one in crew:
+            assert one.stdin
+            one.stdin.close()
+        for one in crew:
+            assert one.stdout
+            used.append(json.loads(one.stdout.read().splitlines()[-1]))
+            one.wait()
+
+
+def work(on_job: int) -> None:
+    """What such a process does: carries on whatever there is until its stdin closes, or one job once it does."""
+    import django
+
+    django.setup()
+    from django.conf import settings
+
+    from foundation.jobs.models import Job
+    from foundation.jobs.services import unfinished_ids, work_on
+    from ftportal.bench import ground
+
+    settings.JOBS_DOORBELL = False
+    list(Job.objects.filter(pk=0))  # a worker that is up has its connection
+    over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    print("ready", flush=True)
+    if on_job:
+        over.wait()
+    started, cpu = time.perf_counter(), time.process_time()
+    while not (Job.objects.get(pk=on_job).is_finished if on_job else over.is_set()):
+        for job_id in [on_job] if on_job else unfinished_ids():
+            work_on(job_id, turn_s=5)
+        time.sleep(ground.POLL_S)
+    said = {
+        "seconds": time.perf_counter() - started,
+        "cpu_s": time.process_time() - cpu,
+        "peak_mb": ground.peak_mb(),
+    }
+    print(json.dumps(said), flush=True)
