@@ -17,6 +17,8 @@ class Reading(TeamOwned):
     reader = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     verdict = models.CharField(max_length=10, choices=choices(Verdict))
     reason = models.CharField(max_length=300, blank=True)
+    # Which text was read: a reading of an older one says nothing about the row as it is. NULL before this was kept.
+    edition = models.PositiveIntegerField(null=True)
     # The text an edit proposes; empty for the other verdicts.
     prompt = models.TextField(blank=True)
     completion = models.TextField(blank=True)

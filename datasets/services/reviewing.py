@@ -138,7 +138,7 @@ def review_example(
     """The judged row of the queue. An edit writes new content, a reject takes the row out.
 
     A row that two people read apart keeps both readings; the second one decides where it says the same, else the row
-    waits for `settle`. Raises: EditedMeanwhile when the row changed under the reviewer, NothingToDo when it was judged
+    waits for `settle`. A first reading of a text that was changed since goes. Raises: EditedMeanwhile when the row changed under the reviewer, NothingToDo when it was judged
     already, or read by this person.
     """
     verdict = Verdict(verdict)
@@ -170,6 +170,10 @@ def review_example(
         held = ReviewItem.objects.select_for_update(of=("self",)).get(pk=item.pk)
         if held.verdict:
             raise NothingToDo("This row is settled already. Undo that first.")
+        example = Example.objects.select_for_update(of=("self",)).select_related("content").get(pk=example.pk)
+        if edition is not None and example.edition != edition:
+            raise EditedMeanwhile(example)
+        _drop_outdated(held, example, actor)
         readings = list(held.readings.all())
         if any(reading.reader_id == actor.pk for reading in readings):
             raise NothingToDo("You have read this row already.")
@@ -181,6 +185,7 @@ def review_example(
             reader=actor,
             verdict=verdict,
             reason=reason.strip()[:300],
+            edition=example.edition,
             **proposal,
         )
         audit.record(
@@ -191,6 +196,14 @@ def review_example(
             return _take(held, own, actor=actor, reviewer=names)
     held.refresh_from_db()
     return held
+
+
+def _drop_outdated(item: ReviewItem, example: Example, actor: User) -> None:
+    """Take away a first reading of a text that is not the row's any more: that person reads again."""
+    if item.readings.count() < 2:
+        gone, _ = item.readings.exclude(edition=None).exclude(edition=example.edition).delete()
+        if gone:
+            audit.record(actor=actor, team=example.team, verb="example.reading_outdated", target=example)
 
 
 def settle(
@@ -223,6 +236,7 @@ def _take(item: ReviewItem, reading: Reading, *, actor: User, reviewer: str) -> 
         verdict=Verdict(reading.verdict),
         reviewer=reviewer,
         reason=reading.reason,
+        edition=reading.edition,
         prompt=reading.prompt if edited else None,
         completion=reading.completion if edited else None,
         label=(reading.label or None) if edited else None,
@@ -271,6 +285,9 @@ def _decide(
             )
             if edit is not None:
                 ReviewItem.objects.filter(pk=item.pk).update(edit=edit)
+        # An edit between the reading of the row and this transaction: nobody judges a text unseen.
+        elif not Example.objects.filter(pk=example.pk, edition=example.edition).update(review=verdict):
+            raise EditedMeanwhile(Example.objects.select_related("content").get(pk=example.pk))
         # A fix may have taken the row out since it was read: whoever moves its state moves the counts.
         elif verdict is Verdict.REJECTED and Example.objects.filter(
             pk=example.pk, state=ExampleState.ACTIVE

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from datasets import services
 from datasets.domain.review import Need, queue
-from datasets.errors import NothingToDo
+from datasets.errors import EditedMeanwhile, NothingToDo
 from datasets.models import Dataset, Example, Judgement, QualityRun, Reading, ReviewItem, VersionRow
 from datasets.tests.conftest import jsonl, tickets
 from foundation.jobs.models import Job
@@ -327,3 +327,53 @@ def test_rows_read_twice_are_counted_without_grouping_by_their_texts(filled, edi
     groups = [part.split(")")[0] for part in sql.split("GROUP BY")[1:]]
     assert groups
     assert not any("datasets_content" in part for part in groups)
+
+
+def test_a_reading_of_a_text_that_was_changed_since_agrees_with_nobody(filled, editor, second, third):
+    item = double(editor, filled).items.order_by("position").first()
+    services.review_example(actor=editor, item=item, verdict="accepted")
+    services.edit_example(
+        actor=third, example=item.example, edition=1, prompt="The card is gone, what now?", completion="card"
+    )
+    services.review_example(actor=second, item=item, verdict="accepted")
+    item.refresh_from_db()
+    assert item.verdict == ""  # two people accepted two different texts
+    assert [reading.reader for reading in item.readings.all()] == [second]
+    services.review_example(
+        actor=editor, item=item, verdict="accepted"
+    )  # the first reads what stands there now
+    item.refresh_from_db()
+    assert (item.verdict, item.reviewer_name) == ("accepted", "Ben and Editor")
+
+
+def test_a_reading_of_an_older_text_cannot_be_taken_as_the_verdict(filled, editor, second, third):
+    item = double(editor, filled).items.order_by("position").first()
+    services.review_example(actor=editor, item=item, verdict="accepted")
+    services.review_example(actor=second, item=item, verdict="rejected")
+    services.edit_example(
+        actor=third, example=item.example, edition=1, prompt="The card is gone, what now?", completion="card"
+    )
+    with pytest.raises(EditedMeanwhile):
+        services.settle(actor=third, role=Role.EDITOR, item=item, reading=item.readings.first())
+    item.refresh_from_db()
+    assert item.verdict == ""
+
+
+def test_an_edit_between_reading_and_verdict_is_not_accepted_unseen(filled, editor, monkeypatch):
+    from types import SimpleNamespace
+
+    from django.utils import timezone
+
+    from datasets.services import reviewing
+
+    item = services.plan_review(actor=editor, dataset=filled).items.select_related("example").first()
+
+    def now():
+        Example.objects.filter(pk=item.example_id).update(edition=2)
+        return timezone.now()
+
+    monkeypatch.setattr(reviewing, "timezone", SimpleNamespace(now=now))
+    with pytest.raises(EditedMeanwhile):
+        services.review_example(actor=editor, item=item, verdict="accepted", edition=1)
+    item.refresh_from_db()
+    assert item.verdict == ""
