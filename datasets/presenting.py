@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -14,7 +14,7 @@ from datasets.domain.power import mcnemar_power, rows_needed, wilson
 from datasets.domain.splitting import Strategy
 from datasets.domain.stats import EDGES
 from datasets.domain.statuses import Split
-from datasets.models import Dataset, DatasetVersion, Finding, Review
+from datasets.models import Dataset, DatasetVersion, Example, Finding, Review
 from foundation.ui import charts
 from foundation.ui.formats import grouped
 
@@ -113,6 +113,34 @@ def next_of(
         f"Open version {version.number}",
         reverse("datasets:version-detail", args=[version.pk]),
     )
+
+
+def sides(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, str]:
+    """Two states of a row as texts to compare: system prompt and label are named where either has one."""
+    parts: list[tuple[str, str]] = []
+    for name, words in (
+        ("system", "System prompt: "),
+        ("prompt", ""),
+        ("completion", ""),
+        ("label", "Label: "),
+    ):
+        pair = (str(one.get(name) or ""), str(other.get(name) or ""))
+        if name in one and (not words or any(pair)):
+            parts.append((f"{words}{pair[0]}", f"{words}{pair[1]}"))
+    return "\n\n".join(a for a, _ in parts), "\n\n".join(b for _, b in parts)
+
+
+def conflict(example: Example, given: Mapping[str, Any]) -> dict[str, str]:
+    """What a person wrote against the row as somebody else left it."""
+    content = example.content
+    now = {
+        "system": content.system,
+        "prompt": content.prompt,
+        "completion": content.completion,
+        "label": example.label,
+    }
+    mine, theirs = sides(given, now)
+    return {"mine": mine, "theirs": theirs}
 
 
 def dataset_changed(dataset: Dataset) -> Any:

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from datasets.domain.cleaning import digest, normalise
+from datasets.domain.cleaning import normalise
 from datasets.domain.records import MAX_TAG
 from datasets.domain.statuses import ExampleState, Verdict
 from datasets.errors import EditedMeanwhile, NothingToDo
@@ -67,7 +67,7 @@ def edit_example(
             verb="example.edited",
             target=example,
             fields=["content"],
-            digests={"before": old.digest_hex, "after": digest(*new).hex()},
+            digests={"before": old.digest_hex, "after": edits[0].after.digest_hex},
         )
     return edits[0]
 

@@ -11,13 +11,13 @@ from datasets import pii_measured, policies, presenting, presenting_findings, se
 from datasets.domain.listing import Filters, number
 from datasets.domain.rules import RULES
 from datasets.domain.statuses import ExampleState
-from datasets.errors import EditedMeanwhile
+from datasets.errors import EditedMeanwhile, Sealed
 from datasets.forms import ExampleForm
 from datasets.listing import newest_frozen, page_of
 from datasets.models import Dataset, Edit, Example, Finding, Fix, Import
 from datasets.vault import Vault, sealed_contents
 from foundation.jobs.models import Job
-from foundation.teams.errors import BadInput
+from foundation.teams.errors import BadInput, Conflict
 from foundation.ui import htmx
 
 PAGE = 50
@@ -104,7 +104,8 @@ def example_edit(request: HttpRequest, example: Example) -> HttpResponse:
     form = ExampleForm.of(
         example, is_labelled=is_labelled, known=list(example.dataset.label_counts)[:200], data=request.POST
     )
-    conflict = None
+    conflict: EditedMeanwhile | None = None
+    trouble: Conflict | Sealed | None = None
     if form.is_valid():
         try:
             edit = services.edit_example(actor=request.user, example=example, **form.changes())
@@ -114,20 +115,22 @@ def example_edit(request: HttpRequest, example: Example) -> HttpResponse:
             conflict = error
         except BadInput as error:
             form.refuse(error)
+        except (Conflict, Sealed) as error:
+            # Taken out, archived or sealed since the page was opened: what was written stays with its writer.
+            trouble = error
     example.refresh_from_db()
     context = _detail_context(request, example, form)
-    if conflict is not None:
-        given = form.cleaned_data
-        context["conflict"] = {
-            "sentence": str(conflict),
-            "mine": f"{given['prompt']}\n\n{given['completion']}",
-            "theirs": f"{example.content.prompt}\n\n{example.content.completion}",
+    if trouble is not None:
+        context |= {
+            "trouble": str(trouble),
+            "written": presenting.sides(form.cleaned_data, form.cleaned_data)[0],
         }
+    if conflict is not None:
+        context["conflict"] = {"sentence": str(conflict), **presenting.conflict(example, form.cleaned_data)}
         # The next press is made on purpose: it is made against the row as it is now.
         form.data = {**form.data.dict(), "edition": str(example.edition)}
-    return htmx.render_page(
-        request, "datasets/example_detail.html", None, context, status=409 if conflict else 422
-    )
+    status = 409 if conflict else trouble.status if trouble else 422
+    return htmx.render_page(request, "datasets/example_detail.html", None, context, status=status)
 
 
 @require_POST

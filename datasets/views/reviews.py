@@ -276,11 +276,7 @@ def _refused(
     if form is not None:
         more["form"] = form
         if isinstance(error, EditedMeanwhile):
-            content, given = item.example.content, form.cleaned_data
-            more["conflict"] = {
-                "mine": f"{given['prompt']}\n\n{given['completion']}",
-                "theirs": f"{content.prompt}\n\n{content.completion}",
-            }
+            more["conflict"] = presenting.conflict(item.example, form.cleaned_data)
             # The next press is made on purpose: against the row as it is now.
             form.data = {**form.data.dict(), "edition": str(item.example.edition)}
     status = 409 if isinstance(error, EditedMeanwhile) else 403 if isinstance(error, Sealed) else 422
