@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from datasets.domain.conversations import all_messages
+from foundation.teams.domain.csv_cells import safe_cell
 
 # What a message may carry beside its role and text, by what the format can hold.
 _OPENAI_FIELDS = frozenset(
@@ -97,7 +98,7 @@ def table_line(system: str, turns: list[list[str]], prompt: str, completion: str
     before = "\n\n".join(f"{role.capitalize()}: {text}" for role, text in turns)
     whole = f"{before}\n\n{prompt}" if before else prompt
     out = io.StringIO(newline="")
-    csv.writer(out, lineterminator="\n").writerow([csv_safe(cell) for cell in (system, whole, completion)])
+    csv.writer(out, lineterminator="\n").writerow([safe_cell(cell) for cell in (system, whole, completion)])
     return out.getvalue().encode()
 
 
@@ -140,8 +141,3 @@ EXPORTS: dict[str, ExportFormat] = {
         ),
     )
 }
-
-
-def csv_safe(cell: str) -> str:
-    """A cell that no spreadsheet runs as a formula: dangerous first characters get a leading apostrophe (OWASP)."""
-    return "'" + cell if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

@@ -13,6 +13,7 @@ from math import ceil
 import orjson
 
 from datasets.domain.tokens import tokens_estimate
+from foundation.teams.domain.csv_cells import safe_cell
 
 GB = 1024**3
 SPLITS = ("train", "validation", "test")
@@ -131,7 +132,8 @@ def lint_row(
     )
     weights = {place: m["weight"] for place, m in beside.get("messages", {}).items() if "weight" in m}
     answers = [str(i) for i, role in enumerate(roles) if role == "assistant"]
-    is_formula = any(text[:1] in "=+-@\t\r" for text in (system, prompt, completion) if text)
+    # With earlier turns the cell of the prompt begins with whose turn it was.
+    is_formula = any(safe_cell(text) != text for text in (system, completion, "" if turns else prompt))
     out: dict[str, list[str]] = {}
     for key, provider in PROVIDERS.items():
         found = []

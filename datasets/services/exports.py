@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datasets.domain import cards
-from datasets.domain.formats import EXPORTS, ExportFormat, csv_safe
+from datasets.domain.formats import EXPORTS, ExportFormat
 from datasets.domain.linting import RULES, lint_file, lint_row
 from datasets.domain.statuses import Split
 from datasets.errors import Sealed
@@ -26,6 +26,7 @@ from datasets.services.versions import has_looked
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
 from foundation.teams import audit
+from foundation.teams.domain.csv_cells import safe_cell
 from foundation.teams.errors import BadInput
 from foundation.teams.models import User
 
@@ -179,7 +180,7 @@ def bad_rows_csv(*, import_: Import) -> Iterator[bytes]:
 
     def piece(rows: list[list[str]]) -> bytes:
         out = io.StringIO(newline="")
-        csv.writer(out).writerows([[csv_safe(cell) for cell in row] for row in rows])
+        csv.writer(out).writerows([[safe_cell(cell) for cell in row] for row in rows])
         return out.getvalue().encode()
 
     yield piece([["line", "column", "reason", "fix", "begins with"]])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.domain.formats import bedrock_line, chat_line, csv_safe, pair_line
+from datasets.domain.formats import bedrock_line, chat_line, pair_line
 from datasets.domain.layouts import MAX_LINE_BYTES, Layout, Unreadable, recognise
 from datasets.domain.mapping import ColumnMapping, guess_mapping
 from datasets.domain.parsing import Bad, json_record, parse_json_lines, parse_jsonl, parse_table
@@ -404,17 +404,6 @@ def test_exported_lines_are_exactly_these_bytes():
         b'{"system":"s","messages":[{"role":"user","content":"p"},{"role":"assistant","content":"c"}]}\n'
     )
     assert pair_line("", [], "=1+1", "c") == b'{"prompt":"=1+1","completion":"c"}\n'
-
-
-@pytest.mark.parametrize(
-    "cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://x")', "=cmd|' /C calc'!A0"]
-)
-def test_a_formula_in_a_csv_cell_is_made_text(cell):
-    assert csv_safe(cell) == "'" + cell
-
-
-def test_plain_cells_stay_as_they_are():
-    assert [csv_safe(cell) for cell in ("", "a=1", "5", "é")] == ["", "a=1", "5", "é"]
 
 
 def test_a_gzip_of_empty_members_is_refused_and_a_few_are_not():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# The signs a formula begins with, in the width of some East Asian keyboards too.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# What spreadsheets skip, or people do not see, before such a sign.
+_SKIPPED = " \t\r\n\u00a0\u200b\u3000\ufeff"
 
 
 def safe_cell(value: object) -> str:
@@ -11,8 +14,7 @@ def safe_cell(value: object) -> str:
     Source: OWASP, CSV Injection. A plain number keeps its sign: "-3.5" stays "-3.5".
     """
     text = "" if value is None else str(value)
-    # Spreadsheets skip leading blanks before they look for a formula.
-    if not text.lstrip(" ").startswith(_FORMULA_STARTS):
+    if text[:1] not in ("\t", "\r", "\n") and not text.lstrip(_SKIPPED).startswith(_FORMULA_STARTS):
         return text
     try:
         float(text)
