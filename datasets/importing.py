@@ -26,7 +26,14 @@ from datasets.domain.parsing import (
 )
 from datasets.domain.records import converter
 from datasets.errors import UnusableFile
-from datasets.unpacking import BLOCK_BYTES, GZIP_MAGIC, PARQUET_MAGIC, Unzipped, parquet_lines
+from datasets.unpacking import (
+    BLOCK_BYTES,
+    GZIP_MAGIC,
+    PARQUET_MAGIC,
+    Unzipped,
+    parquet_lines,
+    zipped_parquet_lines,
+)
 from foundation.files import store
 from foundation.files.models import Blob
 
@@ -50,15 +57,13 @@ def layout_of(blob: Blob) -> Layout:
     """What the file is. Raises UnusableFile with a sentence."""
     with store.open(blob) as stream:
         magic = stream.read(4)
-    if magic == PARQUET_MAGIC:
-        with parquet_lines(store.path(blob), rows=1) as (head, lines):
-            lines.read()
-        if not head["rows"]:
-            raise UnusableFile("The Parquet file holds no rows.", field="file")
-        return Layout("parquet", columns=tuple(head["columns"]))
     compression = "gzip" if magic.startswith(GZIP_MAGIC) else ""
+    if magic == PARQUET_MAGIC:
+        return _parquet_layout(blob, compression)
     with opened(blob, Layout("", compression=compression)) as source:
         sample = source.stream.read(SAMPLE_BYTES)
+        if compression and sample.startswith(PARQUET_MAGIC):
+            return _parquet_layout(blob, compression)
         is_whole = len(sample) < SAMPLE_BYTES
         if not is_whole and b"\n" not in sample:
             # One line may be long; a line over the limit is the file's trouble and is said so.
@@ -75,6 +80,30 @@ def layout_of(blob: Blob) -> Layout:
     return replace(layout, compression=compression)
 
 
+def _parquet_layout(blob: Blob, compression: str) -> Layout:
+    with _parquet(blob, compression, rows=1) as (head, lines):
+        lines.read()
+    if not head["rows"]:
+        raise UnusableFile("The Parquet file holds no rows.", field="file")
+    return Layout("parquet", columns=tuple(head["columns"]), compression=compression)
+
+
+@contextmanager
+def _parquet(
+    blob: Blob, compression: str, *, rows: int = 0, n_bytes: int = 0
+) -> Iterator[tuple[dict[str, Any], BinaryIO]]:
+    path = store.path(blob)
+    if not compression:
+        with parquet_lines(path, rows=rows, n_bytes=n_bytes) as found:
+            yield found
+        return
+    with (
+        store.open(blob) as packed,
+        zipped_parquet_lines(packed, blob.size, path.parent, rows=rows, n_bytes=n_bytes) as found,
+    ):
+        yield found
+
+
 @dataclass(slots=True)
 class Source:
     """A file being read: its bytes as text, and how much of it was consumed of how much."""
@@ -88,7 +117,7 @@ class Source:
 def opened(blob: Blob, layout: Layout, *, rows: int = 0, n_bytes: int = 0) -> Iterator[Source]:
     """The text of a file, unpacked where it is packed. `rows` and `n_bytes` say that no more will be read."""
     if layout.format == "parquet":
-        with parquet_lines(store.path(blob), rows=rows, n_bytes=n_bytes) as (head, stream):
+        with _parquet(blob, layout.compression, rows=rows, n_bytes=n_bytes) as (head, stream):
             yield Source(stream, max(1, head["rows"]), lambda: 0)
         return
     with store.open(blob) as packed:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,7 +106,7 @@ class Unzipped(io.RawIOBase):
         return 0
 
 
-def _child(path: Path, *words: str) -> subprocess.Popen[bytes]:
+def _child(path: Path, *words: str, fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
     # No Django, no settings, no secrets of ours: only Python, pyarrow and the path.
     return subprocess.Popen(
         [sys.executable, "-m", "datasets.parquet_child", str(path), *words],
@@ -112,6 +114,7 @@ def _child(path: Path, *words: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=Path(__file__).resolve().parents[1],
+        pass_fds=fds,
         env={"PATH": "/usr/bin:/bin", "ARROW_DEFAULT_MEMORY_POOL": "system", "LC_ALL": "C.UTF-8"},
     )
 
@@ -131,7 +134,30 @@ def parquet_lines(
 
     `rows` and `n_bytes` stop early. Raises: UnusableFile with the child's sentence, when it ends badly.
     """
-    child = _child(path, str(rows), str(n_bytes), str(allowed_bytes(path.stat().st_size)))
+    with _running(_child(path, str(rows), str(n_bytes), str(allowed_bytes(path.stat().st_size)))) as found:
+        yield found
+
+
+@contextmanager
+def zipped_parquet_lines(
+    packed: BinaryIO, size: int, folder: Path, *, rows: int = 0, n_bytes: int = 0
+) -> Iterator[tuple[dict[str, Any], BinaryIO]]:
+    """The same of a Parquet file inside a gzip file of `size` bytes: unpacked into a file without a name in `folder`.
+
+    Parquet is read from its end. A file without a name is gone with whoever held it, however they ended.
+    """
+    with tempfile.TemporaryFile(dir=folder) as out:
+        shutil.copyfileobj(io.BufferedReader(Unzipped(packed, size), BLOCK_BYTES), out, BLOCK_BYTES)
+        out.flush()
+        fd = out.fileno()
+        # What may come out is counted against the file that came in, not against what came out of that.
+        child = _child(Path(f"/dev/fd/{fd}"), str(rows), str(n_bytes), str(allowed_bytes(size)), fds=(fd,))
+        with _running(child) as found:
+            yield found
+
+
+@contextmanager
+def _running(child: subprocess.Popen[bytes]) -> Iterator[tuple[dict[str, Any], BinaryIO]]:
     assert child.stdout is not None
     stream = cast(BinaryIO, child.stdout)
     try:

@@ -64,7 +64,7 @@ _MAGIC = [
     ),
     # Both are read elsewhere, where they are the file itself; here they stand inside something else.
     (b"\x1f\x8b", "This is a gzip file inside another. Unpack it once and import what is inside."),
-    (b"PAR1", "This is a Parquet file inside a gzip file. Unpack it and import the Parquet file."),
+    (b"PAR1", "This is a Parquet file inside something else. Import the Parquet file itself."),
     (b"%PDF", "This is a PDF. Import a JSONL, CSV or TSV file."),
     (b"SQLite format 3", "This is a database file. Export the table as CSV and import that."),
     (b"\x80\x04\x95", "This is a Python pickle, which is never opened here. Save the data as JSONL."),
