@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import reverse
 
 from datasets.domain.rules import RULES
-from datasets.models import Finding, Fix
+from datasets.models import Dataset, Finding, Fix
 from datasets.policies import check_can_change
 from datasets.services.checks import apply_fix, undo_fix
 from foundation.jobs.models import Job
@@ -16,6 +16,7 @@ from foundation.teams.models import User
 # About a second of a request; more rows than this are a job.
 ROWS_AT_ONCE = 5000
 APPLY, UNDO = "apply", "undo"
+KIND = "datasets.fix"
 
 
 def press_fix(*, actor: User | None, finding: Finding, action: str = "") -> Fix | Job:
@@ -41,11 +42,20 @@ def press_undo(*, actor: User | None, fix: Fix) -> Fix | Job:
     return _start(actor, fix.finding, title, f"undo:{fix.pk}", {"do": UNDO, "fix": fix.pk})
 
 
+def fix_under_way(dataset: Dataset) -> bool:
+    """Whether a job is mending rows of this dataset, or taking that back."""
+    findings = Finding.objects.filter(dataset=dataset)
+    open_ones = Job.objects.open().filter(
+        kind=KIND, team=dataset.team_id, subject_type=Finding._meta.label_lower
+    )
+    return findings.filter(pk__in=list(open_ones.values_list("subject_id", flat=True))).exists()
+
+
 def _start(actor: User | None, finding: Finding, title: str, key: str, recipe: dict[str, object]) -> Job:
     return start_job(
         actor=actor,
         team=finding.dataset.team,
-        kind="datasets.fix",
+        kind=KIND,
         title=title,
         recipe=recipe,
         subject=finding,

@@ -23,6 +23,7 @@ from datasets.freezing_rows import write_rows
 from datasets.models import Dataset, DatasetVersion, Look, Review
 from datasets.policies import check_can_change, check_can_use
 from datasets.services.contents import clear_rows
+from datasets.services.fixing import fix_under_way
 from datasets.services.gating import blockers, gate_of, standing_judging
 from datasets.services.labels import change_under_way
 from datasets.vault import keep_sealed_digests
@@ -31,6 +32,9 @@ from foundation.jobs.services import start_job
 from foundation.teams import audit
 from foundation.teams.errors import BadInput
 from foundation.teams.models import User
+
+# How often rows that change while they are read are read anew.
+READ_AT_MOST = 5
 
 
 def start_freeze(
@@ -97,6 +101,8 @@ def start_freeze(
                 Dataset.objects.select_for_update().get(pk=dataset.pk)
                 if change_under_way(dataset):
                     raise Blocked("Labels are being changed. Freeze when that is done.")
+                if fix_under_way(dataset):
+                    raise Blocked("Rows are being mended. Freeze when that is done.")
                 version = DatasetVersion.objects.create(
                     team=dataset.team,
                     dataset=dataset,
@@ -250,8 +256,17 @@ def build_version(*, version: DatasetVersion, progress: Callable[[str], None]) -
     version.refresh_from_db()
     if version.state != VersionState.BUILDING:
         return None
-    dataset = Dataset.objects.select_related("team", "use_case").get(pk=version.dataset_id)
-    frozen = compose(dataset, Recipe.from_json(version.recipe), progress=progress)
+    for _ in range(READ_AT_MOST):
+        dataset = Dataset.objects.select_related("team", "use_case").get(pk=version.dataset_id)
+        frozen = compose(dataset, Recipe.from_json(version.recipe), progress=progress)
+        # Rows are read block by block: a fix or an edit in between would leave half of it in the version.
+        if Dataset.objects.filter(pk=dataset.pk, revision=dataset.revision).exists():
+            break
+        progress("The rows were changed meanwhile: reading them again")
+    else:
+        raise Blocked(
+            "The rows kept changing while they were read. Freeze when nobody else is changing them."
+        )
     gate = size_gate(frozen.n_rows, override_reason=version.override_reason)
     if gate.is_blocked and (not frozen.n_rows or gate_of(dataset.team)["size"] is Stance.BLOCKS):
         raise Blocked(gate.sentence)

@@ -10,9 +10,9 @@ import pytest
 
 from datasets import services
 from datasets.errors import Blocked, Sealed
-from datasets.models import Dataset, DatasetVersion, VersionRow
+from datasets.models import Dataset, DatasetVersion, Example, Finding, VersionRow
 from datasets.reading import version_rows
-from datasets.services import versions
+from datasets.services import fixing, versions
 from datasets.tests.conftest import jsonl, tickets
 from decisions.services import create_use_case
 from foundation.jobs.services import run_until_idle
@@ -351,3 +351,40 @@ def test_one_press_mends_a_leak_in_a_new_version_and_keeps_the_record(team, edit
         assert f"version {leaky.number}" in new.notes
     with pytest.raises(BadInput, match="no such repair"):
         services.repair_leaks(actor=editor, version=leaky, repair="wish")
+
+
+def test_rows_that_change_while_they_are_read_are_read_again(dataset, bring_in, editor, monkeypatch):
+    """Reading takes many blocks: a mask that runs meanwhile would stand in half of the version."""
+    bring_in(dataset, jsonl(tickets(90)))
+    real, calls = versions.compose, []
+
+    def compose(*args, **kwargs):
+        frozen = real(*args, **kwargs)
+        calls.append(1)
+        if len(calls) == 1:
+            example = Example.objects.order_by("id").first()
+            services.edit_example(
+                actor=editor,
+                example=example,
+                edition=1,
+                prompt="What was written meanwhile",
+                completion="card",
+            )
+        return frozen
+
+    monkeypatch.setattr(versions, "compose", compose)
+    version = freeze(editor, dataset, seed="s")
+    assert len(calls) == 2
+    assert version.rows.filter(content__prompt="What was written meanwhile").count() == 1
+
+
+def test_nothing_is_frozen_while_rows_are_mended(dataset, bring_in, editor, monkeypatch):
+    bring_in(dataset, jsonl(tickets(30) + [{"text": "my card", "label": "x@example.org"}] * 2))
+    run_until_idle(60)
+    finding = Finding.objects.filter(rule="exact_duplicate").first()
+    monkeypatch.setattr(fixing, "ROWS_AT_ONCE", 0)
+    fixing.press_fix(actor=editor, finding=finding)
+    with pytest.raises(Blocked, match="being mended"):
+        services.start_freeze(actor=editor, dataset=dataset, override_reason=REASON)
+    assert run_until_idle(60)
+    assert freeze(editor, dataset, seed="s").is_frozen
