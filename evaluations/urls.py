@@ -123,7 +123,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         queryset=_comparisons,
     ),
     object_path(
-        "cross-validations/<int:pk>/against/<int:baseline>/",
+        "cross-validations/<int:pk>/compare/",
         folds.fold_comparison,
         CrossValidation,
         name="fold-comparison",

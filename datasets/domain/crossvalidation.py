@@ -152,12 +152,16 @@ class Share:
     effective: float
 
 
-def clustered_share(rows: Sequence[tuple[int, bool]], *, confidence: float = 0.95) -> Share:
+def clustered_share(
+    rows: Sequence[tuple[int, bool]], *, n_models: int | None = None, confidence: float = 0.95
+) -> Share:
     """The share of right answers over (unit, is right), with Wilson's interval for as many rows as they are worth.
 
     Rows of one unit are not independent: n is divided by the design effect, the variance of the share with units
     drawn whole over that with rows drawn singly (at least 1), and by (t / z)^2 for few units. Single rows give plain
     Wilson. Where every answer is the same, units count as fully dependent: (sum n_u)^2 / sum n_u^2 rows.
+    `n_models`: rows answered by k models that shared most of what they learnt from err together a little; they are
+    worth k / (k + 1) of what they were. Measured and not proven: the record says how well it covers.
     Raises: ValueError without rows.
     Source: Wilson 1927; design effect and degrees of freedom as Korn and Graubard 1998, Survey Methodology 24:193-201.
     That pooled rows carry a normal interval for the k-fold score: Bayle et al. 2020, arXiv:2007.12671.
@@ -184,7 +188,8 @@ def clustered_share(rows: Sequence[tuple[int, bool]], *, confidence: float = 0.9
             effective = n * n / sum(size * size for size in sizes.values())
         z = NormalDist().inv_cdf((1 + confidence) / 2)
         effective *= (z / _t(m - 1, confidence)) ** 2
-    # In counts of rows where these are whole, so that the plain case is plain.
+    if n_models is not None:
+        effective *= n_models / (n_models + 1)
     low, high = wilson(right * effective / n, effective, confidence=confidence)  # type: ignore[arg-type]
     return Share(n, right, p, low, high, m, effective)
 
@@ -232,7 +237,8 @@ def summarise(rows: Sequence[Judged], *, n_train: Mapping[int, int], labelled: b
 
     `n_train` is how many rows taught each fold. Raises: ValueError without rows.
     """
-    whole = clustered_share([(row.unit, row.is_right) for row in rows])
+    k = len({row.fold for row in rows})
+    whole = clustered_share([(row.unit, row.is_right) for row in rows], n_models=k)
     by_fold: dict[int, list[Judged]] = defaultdict(list)
     for row in rows:
         by_fold[row.fold].append(row)
@@ -261,7 +267,7 @@ def summarise(rows: Sequence[Judged], *, n_train: Mapping[int, int], labelled: b
         low, high = corrected_t(scores, held_to_train=whole.n / len(folds) / taught)
         found["corrected_t"] = [max(0.0, low), min(1.0, high)]
     if labelled:
-        found |= _by_label(rows)
+        found |= _by_label(rows, k)
     return found
 
 
@@ -276,7 +282,7 @@ def _plain(share: Share) -> dict[str, Any]:
     }
 
 
-def _by_label(rows: Sequence[Judged]) -> dict[str, Any]:
+def _by_label(rows: Sequence[Judged], k: int) -> dict[str, Any]:
     """Recall of every label with its interval, precision, F1, and what was answered instead, most often first."""
     claimed = Counter(row.predicted.strip() for row in rows)
     own: dict[str, list[Judged]] = defaultdict(list)
@@ -284,7 +290,7 @@ def _by_label(rows: Sequence[Judged]) -> dict[str, Any]:
         own[row.expected.strip()].append(row)
     labels, f1s = [], []
     for label in sorted(own):
-        share = clustered_share([(row.unit, row.is_right) for row in own[label]])
+        share = clustered_share([(row.unit, row.is_right) for row in own[label]], n_models=k)
         f1s.append(2 * share.right / (share.n + claimed[label]))
         precision = share.right / claimed[label] if claimed[label] else None
         labels.append({"label": label, **_plain(share), "precision": precision, "f1": f1s[-1]})

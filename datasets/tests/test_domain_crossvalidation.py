@@ -124,6 +124,14 @@ def test_single_rows_have_wilsons_interval():
     assert (share.low, share.high) == pytest.approx((0.49016, 0.94330), abs=1e-4)
 
 
+def test_rows_answered_by_models_that_learnt_from_the_same_rows_are_worth_a_little_less():
+    # 5 models: 5/6 of 60 rows are 50
+    share = clustered_share([(i, i < 48) for i in range(60)], n_models=5)
+    assert share.effective == pytest.approx(50)
+    assert (share.share, share.n) == (0.8, 60)
+    assert (share.low, share.high) == pytest.approx(wilson(40, 50))
+
+
 def test_rows_of_one_unit_count_for_less():
     # 4 customers of 5 rows, rights 5 5 5 0: sum (Y - .75 * 5)^2 = 3 * 1.5625 + 14.0625 = 18.75, times 4/3 / 400 = .0625;
     # single rows: .1875 / 20 = .009375; design effect 6.667, 3 rows; t(3) = 3.18245: 3 * (1.95996 / 3.18245)^2 = 1.1379

@@ -157,6 +157,9 @@ def start_cross_validation(
     chosen = get_backend(backend) if backend else services.default_backend(version)
     services.check_can_train(chosen, version)
     complete = chosen.validate(settings)
+    if "learning_curve" in complete:
+        # No fold draws one, so none is on the record.
+        complete["learning_curve"] = False
     services.check_seed(seed)
     usable = version.n_train + version.n_validation
     if usable > MOST_ROWS:

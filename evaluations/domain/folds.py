@@ -57,7 +57,7 @@ def compare_over_folds(
     """
     if not baseline or not len(baseline) == len(candidate) == len(units) == len(folds):
         raise ValueError("a comparison over folds needs the same rows in both, and at least one")
-    found, effective = _difference(baseline, candidate, units, alpha=margins.alpha)
+    found, effective = _difference(baseline, candidate, units, n_folds=len(set(folds)), alpha=margins.alpha)
     verdict, why = decide(
         found,
         higher_is_better=True,
@@ -87,13 +87,14 @@ def compare_over_folds(
 
 
 def _difference(
-    baseline: Sequence[bool], candidate: Sequence[bool], units: Sequence[int], *, alpha: float
+    baseline: Sequence[bool], candidate: Sequence[bool], units: Sequence[int], *, n_folds: int, alpha: float
 ) -> tuple[Difference, float]:
     """Tango's interval over as many rows as they are worth, and the exact sign test over units.
 
     Single rows: plain Tango and McNemar. Rows of one unit move together, so counts are divided by the design effect
     (variance of the mean difference with units drawn whole over that with rows drawn singly, at least 1; where nobody
-    moved, units count as fully dependent) and by (t / z)^2 for few units; a unit votes once, by its net change.
+    moved, units count as fully dependent) and by (t / z)^2 for few units; a unit votes once, by its net change. Models
+    of k folds learnt from much the same rows: k / (k + 1), as for a share (docs/decisions/0021).
     Source: Tango 1998; design effect on counts as Rao and Scott 1992, Biometrics 48:577-585; sign test over clusters
     as Datta and Satten 2008 discuss for paired binary data.
     """
@@ -118,14 +119,14 @@ def _difference(
         effective *= (z / t_quantile(1 - alpha / 2, m - 1)) ** 2
     elif m == 1 and n > 1:
         effective = 1.0
+    effective *= n_folds / (n_folds + 1)
     part = effective / n
     # The score interval knows no whole numbers; counts that are worth less may be fractions. It asks for one row.
     scale = max(part, 1 / n)
     low, high = tango(better * scale, worse * scale, n * scale, confidence=1 - alpha)  # type: ignore[arg-type]
     wins, losses = sum(v > 0 for v in net.values()), sum(v < 0 for v in net.values())
-    method = "Tango interval, exact McNemar test"
-    if m < n:
-        method = f"Tango interval for {effective:.0f} independent rows, exact sign test over {m:,} units"
+    test = "exact McNemar test" if m == n else f"exact sign test over {m:,} units"
+    method = f"Tango interval for {effective:.0f} independent rows, {test}"
     found = Difference(
         n=n,
         baseline=sum(baseline) / n,

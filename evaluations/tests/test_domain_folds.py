@@ -8,6 +8,8 @@ from evaluations.domain.folds import compare_over_folds
 from evaluations.domain.paired import mcnemar_exact, tango
 from evaluations.domain.statuses import Verdict
 
+FIVE = [i % 5 + 1 for i in range(200)]
+
 
 def both(better, worse, same):
     """Right or wrong of baseline and candidate: candidate better, worse, and the same."""
@@ -18,9 +20,11 @@ def both(better, worse, same):
 def test_single_rows_give_tango_and_mcnemar():
     baseline, candidate = both(30, 10, 160)
     found = compare_over_folds(baseline, candidate, units=range(200), folds=[i % 5 + 1 for i in range(200)])
-    assert (found.better, found.worse, found.effective) == (30, 10, 200.0)
+    assert (found.better, found.worse) == (30, 10)
+    # five models that learnt from much the same rows: 5/6
+    assert found.effective == pytest.approx(200 * 5 / 6)
     assert found.found.difference == pytest.approx(0.10)
-    assert (found.found.low, found.found.high) == pytest.approx(tango(30, 10, 200))
+    assert (found.found.low, found.found.high) == pytest.approx(tango(25, 50 / 6, 1000 / 6))
     assert found.found.p == pytest.approx(mcnemar_exact(30, 10))
     assert found.verdict is Verdict.BETTER
     # every fold holds 6 better, 2 worse of 40 rows: 4 / 40
@@ -31,24 +35,24 @@ def test_single_rows_give_tango_and_mcnemar():
 def test_rows_of_one_customer_that_move_together_prove_less():
     # 40 customers of 5 rows; 6 all better, 2 all worse: mean 20/200 = .1; net 5, -5 or 0 a customer.
     # whole: (6 * (5 - .5)^2 + 2 * (5 + .5)^2 + 32 * .25) * 40/39 / 200^2 = (121.5 + 60.5 + 8) * 40/39 / 40000 = .0048718
-    # single: (40/200 - .01) / 200 = .00095; design effect 5.1282, t(39) = 2.02269: 200 / 5.1282 * .93896 = 36.62
+    # single: (40/200 - .01) / 200 = .00095; design effect 5.1282, t(39) = 2.02269: 200 / 5.1282 * .93896 = 36.62, 5/6 of it
     baseline, candidate = both(30, 10, 160)
-    found = compare_over_folds(baseline, candidate, units=[i // 5 for i in range(200)], folds=[1] * 200)
-    assert found.effective == pytest.approx(36.62, abs=0.02)
+    found = compare_over_folds(baseline, candidate, units=[i // 5 for i in range(200)], folds=FIVE)
+    assert found.effective == pytest.approx(36.62 * 5 / 6, abs=0.02)
     assert found.n_units == 40
     # a customer votes once: 6 against 2, two-sided 2 * (1 + 8 + 28) / 256
     assert found.found.p == pytest.approx(2 * 37 / 256)
     assert found.verdict is Verdict.UNDECIDED
-    plain = compare_over_folds(baseline, candidate, units=range(200), folds=[1] * 200)
+    plain = compare_over_folds(baseline, candidate, units=range(200), folds=FIVE)
     assert found.found.high - found.found.low > 2 * (plain.found.high - plain.found.low)
 
 
 def test_nobody_moved_is_equivalent_only_with_enough_independent_rows():
     right = [True] * 400
-    # +-z^2 / (n + z^2) = 3.84 / 403.84 = .0095, within 2 points
-    assert compare_over_folds(right, right, units=range(400), folds=[1] * 400).verdict is Verdict.EQUIVALENT
+    # 400 * 5/6 rows: +-z^2 / (n + z^2) = 3.84 / 337.2 = .0114, within 2 points
+    assert compare_over_folds(right, right, units=range(400), folds=FIVE * 2).verdict is Verdict.EQUIVALENT
     # 20 customers of 20 rows are worth 20 rows at most
-    few = compare_over_folds(right, right, units=[i // 20 for i in range(400)], folds=[1] * 400)
+    few = compare_over_folds(right, right, units=[i // 20 for i in range(400)], folds=FIVE * 2)
     assert few.verdict is Verdict.UNDECIDED
     assert few.effective < 20
 

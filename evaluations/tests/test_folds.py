@@ -25,7 +25,7 @@ def test_two_configurations_are_compared_row_by_row(editor, viewer, outsider, us
     # of 200 rows 50 are wrong in one and 10 of these in the other: 40 better, none worse
     found = compare_folds(baseline=weak, candidate=strong)
     assert (found.better, found.worse, found.verdict.value) == (40, 0, "better")
-    path = reverse("evaluations:fold-comparison", args=[strong.pk, weak.pk])
+    path = reverse("evaluations:fold-comparison", args=[strong.pk])
     client = client_for(viewer)
     client.get(path)
     with CaptureQueriesContext(connection) as queries:
@@ -38,8 +38,12 @@ def test_two_configurations_are_compared_row_by_row(editor, viewer, outsider, us
     )
     assert "40 rows got better, 0 got worse" in text
     assert "No row got worse." in text
-    assert " ".join(client.get(path + "?show=better").content.decode().split()).count("<article") == 20
-    turned = reverse("evaluations:fold-comparison", args=[weak.pk, strong.pk])
+    assert ">Regularisation candidates (C)</th><td>2, 20</td><td>not used</td>" in text
+    assert (
+        " ".join(client.get(f"{path}?with={weak.pk}&show=better").content.decode().split()).count("<article")
+        == 20
+    )
+    turned = reverse("evaluations:fold-comparison", args=[weak.pk]) + f"?with={strong.pk}"
     assert "is worse than" in client.get(turned).content.decode()
     assert path in client.get(reverse("training:cross-validation-detail", args=[strong.pk])).content.decode()
     assert client_for(outsider).get(path).status_code == 404
@@ -51,8 +55,11 @@ def test_other_rows_and_unfinished_ones_are_not_compared(editor, use_case, clien
         compare_folds(baseline=one, candidate=other)
     with pytest.raises(NotComparable, match="two cross-validations"):
         compare_folds(baseline=one, candidate=one)
-    path = reverse("evaluations:fold-comparison", args=[one.pk, other.pk])
-    assert client_for(editor).get(path).status_code in (400, 409, 422)
+    path = reverse("evaluations:fold-comparison", args=[one.pk])
+    client = client_for(editor)
+    assert client.get(f"{path}?with={other.pk}").status_code == 400
+    assert client.get(f"{path}?with=999999").status_code == 404
+    assert "Nothing to compare with yet" in client.get(path).content.decode()
 
 
 def test_a_final_model_is_never_judged_on_validation_rows_it_learnt_from(editor, use_case):

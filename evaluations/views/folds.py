@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from datasets.models import CrossValidation, FoldAnswer
+from datasets.training.contract import get_backend
 from datasets.training.presenting import decimal, title_of
 from datasets.vault import sealed_contents
 from evaluations.domain.folds import OverFolds
@@ -20,21 +21,44 @@ from foundation.ui.formats import grouped, p_value, points
 from foundation.ui.htmx import render_page
 
 PAGE_ROWS = 20
+# Others over the same folds that are offered as the baseline.
+MOST_OTHERS = 8
 
 
-def fold_comparison(request: HttpRequest, candidate: CrossValidation, baseline: int) -> HttpResponse:
-    """Two configurations over the same folds: the finding, both figures, each fold's difference, rows that changed."""
-    other = get_object_or_404(
-        CrossValidation.objects.of(candidate.team).filter(use_case=candidate.use_case_id), pk=baseline
+def fold_comparison(request: HttpRequest, candidate: CrossValidation) -> HttpResponse:
+    """Two configurations over the same folds: the finding, both figures, each fold's difference, rows that changed.
+
+    ?with= names the baseline; without it the newest other one over these folds.
+    """
+    others = list(
+        CrossValidation.objects.succeeded()
+        .filter(version=candidate.version_id)
+        .exclude(pk=candidate.pk)
+        .order_by("-pk")[:MOST_OTHERS]
     )
+    wanted = decimal(request.GET.get("with"))
+    other = others[0] if others else None
+    if wanted is not None:
+        mine = CrossValidation.objects.of(candidate.team).filter(use_case=candidate.use_case_id)
+        other = get_object_or_404(mine, pk=wanted)
+    path = (
+        f"Cross-validation {candidate.number}",
+        reverse("training:cross-validation-detail", args=[candidate.pk]),
+    )
+    shared = {
+        "candidate": candidate,
+        "use_case": candidate.use_case,
+        "lineage": lineage(candidate.use_case, candidate.version, path, ("Comparison", "", True)),
+    }
+    if other is None:
+        return render_page(request, "evaluations/fold_comparison.html", None, shared)
     found = compare_folds(baseline=other, candidate=candidate)
     names = [f"{title_of(one.backend)}, cross-validation {one.number}" for one in (other, candidate)]
     context: dict[str, Any] = {
-        "candidate": candidate,
+        **shared,
         "baseline": other,
         "baseline_name": names[0],
         "candidate_name": names[1],
-        "use_case": candidate.use_case,
         "found": found,
         **_rows(request, candidate, other),
     }
@@ -45,15 +69,7 @@ def fold_comparison(request: HttpRequest, candidate: CrossValidation, baseline: 
             "tone": found.verdict.tone,
             "dots": _dots(found),
             "told": _told(other, candidate),
-            "lineage": lineage(
-                candidate.use_case,
-                candidate.version,
-                (
-                    f"Cross-validation {candidate.number}",
-                    reverse("training:cross-validation-detail", args=[candidate.pk]),
-                ),
-                ("Comparison", "", True),
-            ),
+            "others": [(one, title_of(one.backend)) for one in others],
         }
     return render_page(
         request, "evaluations/fold_comparison.html", "evaluations/_fold_pair_rows.html", context
@@ -93,20 +109,18 @@ def _dots(found: OverFolds) -> Any:
 
 
 def _told(baseline: CrossValidation, candidate: CrossValidation) -> list[tuple[str, str, str]]:
-    """Settings in which the two differ: name, baseline's, candidate's."""
-    names = sorted({*baseline.settings, *candidate.settings})
-    rows = [("backend", title_of(baseline.backend), title_of(candidate.backend))]
-    rows += [
-        (name, _said(baseline.settings.get(name)), _said(candidate.settings.get(name))) for name in names
-    ]
-    rows.append(("seed", str(baseline.seed), str(candidate.seed)))
+    """Settings in which the two differ, in words: name, baseline's, candidate's."""
+    was, now = (
+        {
+            "Backend": title_of(one.backend),
+            **dict(get_backend(one.backend).shown(one.settings)),
+            "Seed": str(one.seed),
+        }
+        for one in (baseline, candidate)
+    )
+    names = [*was, *(name for name in now if name not in was)]
+    rows = [(name, was.get(name, "not used"), now.get(name, "not used")) for name in names]
     return [row for row in rows if row[1] != row[2]]
-
-
-def _said(value: Any) -> str:
-    if value is None:
-        return "not used"
-    return ", ".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
 
 
 def _rows(request: HttpRequest, candidate: CrossValidation, baseline: CrossValidation) -> dict[str, Any]:

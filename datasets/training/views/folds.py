@@ -28,7 +28,7 @@ from foundation.ui.charts import (
     dots_with_band,
 )
 from foundation.ui.downloads import Download
-from foundation.ui.formats import duration, grouped, percent, points
+from foundation.ui.formats import duration, grouped, percent
 from foundation.ui.htmx import redirect, render_page, toast
 
 PAGE_ROWS = 20
@@ -110,7 +110,7 @@ def _facts(found: CrossValidation) -> list[tuple[str, ...]]:
         (
             "folds from lowest to highest",
             f"{percent(metrics['lowest'], 0)} to {percent(metrics['highest'], 0)}",
-            f"{points(metrics['sd'])} standard deviation, {found.n_folds} folds",
+            f"standard deviation {metrics['sd'] * 100:.1f} points, {found.n_folds} folds",
         ),
     ]
     if metrics.get("macro_f1") is not None:
@@ -135,7 +135,7 @@ def _cautions(found: CrossValidation) -> list[tuple[str, str]]:
         notes.append(
             (
                 "The models know the rows they learnt from better than new ones.",
-                f"{points(metrics['gap'])} apart. More rows, or smaller values of C, narrow the gap.",
+                f"{metrics['gap'] * 100:.1f} points apart. More rows, or smaller values of C, narrow the gap.",
             )
         )
     if (found.version.recipe or {}).get("strategy") == Strategy.TIME:

@@ -70,7 +70,9 @@ def dots_with_band(chart: Dots) -> SafeString:
     for tick in axis.ticks:
         share = axis.share(tick)
         x = per_cent(share)
-        parts.append(el("line", x1=x, x2=x, y1="0", y2=height, cls="grid"))
+        parts.append(
+            el("line", x1=x, x2=x, y1="0", y2=height, cls="axis" if tick == 0 and axis.low < 0 else "grid")
+        )
         anchor = {0.0: None, 1.0: "end"}.get(share, "mid")
         parts.append(el("text", axis.label(tick), x=x, y=height, dy="16", cls=anchor))
     if chart.whole and (middle := finite(chart.whole.value)) is not None:
