@@ -9,9 +9,19 @@ from __future__ import annotations
 from datasets import importing
 from datasets.domain.mapping import guess_mapping
 from datasets.domain.rules import RULES
-from datasets.models import CheckRun, Dataset, DatasetVersion, Import, QualityRun, Review, TrainingRun
+from datasets.models import (
+    CheckRun,
+    CrossValidation,
+    Dataset,
+    DatasetVersion,
+    Import,
+    QualityRun,
+    Review,
+    TrainingRun,
+)
 from datasets.services import checks, imports, judging, queueing, reviewing, versions
 from datasets.training import services as training
+from datasets.training.crossvalidating import start_cross_validation
 from decisions import services as decisions
 from decisions.models import UseCase
 from evaluations import services as evaluations
@@ -207,6 +217,7 @@ def freeze(course: Course) -> Found | Waiting:
             actor=course.actor,
             dataset=dataset,
             seed=course.recipe.get("seed", ""),
+            n_folds=course.recipe.get("n_folds", 0),
             override_reason=TRIAL_REASON if standing else "",
         )
     if not version.is_frozen:
@@ -235,10 +246,34 @@ def train(course: Course) -> Found | Waiting:
     if waiting := state_of(run.job, "Training"):
         return waiting
     run.refresh_from_db()
-    return Found(
-        f"{run.name} in {formats.duration(run.seconds or 0)}: {run.metrics.get('sentence', '')}",
-        {"run": run.pk},
+    words = f"{run.name} in {formats.duration(run.seconds or 0)}: {run.metrics.get('sentence', '')}"
+    if not course.recipe.get("cross_validate"):
+        return Found(words, {"run": run.pk})
+    folded = _cross_validated(course, version)
+    if isinstance(folded, Waiting):
+        return folded
+    found = folded.metrics
+    words += (
+        f" Over {folded.n_folds} folds {found['accuracy']:.1%} right ({found['low']:.1%} to {found['high']:.1%}), "
+        f"{found['n']:,} rows."
     )
+    return Found(words, {"run": run.pk, "cross_validation": folded.pk})
+
+
+def _cross_validated(course: Course, version: DatasetVersion) -> CrossValidation | Waiting:
+    """The same configuration over the version's folds."""
+    found = (
+        CrossValidation.objects.filter(version=version)
+        .exclude(state__in=["failed", "cancelled"])
+        .order_by("-id")
+        .first()
+    )
+    if found is None:
+        found = start_cross_validation(actor=course.actor, version=version)
+    if waiting := state_of(found.job, "Judging fold by fold"):
+        return waiting
+    found.refresh_from_db()
+    return found
 
 
 def _compared(comparison: Comparison, doing: str) -> Waiting | None:

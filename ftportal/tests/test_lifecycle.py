@@ -12,6 +12,7 @@ from django.core.management import call_command
 
 from datasets.models import (
     BadRow,
+    CrossValidation,
     DatasetVersion,
     Example,
     Import,
@@ -241,8 +242,13 @@ def test_shuffled_labels_bring_no_verdict_of_better(admin_user, team, small_file
     """With nothing to learn, accuracy falls to chance and nobody is told to ship."""
     path = some_rows(DEMO_FILE, small_files / "shuffled.csv", 1200, shuffled=True)
     later = some_rows(DEMO_TRAFFIC, small_files / "later.csv", 240)
-    job = run(admin_user, team, path, name="Shuffled", traffic=later)
+    job = run(admin_user, team, path, name="Shuffled", traffic=later, n_folds=2, cross_validate=True)
     assert job.status.value == "succeeded", job.error
+    # Judged over folds it knows nothing either, though each model knows the rows it learnt from.
+    folded = CrossValidation.objects.get()
+    assert folded.metrics["n"] == folded.version.n_train + folded.version.n_validation
+    assert folded.metrics["low"] < 0.3 and folded.metrics["train"] > 0.6
+    assert f"{folded.metrics['accuracy']:.1%} right" in findings(job)["Train"]
     claim = Comparison.objects.get(is_claim=True)
     assert claim.verdict != "better", claim.finding
     trained = Evaluation.objects.get(is_claim=True, candidate__kind="trained")
