@@ -59,7 +59,7 @@ def datasheet_of(version: DatasetVersion) -> Datasheet:
     facts = [
         ("Version", str(version.number)),
         ("Checksum", version.checksum),
-        ("Frozen", version.frozen_at.isoformat(timespec="seconds") if version.frozen_at else ""),
+        ("Frozen", f"{version.frozen_at:%Y-%m-%d %H:%M} UTC" if version.frozen_at else ""),
         ("Rows", grouped(version.n_rows)),
         ("Licence", known.get("licence") or "not stated"),
         ("Use case", known.get("use_case", "")),

@@ -83,6 +83,9 @@ FIRST_PARTS = ("messages", "prompt", "completion", "label")
 class MappingForm(forms.Form):
     """Which column plays which part, and how strict to be."""
 
+    # Every column may stay out, and the preview says what is missing: no label needs the word.
+    optional_is_plain = True
+
     encoding = forms.ChoiceField(choices=list(ENCODINGS.items()), required=False)
     skip_bad_rows = forms.BooleanField(
         required=False,

@@ -10,7 +10,7 @@ from typing import Any
 from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString
 
-from datasets.domain.power import mcnemar_power, rows_needed, wilson
+from datasets.domain.power import WANTED_POWER, mcnemar_power, rows_needed, wilson
 from datasets.domain.splitting import Strategy
 from datasets.domain.stats import EDGES
 from datasets.domain.statuses import Split
@@ -183,11 +183,17 @@ def power_chart(n_test: int) -> SafeString:
     needed = rows_needed()
     top = max(2 * needed, min(n_test, 500), 300)
     xs = sorted({0, *range(25, top + 1, 25), needed, min(n_test, top)})
-    title = (
-        f"{grouped(n_test)} test rows see 75% → 85% with {100 * mcnemar_power(n_test):.0f}% power"
-        if n_test
-        else "Without test rows nothing can be seen"
-    )
+    power = mcnemar_power(n_test) if n_test else 0.0
+    if not n_test:
+        title = "Without test rows nothing can be seen"
+    elif power < WANTED_POWER:
+        title = (
+            f"{grouped(n_test)} test rows are too few to see 75% → 85%: power {100 * power:.0f}%, "
+            f"{grouped(needed)} rows have {100 * WANTED_POWER:.0f}%"
+        )
+    else:
+        said = "over 99%" if power > 0.99 else f"{100 * power:.0f}%"
+        title = f"{grouped(n_test)} test rows see 75% → 85% with {said} power"
     return charts.line_with_band(
         charts.Lines(
             title=title,
@@ -195,7 +201,7 @@ def power_chart(n_test: int) -> SafeString:
             unit="percent",
             x_name="Test rows",
             zero=True,
-            reference=0.8,
+            reference=WANTED_POWER,
             reference_name="80%",
             marks=[charts.Mark(min(n_test, top), "this version")],
         )
@@ -228,10 +234,10 @@ def diff_chart(counts: dict[str, int]) -> SafeString:
     """What two versions share and how they differ, as one bar; the largest differences are its finding."""
     said = [f"{grouped(counts[kind])} {words}" for kind, words in DIFFERENCES.items() if counts[kind]]
     same = f"{grouped(counts['same'])} are the same"
-    title = f"{', '.join(said)}; {same}" if said else f"No row differs; {same}"
+    title = f"Of the rows, {', '.join(said)}; {same}" if said else f"No row differs: {same} in both"
     tones = {"same": "mute", "added": "good", "removed": "bad", "changed": "warn", "moved": ""}
     parts = [charts.Part(kind.capitalize(), counts[kind], tone) for kind, tone in tones.items()]
-    return charts.shares_chart(charts.Shares(title=f"Of the rows, {title}", parts=parts))
+    return charts.shares_chart(charts.Shares(title=title, parts=parts))
 
 
 LEAKS = (

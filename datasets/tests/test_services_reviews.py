@@ -191,6 +191,7 @@ def test_readers_see_their_own_rows_and_never_the_other_reading_first(filled, ed
     client.post(judge, {"verdict": "rejected", "edition": "1", "reason": "a secret opinion"})
     page = client.get(f"{url}?at={item.position}").content.decode()
     assert "read by you" in page
+    assert "1 has one reading and waits for the other" in page
     client.force_login(second)
     page = client.get(f"{url}?at={item.position}").content.decode()
     assert "a secret opinion" not in page
@@ -199,6 +200,7 @@ def test_readers_see_their_own_rows_and_never_the_other_reading_first(filled, ed
     page = client.get(f"{url}?at={item.position}").content.decode()
     assert "disagree" in page  # both are written now, and this reader cannot settle them
     assert "Take this reading" not in page
+    assert "1 to settle." in page and "one reading" not in page
     client.force_login(third)
     assert "Settle 1 row" in client.get(url).content.decode()  # nothing is assigned to Cleo
     page = client.get(f"{url}?whose=open").content.decode()

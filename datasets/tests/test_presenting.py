@@ -3,8 +3,9 @@
 import pytest
 
 from datasets.domain.agreement import Agreement
+from datasets.domain.power import rows_needed
 from datasets.models import Content, Example, FindingRow
-from datasets.presenting import diff_chart
+from datasets.presenting import diff_chart, power_chart
 from datasets.presenting_findings import BEFORE, SHOWN, chart_of_sizes, groups_of_rows, sureness
 from datasets.presenting_quality import dimensions_chart, scores_chart
 from datasets.presenting_reviews import agreement_chart
@@ -102,7 +103,7 @@ def test_a_difference_of_versions_is_said_in_words_that_leave_out_what_did_not_h
     assert "Of the rows, 400 were added, 209 moved to another split; 2,307 are the same" in picture
     assert "were removed" not in picture
     nothing = diff_chart({"same": 5, "added": 0, "removed": 0, "changed": 0, "moved": 0})
-    assert "No row differs; 5 are the same" in nothing
+    assert ">No row differs: 5 are the same in both<" in nothing
 
 
 def test_agreement_names_its_word_and_the_bound_it_is_held_against():
@@ -123,3 +124,11 @@ def test_the_language_of_most_prompts_is_the_finding():
     assert "75% of 4 prompts are in English" in languages_chart({"English": 3, "not known": 1})
     assert "is known, of 2" in languages_chart({"not known": 2})
     assert languages_chart({}) == ""
+
+
+def test_a_test_too_small_says_so_before_its_figure():
+    # 168 rows are the fewest with 80% power for 75% → 85% at a discordance of 20% (rows_needed())
+    assert rows_needed() == 168
+    assert "21 test rows are too few to see 75% → 85%: power 4%, 168 rows have 80%" in power_chart(21)
+    assert "1,000 test rows see 75% → 85% with over 99% power" in power_chart(1000)
+    assert "Without test rows nothing can be seen" in power_chart(0)
