@@ -292,8 +292,13 @@ def table_records(
         except csv.Error as error:
             broken += 1
             number, text = feed.record[0] if feed.record else (0, "")
-            words = next(
-                ((r, f) for key, r, f in _CSV_WORDS if key in str(error)), (str(error), "Check the quotes.")
+            words = (
+                _too_long(len(text))
+                if len(text) > MAX_LINE_BYTES
+                else next(
+                    ((r, f) for key, r, f in _CSV_WORDS if key in str(error)),
+                    (str(error), "Check the quotes."),
+                )
             )
             yield Bad(number, "", *words, excerpt(text))
             if broken >= MAX_BROKEN_RECORDS:
@@ -305,6 +310,9 @@ def table_records(
             reader = csv.reader(feed, delimiter=layout.delimiter or ",", strict=True)
             continue
         number, text = feed.record[0]
+        if len(text) > MAX_LINE_BYTES:
+            yield Bad(number, "", *_too_long(len(text)), excerpt(text))
+            continue
         if not row or all(not cell.strip() for cell in row):
             yield None
             continue

@@ -30,6 +30,7 @@ LEAST_FOR_GATE = 20
 LEAST_SCORED_PERCENT = 80
 MAX_TOKENS = 512
 MAX_SHOWN_CHARS = 12_000
+MAX_SHOWN_TURNS = 60
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -69,7 +70,10 @@ def question(
     if system:
         row["system"] = _fenced(system)
     if turns:
-        row["earlier_turns"] = [{"role": role, "text": _fenced(text)} for role, text in turns]
+        # The last ones count; ten thousand of them would cost dollars and tell no more.
+        shown = [{"role": role, "text": _fenced(text)} for role, text in turns[-MAX_SHOWN_TURNS:]]
+        left = len(turns) - len(shown)
+        row["earlier_turns"] = [f"[{left} turns cut]", *shown] if left else shown
     row["prompt"], row["completion"] = _fenced(prompt), _fenced(completion)
     text = json.dumps(row, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")
     shown = json.dumps(list(labels[:100]), ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")

@@ -18,6 +18,9 @@ from datasets.models.imports import CheckRun, Dataset, Import
 from foundation.jobs.models import WorkItem
 from foundation.teams.models import TeamOwned, TeamQuerySet
 
+# Turns at either end of a conversation that a page shows; the middle is counted.
+SHOWN_TURNS = 20
+
 
 class Content(models.Model):
     """The text of one training row. Never changed; erased by blanking the text, which leaves the digest."""
@@ -53,6 +56,14 @@ class Content(models.Model):
     def earlier(self) -> list[list[str]]:
         """Turns before the last question, as [role, text]."""
         return json.loads(self.turns) if self.turns else []
+
+    @property
+    def turns_to_show(self) -> tuple[list[list[str]], int, list[list[str]]]:
+        """(first turns, how many are left out, last turns): nobody reads ten thousand, and no page holds them."""
+        turns = self.earlier
+        if len(turns) <= 2 * SHOWN_TURNS:
+            return turns, 0, []
+        return turns[:SHOWN_TURNS], len(turns) - 2 * SHOWN_TURNS, turns[-SHOWN_TURNS:]
 
     @property
     def shown(self) -> tuple[str, str, str, str]:

@@ -25,7 +25,7 @@ from datasets.errors import UnusableFile
 from datasets.tests.conftest import SHARED
 from foundation.files import store
 
-QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from datasets import services
 from datasets.domain import quality, writing
-from datasets.models import Finding, Judgement
+from datasets.models import Content, Finding, Judgement
 from datasets.tests.conftest import jsonl, tickets
 from datasets.tests.hostile import INJECTIONS, PAYLOADS
 from foundation.jobs.services import run_until_idle
@@ -104,6 +104,19 @@ def test_no_order_leaves_its_fence(order):
     assert (asked.count("<rows>"), asked.count("</rows>"), asked.count("<row>")) == (1, 1, 0)
     rows = json.loads(re.search(r"<rows>(.*)</rows>", asked, re.S)[1])
     assert rows == [{"prompt": text, "completion": text}, {"prompt": "Where?", "completion": "card"}]
+
+
+def test_a_conversation_without_end_is_cut_for_the_judge():
+    turns = [[("user", "assistant")[i % 2], f"turn {i}"] for i in range(100_000)]
+    asked = quality.question(task="t", labels=[], system="", turns=turns, prompt="p", completion="c")
+    assert len(asked) < 5_000
+    row = json.loads(re.search(r"<row>(.*)</row>", asked, re.S)[1])
+    assert row["earlier_turns"][0] == "[99940 turns cut]"
+    assert row["earlier_turns"][-1] == {"role": "assistant", "text": "turn 99999"}
+    first, n_between, last = Content(turns=json.dumps(turns)).turns_to_show
+    assert (len(first), n_between, len(last), last[-1][1]) == (20, 99_960, 20, "turn 99999")
+    few = [list(turn) for turn in turns[:40]]
+    assert Content(turns=json.dumps(few)).turns_to_show == (few, 0, [])
 
 
 @pytest.mark.django_db

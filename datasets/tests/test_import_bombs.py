@@ -129,11 +129,52 @@ BOMBS = {
     "empty.csv": (b"", "empty"),
     "twice.gz": (gzip.compress(gzip.compress(GOOD)), "gzip file inside another"),
     "ratio.jsonl.gz": (lambda p: _ratio(p), "unpacks to more than"),
+    "columns.parquet": (
+        lambda p: pq.write_table(pa.table({f"c{i}": [1] for i in range(1_001)}), p),
+        "1,001 columns; at most",
+    ),
+    "one-cell.parquet": (
+        lambda p: pq.write_table(pa.table({"text": ["a" * 70 * MB], "label": ["b"]}), p, compression="zstd"),
+        "unpacks to more than",
+    ),
+    "twice.parquet": (lambda p: _same_name_twice(p), "stands twice"),
+    "cell.csv": (b'text,label\nfine,x\n"' + b"a" * (10 * MB) + b'",y\nmore,z\n', {3: "longer than 4 MB"}),
+    "line.csv": (b"text,label\nfine,x\n" + b"a" * (10 * MB) + b",y\nmore,z\n", {3: "longer than 4 MB"}),
     # These are no bombs: they come in, and nothing is said against them.
+    "turns.jsonl": (lambda p: p.write_bytes(_lines(_conversation(99_999))), {}),
     "utf-16.csv": ("text,label\ngrüße,b\n".encode("utf-16"), {}),
     "bom.jsonl": (b"\xef\xbb\xbf" + GOOD, {}),
     "crlf.csv": (b"text,label\r\na b c,x\nd e f,y\r\n\r\n", {}),
 }
+
+
+def _packed(made) -> object:
+    """The same file inside gzip."""
+
+    def pack(path: Path) -> None:
+        if callable(made):
+            made(path)
+        path.write_bytes(gzip.compress(path.read_bytes() if callable(made) else made, 1))
+
+    return pack
+
+
+# T28 once more, each inside gzip. A hole of two gigabytes is only slow to pack; "ratio" is a bomb of that kind.
+BOMBS |= {
+    f"{name}.gz": (_packed(made), expected)
+    for name, (made, expected) in BOMBS.items()
+    if not name.endswith(".gz") and name not in ("one-line.jsonl", "turns.jsonl")
+}
+
+
+def _conversation(n: int) -> bytes:
+    turns = [{"role": ("user", "assistant")[i % 2], "content": "a"} for i in range(n)]
+    return json.dumps({"text": turns, "label": "b"}, separators=(",", ":")).encode()
+
+
+def _same_name_twice(path: Path) -> None:
+    column = pa.array(["a"])
+    pq.write_table(pa.Table.from_arrays([column, column], names=["text", "text"]), path)
 
 
 def _ratio(path: Path) -> None:
