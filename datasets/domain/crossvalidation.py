@@ -52,19 +52,18 @@ class FoldRow:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One fold by positions in the rows: teach with `train`, of which `inner` choose the settings; judge on `held`.
+    """One fold by positions in the rows: teach with `train`, judge on `held`.
 
     `left_out` are written rows that were made from a held row, or belong together with one.
     """
 
     number: int
     train: tuple[int, ...]
-    inner: frozenset[int]
     held: tuple[int, ...]
     left_out: tuple[int, ...]
 
 
-def plan_folds(rows: Sequence[FoldRow], *, n_folds: int, seed: str) -> list[Fold]:
+def plan_folds(rows: Sequence[FoldRow], *, n_folds: int) -> list[Fold]:
     """Every fold that has rows to judge on. Each row people brought is held exactly once.
 
     A row a model wrote teaches in every fold but those that hold its unit or one of the rows it was written from.
@@ -96,8 +95,7 @@ def plan_folds(rows: Sequence[FoldRow], *, n_folds: int, seed: str) -> list[Fold
             raise ValueError(
                 "All rows belong together, so no fold has anything to learn from. Freeze without keeping groups."
             )
-        inner = choosing_rows(rows, train, seed=f"{seed} fold {number}")
-        folds.append(Fold(number, tuple(train), inner, tuple(held), tuple(left_out)))
+        folds.append(Fold(number, tuple(train), tuple(held), tuple(left_out)))
     if len(folds) < 2:
         raise ValueError("Fewer than two folds hold a row to judge on. Add rows, or freeze with fewer folds.")
     return folds

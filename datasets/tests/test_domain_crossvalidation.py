@@ -15,6 +15,7 @@ from datasets.domain.crossvalidation import (
     FoldsDivided,
     Judged,
     apart_p,
+    choosing_rows,
     clustered_share,
     corrected_t,
     offer,
@@ -33,7 +34,7 @@ def row(key, fold, unit=None, label="a", written_from=None):
 
 
 def test_each_fold_teaches_with_the_others_and_judges_its_own():
-    folds = plan_folds([row(1, 1), row(2, 2), row(3, 1), row(4, 3)], n_folds=3, seed="s")
+    folds = plan_folds([row(1, 1), row(2, 2), row(3, 1), row(4, 3)], n_folds=3)
     assert [(f.number, f.train, f.held) for f in folds] == [
         (1, (1, 3), (0, 2)),
         (2, (0, 2, 3), (1,)),
@@ -47,14 +48,14 @@ def test_a_written_row_teaches_but_where_a_row_it_came_from_is_judged():
         row(1, 1), row(2, 2), row(3, 1), row(4, 2),
         row(5, 2, written_from=[1]), row(6, 2, unit=2, written_from=[]), row(7, 1, written_from=[99]),
     ]  # fmt: skip
-    one, two = plan_folds(rows, n_folds=2, seed="s")
+    one, two = plan_folds(rows, n_folds=2)
     assert (one.held, one.train, one.left_out) == ((0, 2), (1, 3, 5, 6), (4,))
     assert (two.held, two.train, two.left_out) == ((1, 3), (0, 2, 4, 6), (5,))
 
 
 def test_a_unit_in_two_folds_is_refused():
     with pytest.raises(FoldsDivided):
-        plan_folds([row(1, 1, unit=7), row(2, 2, unit=7), row(3, 2)], n_folds=2, seed="s")
+        plan_folds([row(1, 1, unit=7), row(2, 2, unit=7), row(3, 2)], n_folds=2)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_a_unit_in_two_folds_is_refused():
 )
 def test_folds_that_cannot_be_are_a_sentence(rows, sentence):
     with pytest.raises(ValueError, match=sentence):
-        plan_folds(rows, n_folds=2, seed="s")
+        plan_folds(rows, n_folds=2)
 
 
 many = st.lists(
@@ -94,7 +95,7 @@ def test_every_row_of_people_is_judged_once_and_no_unit_stands_on_both_sides(fou
         for i, f in enumerate(found)
     ]
     try:
-        folds = plan_folds(rows, n_folds=n_folds, seed="s")
+        folds = plan_folds(rows, n_folds=n_folds)
     except FoldsDivided:
         raise
     except ValueError:
@@ -107,11 +108,13 @@ def test_every_row_of_people_is_judged_once_and_no_unit_stands_on_both_sides(fou
         assert not any(rows[i].written_from & keys for i in fold.train if not rows[i].is_judged)
         assert sorted((*fold.train, *fold.held, *fold.left_out)) == list(range(len(rows)))
         # what chooses teaches too, leaves something to learn from, and shares no unit with what it judges
-        assert fold.inner < set(fold.train)
-        rest = {rows[i].unit for i in fold.train if i not in fold.inner}
-        assert not rest & {rows[i].unit for i in fold.inner}
-        assert all(rows[i].is_judged for i in fold.inner)
-    assert plan_folds(rows, n_folds=n_folds, seed="s") == folds
+        inner = choosing_rows(rows, fold.train, seed="s")
+        assert inner < set(fold.train)
+        rest = {rows[i].unit for i in fold.train if i not in inner}
+        assert not rest & {rows[i].unit for i in inner}
+        assert all(rows[i].is_judged for i in inner)
+        assert choosing_rows(rows, fold.train, seed="s") == inner
+    assert plan_folds(rows, n_folds=n_folds) == folds
 
 
 # -- intervals -------------------------------------------------------------------------------------------------

@@ -299,6 +299,21 @@ def test_folds_are_kept_in_the_version_and_leave_the_test_alone(dataset, bring_i
         services.start_freeze(actor=editor, dataset=dataset, override_reason=REASON, n_folds=1)
 
 
+def test_what_a_final_model_learnt_from_trains_again_validation_rows_too(dataset, bring_in, editor):
+    rows = tickets(400)
+    bring_in(dataset, jsonl(rows[:100]), "a.jsonl")
+    one = freeze(editor, dataset, seed="s")
+    bring_in(dataset, jsonl(rows[100:]), "b.jsonl")
+    taught = {row.digest for split in ("train", "validation") for row in version_rows(one, split)}
+    two = freeze(editor, dataset, seed="another", learnt_whole=[one.checksum])
+    assert taught <= {row.digest for row in version_rows(two, "train")}
+    assert two.n_validation and two.n_test
+    # training rows alone are bound where only they were learnt from
+    three = freeze(editor, dataset, seed="another", learnt_from=[one.checksum])
+    assert not taught <= {row.digest for row in version_rows(three, "train")}
+    assert two.recipe["learnt_whole"] == [one.checksum] and "learnt_whole" not in three.recipe
+
+
 def test_a_fresh_test_holds_no_row_that_a_version_held_before(dataset, bring_in, editor):
     rows = tickets(160)
     bring_in(dataset, jsonl(rows[:100]))

@@ -9,11 +9,13 @@ import pytest
 from django.urls import reverse
 
 from datasets import services
+from datasets.domain.crossvalidation import plan_folds
 from datasets.domain.statuses import SYNTHETIC
 from datasets.models import Content, DatasetVersion, Example, Import, VersionRow
 from datasets.novelty import novel, unsealed
 from datasets.services import writing
 from datasets.tests.conftest import jsonl, tickets
+from datasets.training.crossvalidating import fold_rows
 from foundation.jobs.services import run_until_idle
 from foundation.llm import catalogue
 from foundation.llm.domain.bounds import prompt_tokens_bound
@@ -87,7 +89,9 @@ def test_new_rows_land_as_an_import_of_a_model_and_tell_where_they_come_from(fil
 
 def test_written_rows_train_and_are_never_validated_or_tested_on(filled, editor, team, client_for):
     write(editor, filled, team, [says(*NEW)])
-    version = services.start_freeze(actor=editor, dataset=filled, override_reason="a small set for a test")
+    version = services.start_freeze(
+        actor=editor, dataset=filled, override_reason="a small set for a test", n_folds=2
+    )
     assert run_until_idle(120)
     version.refresh_from_db()
     assert version.is_frozen
@@ -101,6 +105,16 @@ def test_written_rows_train_and_are_never_validated_or_tested_on(filled, editor,
     assert n_shown > 0
     assert version.report["written_from"]["test"] == n_shown
     assert sum(version.report["written_from"].values()) == refunds.count() == 4
+    # In a cross-validation they only teach, and not where a row they were written from is judged.
+    ids, rows = fold_rows(version)
+    assert {pk for pk, row in zip(ids, rows, strict=True) if not row.is_judged} == set(
+        held.values_list("pk", flat=True)
+    )
+    shown = set(refunds.values_list("example_id", flat=True))
+    assert all(row.written_from and row.written_from <= shown for row in rows if not row.is_judged)
+    folds = plan_folds(rows, n_folds=2)
+    assert sum(len(fold.left_out) for fold in folds) > 0
+    assert not any(not rows[i].is_judged for fold in folds for i in fold.held)
     page = client_for(editor).get(reverse("datasets:version-datasheet", args=[version.pk])).content.decode()
     assert "shown to that model as an example" in page
 

@@ -22,6 +22,7 @@ from datasets.domain.crossvalidation import (
     FoldRow,
     Judged,
     Offer,
+    choosing_rows,
     offer,
     plan_folds,
     summarise,
@@ -129,13 +130,15 @@ def plan_of(cross_validation: CrossValidation) -> tuple[list[int], list[FoldRow]
     return (
         ids,
         rows,
-        plan_folds(rows, n_folds=n_folds_of(version), seed=seed_of(version, cross_validation.seed)),
+        plan_folds(rows, n_folds=n_folds_of(version)),
     )
 
 
-def seed_of(version: DatasetVersion, seed: int) -> str:
-    """The words that order rows when some must choose the settings."""
-    return f"{version.recipe.get('seed', '')} {seed}"
+def inner_rows(
+    version: DatasetVersion, rows: Sequence[FoldRow], train: Sequence[int], *, seed: int, fold: int = 0
+) -> frozenset[int]:
+    """Which of the rows that teach a fold (0: the final model) choose its settings: the same on any machine."""
+    return choosing_rows(rows, train, seed=f"{version.recipe.get('seed', '')} {seed} fold {fold}")
 
 
 def start_cross_validation(
@@ -169,7 +172,7 @@ def start_cross_validation(
         )
     _, rows = fold_rows(version)
     try:
-        n_folds = len(plan_folds(rows, n_folds=n_folds_of(version), seed=seed_of(version, seed)))
+        n_folds = len(plan_folds(rows, n_folds=n_folds_of(version)))
     except ValueError as error:
         raise Conflict(str(error)) from None
     use_case = version.dataset.use_case

@@ -11,7 +11,6 @@ from typing import Any
 
 from django.conf import settings
 
-from datasets.domain.crossvalidation import choosing_rows
 from datasets.domain.statuses import Split
 from datasets.models import CrossValidation, DatasetVersion, FoldRun, TrainingRun
 from datasets.reading import Row, version_rows
@@ -62,7 +61,7 @@ class Train(SubprocessKind):
         else:
             _, rows = folding.fold_rows(run.version)
             everything = list(range(len(rows)))
-            inner = choosing_rows(rows, everything, seed=folding.seed_of(run.version, run.seed))
+            inner = folding.inner_rows(run.version, rows, everything, seed=run.seed)
             _write_folder(folder, run.version, train=frozenset(everything), inner=inner)
             recipe["choose_inside"] = True
         (folder / "recipe.json").write_text(json.dumps(recipe), "utf-8")
@@ -154,12 +153,13 @@ class CrossValidate(SubprocessKind):
     def command(self, job: Job, item: Any) -> list[str]:
         """Write what the fold's child may see: rows to learn from, and the held texts without their answers."""
         found = _cross_validation_of(job)
-        ids, _, folds = folding.plan_of(found)
+        ids, rows, folds = folding.plan_of(found)
         fold = next(fold for fold in folds if fold.number == item.fold)
+        inner = folding.inner_rows(found.version, rows, fold.train, seed=found.seed, fold=fold.number)
         folder = fold_folder(found.pk, item.fold)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         held = {i: ids[i] for i in fold.held}
-        _write_folder(folder, found.version, train=frozenset(fold.train), inner=fold.inner, held=held)
+        _write_folder(folder, found.version, train=frozenset(fold.train), inner=inner, held=held)
         recipe = {
             "backend": found.backend,
             "settings": found.settings,
