@@ -160,3 +160,45 @@ def test_search_finds_words_in_prompt_and_answer(prepared, client_for, editor):
     url = reverse("datasets:example-list", args=[prepared["dataset"].pk])
     assert client.get(url, {"q": "ada@example"}).content.decode().count("<tr data-row") == 1
     assert client.get(url, {"q": "nothing says this"}).content.decode().count("<tr data-row") == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dataset-detail",
+        "example-list",
+        "labels",
+        "report",
+        "review-create",
+        "quality-create",
+        "version-create",
+        "write",
+    ],
+)
+def test_a_page_of_a_dataset_without_rows_has_one_way_forward(name, dataset, client_for, editor):
+    """U07: what, why, one action. The action is the same everywhere: bring in a file."""
+    body = client_for(editor).get(reverse(f"datasets:{name}", args=[dataset.pk])).content.decode()
+    main = body[body.index("<main") : body.index("</main>")]
+    assert main.count("btn primary") == 1
+    assert f'class="btn primary" href="{reverse("datasets:import-create", args=[dataset.pk])}"' in main
+    assert "<table" not in main
+
+
+def test_a_viewer_is_offered_nothing_that_only_an_editor_may_do(dataset, prepared, client_for, viewer):
+    body = client_for(viewer).get(reverse("datasets:dataset-detail", args=[dataset.pk])).content.decode()
+    main = body[body.index("<main") : body.index("</main>")]
+    assert "btn primary" not in main and "<form" not in main
+    assert "An editor of your team does this." in main
+
+
+def test_a_file_without_a_row_says_so_and_asks_for_another(dataset, stage, client_for, editor):
+    staged = stage(dataset, b"\x89PNG\r\n\x1a\n" + bytes(range(128, 256)) * 8, name="photo.jsonl")
+    body = client_for(editor).get(reverse("datasets:import-detail", args=[staged.pk])).content.decode()
+    assert "Nothing in this file can be read as rows." in body
+    assert "Import these rows" not in body and "Choose another file" in body
+
+
+def test_a_table_with_a_header_alone_says_that_no_row_stands_under_it(dataset, stage, client_for, editor):
+    staged = stage(dataset, b"text,label\n", name="empty.csv")
+    body = client_for(editor).get(reverse("datasets:import-detail", args=[staged.pk])).content.decode()
+    assert "a header and no row under it" in body
