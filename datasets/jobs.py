@@ -44,6 +44,8 @@ from foundation.llm.models import Connection
 from foundation.teams.errors import PortalError
 
 # A shard is about this many bytes of JSONL: some tenths of a second of work, so cancel and progress are quick.
+# So many rows that cannot be used, with fewer than one in a hundred that can, are no file of rows.
+HOPELESS = 100_000
 SHARD_BYTES = 2 * 1024 * 1024
 SHARDS_A_PLAN = 64
 STRETCHES_A_PLAN = 64
@@ -138,6 +140,7 @@ class ImportRows(Kind):
             imports.write_examples(import_=import_, rows=batch.good, pace=pace)
             imports.write_bad_rows(import_=import_, rows=batch.bad)
             counts.update(good=len(batch.good), bad=len(batch.bad), blank=batch.n_blank)
+            _stop_if_hopeless(counts)
             work.heartbeat()
         return counts
 
@@ -156,6 +159,7 @@ class ImportRows(Kind):
                 imports.write_examples(import_=import_, rows=batch.good, pace=pace)
                 imports.write_bad_rows(import_=import_, rows=batch.bad)
                 counts.update(good=len(batch.good), bad=len(batch.bad), blank=batch.n_blank)
+                _stop_if_hopeless(counts)
                 # A file knows where it stands by bytes, a Parquet file by its rows.
                 at = source.position() or sum(counts.values())
                 work.progress(min(at, source.size), source.size, "Reading rows")
@@ -191,6 +195,17 @@ class ImportRows(Kind):
         state = ImportState.CANCELLED if job.state == JobState.CANCELLED else ImportState.FAILED
         error = "Cancelled. Nothing was imported." if state is ImportState.CANCELLED else job.error
         imports.close_import(import_=import_, state=state, error=error, counts=imports.count_shards(job))
+
+
+def _stop_if_hopeless(counts: Counter[str]) -> None:
+    """Raises PortalError where nearly nothing can be used: 250 kB of gzip hold 22 million rows of nothing, each an error to keep."""
+    bad, good = counts["bad"], counts["good"]
+    if bad >= HOPELESS and 100 * good < bad:
+        usable = f"Only {good:,}" if good else "None"
+        raise PortalError(
+            f"{usable} of {good + bad:,} rows in a row can be used, so reading stopped and nothing was imported. "
+            "Look at the columns: this may be another kind of file."
+        )
 
 
 class IndexRows(Kind):
