@@ -8,6 +8,7 @@ import { start as guard } from "./guard.js";
 import { start as live } from "./live.js";
 import { start as palette } from "./palette.js";
 import { start as picture } from "./picture.js";
+import { start as tablecsv } from "./tablecsv.js";
 import { start as print } from "./print.js";
 import { start as rows } from "./rows.js";
 import { start as session } from "./session.js";
@@ -16,7 +17,7 @@ import { start as theme } from "./theme.js";
 import { start as times } from "./times.js";
 import { start as toasts } from "./toasts.js";
 
-for (const start of [toasts, live, session, guard, dialogs, fragments, theme, copy, dropzone, rows, palette, shortcuts, times, charts, picture, print]) {
+for (const start of [toasts, live, session, guard, dialogs, fragments, theme, copy, dropzone, rows, palette, shortcuts, times, charts, picture, tablecsv, print]) {
   start();
 }
 document.documentElement.dataset.ready = "";

@@ -50,13 +50,18 @@ def figure(
     """A chart with its title, legend and what stands under it: table, picture, CSV."""
     caption = el("figcaption", el("p", title, cls="title"), el("p", sub, cls="sub") if sub else None)
     link = el("a", "Download as CSV", href=csv_url, download="") if csv_url else None
+    values = (
+        el("button", "Save as CSV", type="button", cls="linklike", data_table_csv="", hidden="")
+        if table and not csv_url
+        else None
+    )
     # Drawn by the page's own script, which shows the button.
     picture = (
         el("button", "Save as picture", type="button", cls="linklike", data_picture="", hidden="")
         if table
         else None
     )
-    foot = el("div", table, picture, link, cls="foot") if table or link else None
+    foot = el("div", table, picture, values, link, cls="foot") if table or link else None
     return el("figure", caption, body, legend, foot, cls="chart")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 
 import pytest
@@ -270,6 +271,22 @@ def test_a_chart_can_be_saved_as_a_picture(page_as, editor, tmp_path):
     found.save_as(tmp_path / "chart.png")
     picture = (tmp_path / "chart.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
+    assert_no_csp_violations(page)
+
+
+def test_the_values_of_a_chart_can_be_saved_as_csv(page_as, editor, tmp_path):
+    """U37. A name that a spreadsheet would run is made harmless; a number keeps its sign."""
+    page = ready(page_as(editor), GALLERY)
+    figure = page.locator("figure.chart", has=page.get_by_role("button", name="Save as CSV")).first
+    figure.locator("tbody th").first.evaluate("cell => { cell.textContent = '=1+1, \"so\"' }")
+    figure.locator("tbody td").first.evaluate("cell => { cell.textContent = '-3.5' }")
+    with page.expect_download() as waiting:
+        figure.get_by_role("button", name="Save as CSV").click()
+    assert waiting.value.suggested_filename.endswith(".csv")
+    waiting.value.save_as(tmp_path / "values.csv")
+    lines = list(csv.reader((tmp_path / "values.csv").read_text("utf-8-sig").splitlines()))
+    assert lines[1][:2] == ['\'=1+1, "so"', "-3.5"]
+    assert len(lines) == figure.locator("tr").count()
     assert_no_csp_violations(page)
 
 
