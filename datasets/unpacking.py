@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,11 @@ FREE_BYTES = 64 * 1024 * 1024
 MAX_UNPACKED_BYTES = 16 * 1024 * 1024 * 1024
 # A part without a byte inside costs time and gives nothing; a packer writes one at the end at most.
 MAX_EMPTY_MEMBERS = 1_000
+# A member costs about 5 microseconds however little is in it. Appending rows one by one makes such files.
+SMALL_MEMBER_BYTES, MAX_SMALL_MEMBERS = 1_000, 1_000_000
+# Enough for a member of one row; longer ones are given ever larger windows.
+FIRST_WINDOW_BYTES = 512
+_ZEROS = re.compile(rb"\0+")
 GZIP_MAGIC, PARQUET_MAGIC = b"\x1f\x8b", b"PAR1"
 
 
@@ -43,67 +49,97 @@ def too_much(packed: int) -> str:
 
 
 class Unzipped(io.RawIOBase):
-    """The bytes inside a gzip file, read forward. Raises UnusableFile where it is cut, broken or a bomb."""
+    """The bytes inside a gzip file, read forward. Raises UnusableFile where it is cut, broken or a bomb.
+
+    A file may have millions of members of one byte: each costs a small window of the packed bytes, never the whole block.
+    """
 
     def __init__(self, packed: BinaryIO, size: int) -> None:
         self._packed, self._size, self._out = packed, size, 0
         self._unzip = zlib.decompressobj(wbits=31)
-        self._rest = b""
+        self._block, self._at, self._window = b"", 0, FIRST_WINDOW_BYTES
         self._is_over = False
-        self._member_began, self._n_empty = 0, 0
+        self._member_began, self._n_empty, self._n_small = 0, 0, 0
+        self._trouble: UnusableFile | None = None
 
     def readable(self) -> bool:
         """Always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill part of `buffer`; 0 at the end."""
-        want = min(len(buffer), BLOCK_BYTES)
+        """Fill `buffer`, at most a block of it; 0 at the end. What came before a fault is given first."""
+        into = memoryview(buffer).cast("B")[:BLOCK_BYTES]
+        filled = 0
+        if self._trouble is not None:
+            raise self._trouble
+        try:
+            while filled < len(into) and (packed := self._next_bytes()):
+                piece = self._unpack(packed, len(into) - filled)
+                into[filled : filled + len(piece)] = piece
+                filled += len(piece)
+        except UnusableFile as error:
+            if not filled:
+                raise
+            self._trouble = error
+        return filled
+
+    def _next_bytes(self) -> bytes:
+        """The next packed bytes of a member; empty at the end of the file."""
         while not self._is_over:
-            data = self._rest or self._packed.read(BLOCK_BYTES)
-            if not data:
-                if self._unzip.eof:
+            if self._at >= len(self._block):
+                self._block, self._at = self._packed.read(BLOCK_BYTES), 0
+                if not self._block:
+                    self._is_over = True
+                    if not self._unzip.eof:
+                        raise self._fault("The gzip file is cut off after {} unpacked bytes. Fetch it again.")
                     break
-                raise UnusableFile(
-                    f"The gzip file is cut off after {self._out:,} unpacked bytes. Fetch it again.",
-                    field="file",
-                )
-            if self._unzip.eof:
-                # Several members may follow each other; zeros at the end are padding.
-                if not data.strip(b"\0"):
-                    self._rest = b""
-                    continue
-                if not data.startswith(GZIP_MAGIC[: len(data)]):
-                    raise UnusableFile(
-                        f"Something that is not gzip follows after {self._out:,} unpacked bytes. Pack the file again.",
-                        field="file",
-                    )
-                if self._out == self._member_began:
-                    self._n_empty += 1
-                if self._n_empty > MAX_EMPTY_MEMBERS:
-                    raise UnusableFile(
-                        f"The gzip file holds more than {MAX_EMPTY_MEMBERS:,} empty parts. Pack the file again.",
-                        field="file",
-                    )
-                self._member_began = self._out
-                self._unzip = zlib.decompressobj(wbits=31)
-            try:
-                piece = self._unzip.decompress(data, want)
-            except zlib.error:
-                raise UnusableFile(
-                    f"The gzip file is broken after {self._out:,} unpacked bytes. Fetch it again.",
-                    field="file",
-                ) from None
-            self._rest = self._unzip.unused_data if self._unzip.eof else self._unzip.unconsumed_tail
-            if not piece:
+            if not self._unzip.eof:
+                return self._block[self._at : self._at + self._window]
+            # Several members may follow each other; zeros at the end are padding.
+            if self._block[self._at] == 0:
+                zeros = _ZEROS.match(self._block, self._at)
+                self._at = zeros.end() if zeros else self._at
                 continue
-            self._out += len(piece)
-            if self._out > allowed_bytes(self._size):
-                raise UnusableFile(too_much(self._size), field="file")
-            buffer[: len(piece)] = piece
-            return len(piece)
-        self._is_over = True
-        return 0
+            self._begin_member()
+        return b""
+
+    def _begin_member(self) -> None:
+        if self._at + 1 == len(self._block):
+            self._block, self._at = self._block[self._at :] + self._packed.read(BLOCK_BYTES), 0
+        if not GZIP_MAGIC.startswith(self._block[self._at : self._at + len(GZIP_MAGIC)]):
+            raise self._fault(
+                "Something that is not gzip follows after {} unpacked bytes. Pack the file again."
+            )
+        inside = self._out - self._member_began
+        self._n_empty += inside == 0
+        self._n_small += inside < SMALL_MEMBER_BYTES
+        if self._n_empty > MAX_EMPTY_MEMBERS:
+            raise self._fault(
+                f"The gzip file holds more than {MAX_EMPTY_MEMBERS:,} empty parts. Pack the file again."
+            )
+        if self._n_small > MAX_SMALL_MEMBERS:
+            raise self._fault(
+                f"The gzip file holds more than {MAX_SMALL_MEMBERS:,} parts of under {SMALL_MEMBER_BYTES:,} bytes. "
+                "Pack the file again."
+            )
+        self._member_began = self._out
+        self._unzip, self._window = zlib.decompressobj(wbits=31), FIRST_WINDOW_BYTES
+
+    def _unpack(self, packed: bytes, most: int) -> bytes:
+        try:
+            piece = self._unzip.decompress(packed, most)
+        except zlib.error:
+            raise self._fault("The gzip file is broken after {} unpacked bytes. Fetch it again.") from None
+        left = self._unzip.unused_data if self._unzip.eof else self._unzip.unconsumed_tail
+        self._at += len(packed) - len(left)
+        self._window = min(BLOCK_BYTES, 4 * self._window)
+        self._out += len(piece)
+        if self._out > allowed_bytes(self._size):
+            raise UnusableFile(too_much(self._size), field="file")
+        return piece
+
+    def _fault(self, words: str) -> UnusableFile:
+        return UnusableFile(words.format(f"{self._out:,}"), field="file")
 
 
 def _child(path: Path, *words: str, fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:

@@ -140,10 +140,16 @@ BOMBS = {
     "twice.parquet": (lambda p: _same_name_twice(p), "stands twice"),
     "cell.csv": (b'text,label\nfine,x\n"' + b"a" * (10 * MB) + b'",y\nmore,z\n', {3: "longer than 4 MB"}),
     "line.csv": (b"text,label\nfine,x\n" + b"a" * (10 * MB) + b",y\nmore,z\n", {3: "longer than 4 MB"}),
+    "members.jsonl.gz": (lambda p: _members(p, 1_000_200), "more than 1,000,000 parts of under 1,000 bytes"),
+    "empty-members.jsonl.gz": (
+        gzip.compress(GOOD) + gzip.compress(b"") * 100_000,
+        "more than 1,000 empty parts",
+    ),
     # These are no bombs: they come in, and nothing is said against them.
     "turns.jsonl": (lambda p: p.write_bytes(_lines(_conversation(99_999))), {}),
     "utf-16.csv": ("text,label\ngrüße,b\n".encode("utf-16"), {}),
     "bom.jsonl": (b"\xef\xbb\xbf" + GOOD, {}),
+    "few-members.jsonl.gz": (lambda p: _members(p, 20_000), {}),
     "crlf.csv": (b"text,label\r\na b c,x\nd e f,y\r\n\r\n", {}),
 }
 
@@ -183,6 +189,16 @@ def _ratio(path: Path) -> None:
         block = (b'{"text": "' + b"a" * 1000 + b'", "label": "b"}\n') * 1000
         for _ in range(300):
             out.write(block)
+
+
+def _members(path: Path, n: int) -> None:
+    """A part for every byte of the text, `n` in all."""
+    parts = [gzip.compress(bytes([byte])) for byte in GOOD]
+    whole, rest = divmod(n, len(parts))
+    with path.open("wb") as out:
+        for _ in range(whole):
+            out.write(b"".join(parts))
+        out.write(gzip.compress(b"\n") * rest)
 
 
 @pytest.fixture(scope="module")
