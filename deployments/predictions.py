@@ -10,9 +10,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Lower, Trim
+from django.db.models.functions import Trim
 from django.utils.dateparse import parse_date
 
+from deployments.folding import FoldedCase
 from deployments.models import Endpoint, Feedback, Prediction
 from deployments.services.measuring import MOST, first_id_at, is_right
 
@@ -96,9 +97,9 @@ def found(endpoint: Endpoint, filters: Filters) -> QuerySet[Prediction]:
     return rows
 
 
-def _spelt(text: str | Value) -> Lower:
+def _spelt(text: str | Value) -> FoldedCase:
     """As `is_right` compares: case and outer spaces do not matter."""
-    return Lower(Trim(text))
+    return FoldedCase(Trim(text))
 
 
 def _right(rows: QuerySet[Prediction], wanted: str) -> QuerySet[Prediction]:

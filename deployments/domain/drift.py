@@ -95,9 +95,14 @@ class Bins:
             return [*self.names]
         if self.kind != "number":
             return [*self.names, OTHER, MISSING]
-        e = [f"{edge:g}" for edge in self.edges]
+        edges, last = self.edges, ""
+        # The last of few values has a bin of its own, that ends at the next number there is.
+        if len(edges) > 1 and edges[-1] == math.nextafter(edges[-2], math.inf):
+            last, edges = f"{edges[-2]:g}", edges[:-1]
+        e = [f"{edge:g}" for edge in edges]
         inner = [f"{a} to {b}" for a, b in pairwise(e)]
-        return [f"below {e[0]}", *inner, f"above {e[-1]}", MISSING]
+        own = [] if not last else [last if inner else f"always {last}"]
+        return [f"below {e[0]}", *inner, *own, f"above {e[-1]}", MISSING]
 
 
 def as_numbers(values: Sequence[Any]) -> np.ndarray:

@@ -161,3 +161,18 @@ def test_performance_is_judged_with_intervals(right, n, baseline, state):
 def test_slower_answers_are_mentioned():
     verdict = judge(Lately(Count(100, 90), p50_ms=300), Count(1000, 900), baseline_ms=100)
     assert verdict.state == "holding" and "300 ms" in verdict.advice[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        pytest.param([0, 0, 0], ["below 0", "always 0", "above 0"], id="constant zero has no tiny upper end"),
+        pytest.param([7.5], ["below 7.5", "always 7.5", "above 7.5"], id="constant"),
+        pytest.param([1, 2, 3], ["below 1", "1 to 2", "2 to 3", "3", "above 3"], id="few values"),
+        pytest.param([-2, -2, 0], ["below -2", "-2 to 0", "0", "above 0"], id="ends at zero"),
+    ],
+)
+def test_the_bin_of_the_last_of_few_values_is_named_by_it(values, labels):
+    bins = bins_of(values)
+    assert bins.labels() == [*labels, "missing"]
+    assert len(bins.labels()) == bins.size

@@ -209,3 +209,12 @@ def test_a_dataset_that_is_no_number_is_a_sentence(client_for, editor, endpoint,
     add = reverse("deployments:prediction-add", args=[endpoint.pk])
     refused = client_for(editor).post(add, {"which": "all", "dataset": typed})
     assert 400 <= refused.status_code < 500 and b"Choose a dataset of this use case" in refused.content
+
+
+def test_letters_beyond_ascii_have_no_case_either(endpoint):
+    right = ask(endpoint, "one", predicted="ÉTÉ", said=[("été ", None)])
+    wrong = ask(endpoint, "two", predicted="ÉTÉ", said=[("Ete", None)])
+    plain = ask(endpoint, "three", predicted=" Été")
+    assert {p.pk for p in found(endpoint, Filters(label="été"))} == {right.pk, wrong.pk, plain.pk}
+    assert [p.pk for p in found(endpoint, Filters(feedback="right"))] == [right.pk]
+    assert [p.pk for p in found(endpoint, Filters(feedback="wrong"))] == [wrong.pk]
