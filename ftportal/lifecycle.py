@@ -19,7 +19,7 @@ from datasets.models import (
     Review,
     TrainingRun,
 )
-from datasets.services import checks, imports, judging, queueing, reviewing, versions
+from datasets.services import checks, gating, imports, judging, queueing, reviewing, versions
 from datasets.training import services as training
 from datasets.training.crossvalidating import start_cross_validation
 from decisions import services as decisions
@@ -170,7 +170,10 @@ def judge(course: Course) -> Found | Waiting:
         return Found("No model may spend here: findings are counted, no quality score is given.")
     if default_connection(course.team) is None:
         return Found("No model is connected: findings are counted, no quality score is given.")
-    run = QualityRun.objects.filter(dataset=dataset).order_by("-id").first()
+    # The one at the gate; one that waits or was cut short goes on where there is none.
+    run = (
+        gating.standing_judging(dataset) or QualityRun.objects.filter(dataset=dataset).order_by("-id").first()
+    )
     if run is None:
         run = judging.start_quality(actor=course.actor, dataset=dataset, cap_microusd=cap)
     if run.finished_at is None:

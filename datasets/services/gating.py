@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q, QuerySet, Subquery
 
 from datasets.domain import quality
 from datasets.domain.freezing_rules import GATE_RULES, Stance, Standing, judged, stances
@@ -61,21 +61,36 @@ def blockers(dataset: Dataset) -> list[dict[str, str]]:
     return [one.as_json() for one in standing(dataset) if one.blocks]
 
 
-def standing_judging(dataset: Dataset) -> QualityRun | None:
-    """The newest judging that speaks for the whole dataset; None when there is none.
-
-    One that was cancelled early or took a handful of rows says nothing, and one that asked again about rows a person
-    mended says how those are now and not how the others are.
-    """
+def _speaks(dataset: Dataset) -> QuerySet[QualityRun]:
     least = min(quality.LEAST_FOR_GATE, dataset.n_active)
     return (
         QualityRun.objects.filter(dataset=dataset, n_sample__gte=least, average__isnull=False)
         .exclude(finished_at=None)
         .exclude(how="again")
         .filter(n_sample__lte=F("n_scored") * 100 / quality.LEAST_SCORED_PERCENT)
-        .order_by("-id")
-        .first()
     )
+
+
+def standing_judging(dataset: Dataset) -> QualityRun | None:
+    """The newest judging that speaks for the whole dataset; None when there is none.
+
+    One that was cancelled early or took a handful of rows says nothing, and one that asked again about rows a person
+    mended says how those are now and not how the others are.
+    """
+    return _speaks(dataset).order_by("-id").first()
+
+
+def judgings(dataset: Dataset) -> tuple[QualityRun | None, QualityRun | None]:
+    """The judging that stands at the gate, and the newest where that is another. One query."""
+    newest = QualityRun.objects.filter(dataset=dataset).order_by("-id").values("pk")[:1]
+    at_gate = _speaks(dataset).order_by("-id").values("pk")[:1]
+    found = list(
+        QualityRun.objects.filter(Q(pk=Subquery(newest)) | Q(pk=Subquery(at_gate)))
+        .annotate(gate_id=Subquery(at_gate))
+        .order_by("-id")
+    )
+    standing = next((run for run in found if run.pk == run.gate_id), None)  # type: ignore[attr-defined]
+    return standing, found[0] if found and found[0] != standing else None
 
 
 def _whole(dataset: Dataset) -> list[tuple[str, str]]:

@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 from django.urls import reverse
 
 from datasets import bulk
 from datasets.domain.quality import GATE
 from datasets.domain.review import SHARE, Need, queue, sample_size, stratified_sample
 from datasets.errors import NothingToDo
-from datasets.models import Dataset, Example, Finding, FindingRow, Judgement, QualityRun, Review, ReviewItem
+from datasets.models import Dataset, Example, Finding, FindingRow, Judgement, Review, ReviewItem
 from datasets.policies import check_can_change
+from datasets.services.gating import judgings
 from datasets.vault import sealed_contents
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
@@ -195,9 +197,12 @@ def needed(dataset: Dataset, most: int) -> list[tuple[int, str]]:
     of_checks = FindingRow.objects.filter(finding__in=list(open_ones.values_list("pk", flat=True)))
     clashing = of_checks.filter(finding__rule__in=DISAGREEING).order_by("finding_id", "cluster", "id")
     found += [(key, Need.DISAGREEMENT.value) for key in clashing.values_list("example_id", flat=True)[:most]]
-    run = QualityRun.objects.filter(dataset=dataset).exclude(finished_at=None).order_by("-id").first()
-    if run is not None:
-        weak = Judgement.objects.filter(run=run, overall__lt=GATE).order_by("overall", "id")
+    # The judging at the gate, and the newer one of rows a person mended; of texts as they are now.
+    runs = [run.pk for run in judgings(dataset) if run is not None]
+    if runs:
+        weak = Judgement.objects.filter(
+            run__in=runs, overall__lt=GATE, content_id=F("example__content_id")
+        ).order_by("overall", "id")
         found += [(key, Need.LOW_SCORE.value) for key in weak.values_list("example_id", flat=True)[:most]]
     others = of_checks.exclude(finding__rule__in=[*DISAGREEING, *NOT_BY_ROW]).exclude(
         finding__severity="note"

@@ -7,10 +7,10 @@ from django.urls import reverse
 
 from datasets import services
 from datasets.errors import Blocked
-from datasets.models import Judgement
-from datasets.services import judging
+from datasets.models import Judgement, QualityRun
+from datasets.services import gating, judging, queueing
 from datasets.tests.conftest import jsonl, tickets
-from foundation.jobs.services import run_until_idle
+from foundation.jobs.services import run_until_idle, start_job
 from foundation.llm.testing.stub_upstream import StubUpstream
 from foundation.llm.tests.conftest import make_connection
 from foundation.teams.errors import BadInput
@@ -148,3 +148,60 @@ def test_judge_again_pressed_twice_is_one_paid_job(filled, editor, team, client_
     assert run_until_idle(30)
     assert client.post(url, {"press": press})["Location"] == first["Location"]
     assert QualityRun.objects.count() == 2
+
+
+def test_pages_show_the_judging_at_the_gate_and_link_the_newest(filled, editor, client_for):
+    """The page once showed 0.93 of rows somebody had mended, while the gate stood shut on 0.55 of the sample."""
+    at_gate = _finished(filled, 0.55)
+    again = _finished(filled, 0.93, how="again", n_sample=3, n_scored=3)
+    assert gating.judgings(filled) == (at_gate, again)
+    client = client_for(editor)
+    detail = client.get(reverse("datasets:dataset-detail", args=[filled.pk])).content.decode()
+    card = detail[detail.index("Quality by a model") : detail.index("Versions</h2>")]
+    report = client.get(reverse("datasets:report", args=[filled.pk])).content.decode()
+    help_card = report[report.index("Quality too low: what to do") :]
+    for part in (card, help_card):
+        assert "0.55" in part
+        assert "0.93 on average, does not count at the gate: it asked about rows that were mended" in part
+        first, second = (
+            part.index(reverse("datasets:quality-detail", args=[r.pk])) for r in (at_gate, again)
+        )
+        assert first != second
+    assert "This one stands at the gate." in card
+    newest = _finished(filled, 0.8)
+    assert gating.judgings(filled) == (newest, None)
+    QualityRun.objects.all().delete()
+    assert gating.judgings(filled) == (None, None)
+    waiting = QualityRun.objects.create(team=filled.team, dataset=filled, model="m", seed="s", n_sample=9)
+    assert gating.judgings(filled) == (None, waiting)
+    assert (
+        "A model is looking at 9 rows"
+        in client.get(reverse("datasets:dataset-detail", args=[filled.pk])).content.decode()
+    )
+
+
+def test_a_review_takes_weak_rows_of_the_judging_at_the_gate_too(filled, editor, team):
+    at_gate = _finished(filled, 0.55)
+    rows = list(filled.examples.order_by("pk")[:3])
+    job = start_job(
+        actor=editor,
+        team=team,
+        kind="datasets.quality",
+        title="x",
+        recipe={"run": at_gate.pk, "examples": []},
+    )
+    for run, row, score in ((at_gate, rows[0], 0.2), (at_gate, rows[1], 0.9)):
+        Judgement.objects.create(
+            run=run, job=job, position=row.pk, example=row, content_id=row.content_id, overall=score
+        )
+    again = _finished(filled, 0.9, how="again", n_sample=1, n_scored=1)
+    Judgement.objects.create(
+        run=again, job=job, position=0, example=rows[2], content_id=rows[2].content_id, overall=0.4
+    )
+    weak = [key for key, need in queueing.needed(filled, 50) if need == "low_score"]
+    assert weak == [rows[0].pk, rows[2].pk]
+    # mended since: what the model said of the old text is no reason any more
+    services.edit_example(
+        actor=editor, example=rows[0], edition=1, prompt="mended", completion=rows[0].content.completion
+    )
+    assert [key for key, need in queueing.needed(filled, 50) if need == "low_score"] == [rows[2].pk]

@@ -10,7 +10,7 @@ from datasets import pii_measured, policies, presenting, reporting, services
 from datasets.domain.freezing_rules import GATE_RULES, WHOLE, Stance
 from datasets.domain.rules import RULES
 from datasets.forms import LabelForm
-from datasets.models import Dataset, DatasetGate, LabelChange, QualityRun
+from datasets.models import Dataset, DatasetGate, LabelChange
 from datasets.services import gating, label_noise, labels
 from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput, Conflict
@@ -30,6 +30,7 @@ def report(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     stats = dataset.checks.stats if dataset.checks else {}
     found = {finding.rule for finding in findings}
     noise = stats.get("label_noise")
+    quality, newer = gating.judgings(dataset)
     context = {
         "dataset": dataset,
         "lineage": presenting.lineage(dataset),
@@ -50,7 +51,8 @@ def report(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "balance": reporting.balance_chart(stats.get("labels") or {}),
         "lengths": presenting.lengths_chart(stats),
         "languages": reporting.languages_chart(stats.get("languages") or {}),
-        "quality": QualityRun.objects.filter(dataset=dataset).order_by("-id").first(),
+        "quality": quality,
+        "newer_judging": newer,
         "jobs": list(Job.objects.about(dataset).open()[:3]),
         "can_change": policies.can_change(dataset),
     }

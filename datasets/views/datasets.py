@@ -9,7 +9,8 @@ from django.views.decorators.http import require_POST
 from datasets import policies, presenting, services
 from datasets.domain.statuses import ImportState
 from datasets.forms import DatasetForm
-from datasets.models import Dataset, DatasetVersion, QualityRun, Review
+from datasets.models import Dataset, DatasetVersion, Review
+from datasets.services import gating
 from decisions.models import UseCase
 from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput
@@ -90,7 +91,7 @@ def dataset_detail(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     imports = list(dataset.imports.select_related("created_by")[:6])
     findings = services.open_findings(dataset)
     review = Review.objects.filter(dataset=dataset).first()
-    quality = QualityRun.objects.filter(dataset=dataset).select_related("job").first()
+    quality, newer = gating.judgings(dataset)
     versions = list(dataset.versions.select_related("created_by").defer("stats")[:6])
     newest = next((v for v in versions if v.is_frozen), None)
     jobs = list(Job.objects.about(dataset).open()[:3])
@@ -113,6 +114,7 @@ def dataset_detail(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "findings": findings,
         "review": review,
         "quality": quality,
+        "newer_judging": newer,
         "versions": versions,
         "jobs": jobs,
         "step": step,
