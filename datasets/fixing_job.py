@@ -20,6 +20,7 @@ class FixRows(Kind):
 
     name = "datasets.fix"
     title = "Fix"
+    cancelling = "Every row goes back to how it was before."
     parallel = 1
 
     def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:

@@ -66,6 +66,7 @@ class ImportRows(Kind):
 
     name = "datasets.import"
     title = "Import"
+    cancelling = "No row is imported; the file stays."
     batch_size = 8
     all_or_nothing = True
 
@@ -213,6 +214,7 @@ class IndexRows(Kind):
 
     name = "datasets.index"
     title = "Search index"
+    cancelling = "Rows that are not in the index yet are looked for one by one."
     parallel = 1
     quiet = True
 
@@ -238,6 +240,7 @@ class CheckRows(Kind):
 
     name = "datasets.checks"
     title = "Checks"
+    cancelling = "No new report is made; the one that stands stays."
     batch_size = 1
     all_or_nothing = True
 
@@ -310,6 +313,7 @@ class CheckExports(Kind):
 
     name = "datasets.export_check"
     title = "Check exports"
+    cancelling = "Nothing of it is kept. The version stays as it is."
     parallel = 1
     quiet = True
 
@@ -344,6 +348,7 @@ class JudgeRows(Kind):
 
     name = "datasets.quality"
     title = "Quality"
+    cancelling = "Rows judged so far keep their verdict and count."
     item_model = Judgement
     batch_size = 16
     parallel = 2

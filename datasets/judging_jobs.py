@@ -36,6 +36,7 @@ class JudgeInBatches(RemoteKind):
 
     name = "datasets.quality_batches"
     title = "Quality"
+    cancelling = "Rows judged so far keep their verdict. What the provider has begun is still charged."
     item_model = Shard
     batch_size = 4
 

@@ -18,6 +18,7 @@ class LabelNoise(SubprocessKind):
 
     name = label_noise.KIND
     title = "Wrong labels"
+    cancelling = "Nothing of it is kept; no label was changed."
 
     def command(self, job: Job, item: Any) -> list[str]:
         """Write the rows the child may see, and name its folder."""
@@ -56,6 +57,7 @@ class Relabel(Kind):
 
     name = labels.KIND
     title = "Labels"
+    cancelling = "Rows that have the new label keep it; that can be undone."
     parallel = 1
 
     def run(self, job: Job, items: Sequence[Any], work: Any) -> Iterator[Outcome]:

@@ -21,6 +21,7 @@ class PlanReview(Kind):
 
     name = queueing.KIND
     title = "Plan a review"
+    cancelling = "No queue is made."
     parallel = 1
 
     def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:

@@ -31,6 +31,7 @@ class FreezeVersion(Kind):
 
     name = "datasets.freeze"
     title = "Freeze"
+    cancelling = "No version is made; the rows stay as they are."
     parallel = 1
 
     def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
@@ -72,6 +73,7 @@ class CompareVersions(Kind):
 
     name = "datasets.diff"
     title = "Compare versions"
+    cancelling = "Nothing of it is kept. Both versions stay as they are."
     parallel = 1
     quiet = True
 
@@ -87,6 +89,7 @@ class MixVersions(FreezeVersion):
 
     name = "datasets.mix"
     title = "Mix"
+    cancelling = "No version is made; the versions to mix stay as they are."
 
     def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
         """One item: read the members, write, flip. Read again from the start after a kill."""

@@ -43,6 +43,7 @@ class WriteRows(Kind):
 
     name = service.KIND
     title = "Write examples"
+    cancelling = "No row is added. What was asked so far is paid."
     batch_size = 16
     parallel = 2
     # What failed is asked for by starting anew: answers that came are known and cost nothing.

@@ -22,6 +22,7 @@ class RunLifecycle(RemoteKind):
 
     name = "ftportal.lifecycle"
     title = "Lifecycle"
+    cancelling = "What earlier steps made is kept; the step under way is cancelled."
     batch_size = len(STEPS)
     all_or_nothing = True
 

@@ -45,6 +45,7 @@ class Train(SubprocessKind):
 
     name = services.JOB_KIND
     title = "Training"
+    cancelling = "No model is kept."
     parallel = 1
 
     def command(self, job: Job, item: Any) -> list[str]:

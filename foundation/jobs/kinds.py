@@ -107,8 +107,17 @@ class Kind:
     quiet: bool = False
     # Team admins may start it by the clock; its recipe is then what they wrote, plus "slot".
     schedulable: bool = False
+    # What cancelling does to what was done so far, for the dialog; empty: see `when_cancelled`.
+    cancelling: str = ""
     # The name of the Celery task that carries it.
     task: str = "jobs.run_batch"
+
+    @property
+    def when_cancelled(self) -> str:
+        """One sentence on what stays when a person cancels."""
+        if self.cancelling:
+            return self.cancelling
+        return "Nothing of it is kept." if self.all_or_nothing else "What is done is kept."
 
     def plan(self, job: Job, cursor: int) -> Plan:
         """The next chunk of items from `cursor` (0 at first). The default is a single item."""

@@ -152,6 +152,15 @@ class Job(TeamOwned):
         return json.dumps(self.result, indent=2, ensure_ascii=False, sort_keys=True)
 
     @property
+    def findings(self) -> list[tuple[str, object]]:
+        """(name in words, value) of what came out, as far as it is single values; the rest stands in `result_text`."""
+        return [
+            (name.replace("_", " ").capitalize(), value)
+            for name, value in self.result.items()
+            if isinstance(value, str | int | float) and value != ""
+        ]
+
+    @property
     def progress(self) -> Look:
         """How the job looks to people now."""
         return look(self, now=timezone.now())

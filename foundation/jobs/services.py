@@ -83,8 +83,8 @@ def _with_key(team: Team, dedupe_key: str) -> Job | None:
 def cancel_job(*, actor: User | None, job: Job) -> Job:
     """The job, `cancelling` at once and `cancelled` within 10 s; at once too when nobody works on it.
 
-    What it started and is still open is cancelled with it. What is done is kept. Cancelling a finished job changes
-    nothing.
+    What it started and is still open is cancelled with it. What stays of it is the kind's to say. Cancelling a finished
+    job changes nothing.
     """
     before = [state.value for state in states_before(JobState.CANCELLING)]
     with transaction.atomic():

@@ -15,6 +15,8 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 
+from foundation.jobs.kinds import all_kinds
+
 ROOT = Path(settings.BASE_DIR)
 FLOORS = ["foundation", "decisions", "datasets", "evaluations", "deployments", "ftportal"]
 
@@ -381,3 +383,13 @@ def test_every_table_of_ours_is_in_the_admin():
         if model._meta.app_label in ours and not admin.site.is_registered(model)
     ]
     assert missing == []
+
+
+def test_work_that_takes_back_or_throws_away_says_so_before_it_is_cancelled():
+    """The dialog once promised for every kind that what is done is kept; a cancelled fix was taken back all the same."""
+    said = {kind.name: kind.when_cancelled for kind in all_kinds()}
+    kept = {name for name, words in said.items() if words == "What is done is kept."}
+    assert not kept & {
+        "datasets.fix", "datasets.import", "datasets.freeze", "datasets.mix", "datasets.checks", "datasets.review",
+    }  # fmt: skip
+    assert "goes back to how it was" in said["datasets.fix"]

@@ -158,3 +158,40 @@ def test_the_banner_is_one_question_at_most(monkeypatch, django_assert_num_queri
     with django_assert_num_queries(1):
         for _ in range(5):
             presence.absence()
+
+
+def test_what_came_out_stands_before_how_it_went(client_for, editor, job, finish):
+    done = finish(job)
+    Job.objects.filter(pk=done.pk).update(
+        result={
+            "n_rows": 12345,
+            "is_clean": True,
+            "share": 0.251,
+            "<b>": "<i>",
+            "parts": {"a": 1},
+            "error": "",
+        }
+    )
+    page = client_for(editor).get(reverse("jobs:job-detail", args=[job.pk])).content.decode()
+    card = page[page.index("What came out") : page.index("How far it is")]
+    assert re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", card) == [
+        ("N rows", "12,345"),
+        ("Is clean", "yes"),
+        ("Share", "0.25"),
+        ("&lt;b&gt;", "&lt;i&gt;"),
+    ]
+    assert "All that came out" in page
+
+
+def test_the_dialog_says_what_cancelling_does_to_this_kind_of_work(client_for, editor, start):
+    said = {
+        "test.squares": "What is done is kept. It stops within 10 seconds",
+        "test.all_squares": "Nothing of it is kept. It stops within 10 seconds",
+    }
+    for kind, words in said.items():
+        job = start(n=3, kind=kind)
+        page = client_for(editor).get(reverse("jobs:job-detail", args=[job.pk])).content.decode()
+        assert words in page
+    unknown = start(n=3)
+    Job.objects.filter(pk=unknown.pk).update(kind="gone.kind")
+    assert client_for(editor).get(reverse("jobs:job-detail", args=[unknown.pk])).status_code == 200
