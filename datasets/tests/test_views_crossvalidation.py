@@ -145,6 +145,20 @@ def test_a_version_without_folds_says_the_way_to_them(editor, viewer, use_case, 
     assert "carries no folds" in shown(refused)
 
 
+def test_no_way_is_offered_where_there_is_none(editor, use_case, client_for):
+    """An archived dataset cannot be frozen again, and the recipe of a mix knows no folds."""
+    version = folded_version(use_case, n_folds=0)
+    path = reverse("datasets:version-detail", args=[version.pk])
+    version.dataset.archived_at = version.frozen_at
+    version.dataset.save()
+    text = shown(client_for(editor).get(path))
+    assert "Only 12 validation rows" in text
+    assert "?folds=5" not in text
+    version.recipe["mix"] = {"tasks": []}
+    version.save()
+    assert "Only 12 validation rows" not in shown(client_for(editor).get(path))
+
+
 def test_the_final_model_is_trained_when_asked_and_offered_once(editor, version, client_for):
     found = judged(editor, version)
     client = client_for(editor)

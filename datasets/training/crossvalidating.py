@@ -54,6 +54,9 @@ def offer_for(version: DatasetVersion) -> Offer | None:
     """Whether cross-validation is worth offering on this version, in one sentence; None where it is not."""
     if not version.is_frozen:
         return None
+    if "mix" in (version.recipe or {}):
+        # A mix is made from versions, and its recipe knows no folds.
+        return None
     return offer(
         n_rows=version.n_rows,
         n_train=version.n_train,

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
+from datasets.domain.recipe import MAX_FOLDS
 from foundation.jobs.domain.states import ItemState
 from foundation.jobs.models import Job, Shard
 from foundation.jobs.services import cancel_job, run_until_idle
@@ -43,6 +44,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--seed", default="", help="seed of the split")
         parser.add_argument(
+            "--folds", type=int, default=0, help="cross-validate the training over so many folds, 2 to 10"
+        )
+        parser.add_argument(
             "--cap", type=float, default=0, help="dollars each paid run may spend on a connected model"
         )
         parser.add_argument(
@@ -72,6 +76,10 @@ class Command(BaseCommand):
         admin = team.memberships.filter(user__is_superuser=True).select_related("user").first().user
         path = Path(options["file"])
         given = {k: options[k] for k in ("text", "label", "group", "at", "seed", "reviewer") if options[k]}
+        if options["folds"]:
+            if not 2 <= options["folds"] <= MAX_FOLDS:
+                raise PortalError(f"--folds is a number from 2 to {MAX_FOLDS}.")
+            given |= {"n_folds": options["folds"], "cross_validate": True}
         if options["cap"] < 0:
             raise PortalError("--cap is a number of dollars, 0 or more.")
         if options["cap"]:
