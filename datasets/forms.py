@@ -338,19 +338,19 @@ class FreezeForm(PressForm):
 
 
 class LabelForm(forms.Form):
-    """A label and its new name."""
+    """A label and its new name. Written and not chosen, because there may be thousands."""
 
-    from_label = forms.ChoiceField(choices=[], label="Label")
+    from_label = forms.CharField(
+        max_length=200,
+        label="Label",
+        widget=forms.TextInput(attrs={"list": "label-names", "autocomplete": "off"}),
+    )
     to_label = forms.CharField(
         max_length=200,
         label="New name",
         help_text="The name of another label merges the two.",
         widget=forms.TextInput(attrs={"list": "label-names", "autocomplete": "off"}),
     )
-
-    def __init__(self, *args: Any, labels: dict[str, int], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["from_label"].choices = [(name, f"{name} ({n:,})") for name, n in labels.items()]  # type: ignore[attr-defined]
 
     def refuse(self, error: Exception) -> None:
         """Put a service's sentence at its field, or at the top."""
@@ -393,6 +393,10 @@ class QualityForm(PressForm):
         self.fields["size"].validators.append(MaxValueValidator(most))
 
 
+# Labels that a form offers to tick, at most.
+MOST_TICKS = 100
+
+
 class WriteForm(PressForm):
     """For which labels a model writes examples, how many, which one, for at most how much."""
 
@@ -428,7 +432,18 @@ class WriteForm(PressForm):
     ) -> None:
         super().__init__(*args, **kwargs)
         counts = sorted((labels or {}).items(), key=lambda item: (item[1], item[0]))
-        self.fields["labels"].choices = [(name, f"{name} ({n:,})") for name, n in counts if name]  # type: ignore[attr-defined]
+        # Of thousands the thinnest are shown, and whatever was chosen.
+        ticked = set((kwargs.get("initial") or {}).get("labels", ()))
+        if self.is_bound:
+            ticked |= set(self.fields["labels"].widget.value_from_datadict(self.data, None, "labels") or ())
+        names = [(name, n) for name, n in counts if name]
+        shown = names[:MOST_TICKS] + [pair for pair in names[MOST_TICKS:] if pair[0] in ticked]
+        self.n_hidden = len(names) - len(shown)
+        self.fields["labels"].choices = [(name, f"{name} ({n:,})") for name, n in shown]  # type: ignore[attr-defined]
+        if self.n_hidden:
+            self.fields[
+                "labels"
+            ].help_text = f"The {MOST_TICKS} thinnest; {self.n_hidden:,} with more rows are not shown."
         self.fields["model"].choices = [(name, name) for name in models]  # type: ignore[attr-defined]
         self.fields["rows_a_label"].max_value = most  # type: ignore[attr-defined]
         self.fields["rows_a_label"].validators.append(MaxValueValidator(most))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from django.db import transaction
 from django.urls import reverse
@@ -106,18 +106,26 @@ def _check_is_quiet(dataset: Dataset, *, but: str = "") -> None:
 
 def why_not_undone(change: LabelChange) -> str:
     """Why a change stands for good; empty while it may be undone."""
-    version = (
+    return why_they_stand(change.dataset_id, [change])[change.pk]
+
+
+def why_they_stand(dataset_id: int, changes: Sequence[LabelChange]) -> dict[int, str]:
+    """`why_not_undone` of many changes of one dataset, in one question."""
+    frozen = list(
         DatasetVersion.objects.frozen()
-        .filter(dataset=change.dataset_id, frozen_at__gt=change.at)
+        .filter(dataset=dataset_id)
         .order_by("number")
-        .only("number")
-        .first()
+        .values_list("number", "frozen_at")
     )
-    if version is None:
-        return ""
-    return (
-        f"Version {version.number} was frozen with these labels. Rename them back instead; the version stays."
-    )
+    found = {}
+    for change in changes:
+        number = next((number for number, at in frozen if at > change.at), None)
+        found[change.pk] = (
+            f"Version {number} was frozen with these labels. Rename them back instead; the version stays."
+            if number is not None
+            else ""
+        )
+    return found
 
 
 def _start(change: LabelChange, actor: User | None, what: str) -> Job:

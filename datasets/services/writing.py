@@ -39,6 +39,8 @@ from foundation.teams.models import User
 KIND = "datasets.write"
 # Given rows are drawn from so many of a label; a thin one has far fewer.
 MOST_LOOKED_AT = 500
+# Rows of a label up to which its rows are numbered together with those of others; a larger one is walked by itself.
+NUMBERED = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +81,20 @@ def given_rows(dataset: Dataset, labels: Sequence[str]) -> dict[str, list[tuple[
 
     Active rows that no model wrote and no frozen version validates or tests on; of one turn, without tools.
     """
-    place = Window(RowNumber(), partition_by=F("label"), order_by=F("id").asc())
-    rows = list(
-        Example.objects.filter(dataset=dataset, label__in=labels, content__turns="", content__extra="")
+    columns = ("id", "content_id", "label", "content__digest")
+    eligible = (
+        Example.objects.filter(dataset=dataset, content__turns="", content__extra="")
         .active()
         .exclude(source__source=SYNTHETIC)
-        .annotate(place=place)
-        .filter(place__lte=MOST_LOOKED_AT)
         .order_by("id")
-        .values_list("id", "content_id", "label", "content__digest")
     )
+    thin = [label for label in labels if dataset.label_counts.get(label, 0) <= NUMBERED]
+    place = Window(RowNumber(), partition_by=F("label"), order_by=F("id").asc())
+    numbered = eligible.filter(label__in=thin).annotate(place=place).filter(place__lte=MOST_LOOKED_AT)
+    rows = list(numbered.values_list(*columns)) if thin else []
+    for label in labels:
+        if label not in thin:
+            rows += eligible.filter(label=label).values_list(*columns)[:MOST_LOOKED_AT]
     free = unsealed(dataset, [row[1] for row in rows])
     found: dict[str, list[tuple[int, bytes]]] = {label: [] for label in labels}
     for key, content, label, digest in rows:

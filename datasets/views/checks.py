@@ -8,6 +8,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from datasets import pii_measured, policies, presenting, reporting, services
 from datasets.domain.freezing_rules import GATE_RULES, WHOLE, Stance
+from datasets.domain.labels import page_of_labels
+from datasets.domain.listing import number
 from datasets.domain.rules import RULES
 from datasets.forms import LabelForm
 from datasets.models import Dataset, DatasetGate, LabelChange
@@ -17,6 +19,8 @@ from foundation.teams.errors import BadInput, Conflict
 from foundation.teams.models import Team
 from foundation.ui import htmx
 from foundation.ui.downloads import Download
+
+MOST_OFFERED = 200
 
 
 @require_GET
@@ -86,7 +90,11 @@ def pii_detail(request: HttpRequest, team: Team) -> HttpResponse:
 
 def label_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """Labels with their rows, renaming and merging them, and what was done before."""
-    form = LabelForm(request.POST or None, labels=dataset.label_counts)
+    counts = dataset.label_counts
+    after = number(request.GET.get("after", "")) or number(request.GET.get("before", "")) or 0
+    page = page_of_labels(counts, words=request.GET.get("q", ""), after=after)
+    asked = request.GET.get("from", "")
+    form = LabelForm(request.POST or None, initial={"from_label": asked if asked in counts else ""})
     status = 200
     if request.method == "POST":
         if form.is_valid():
@@ -102,18 +110,20 @@ def label_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
                 form.refuse(error)
         status = 422
     changes = list(dataset.label_changes.select_related("by", "job")[:50])
+    why = labels.why_they_stand(dataset.pk, changes)
     for change in changes:
-        change.stands_because = (
-            "" if change.undone_at or not change.finished_at else labels.why_not_undone(change)
-        )
+        change.stands_because = "" if change.undone_at or not change.finished_at else why[change.pk]
+    chosen = form["from_label"].value() or ""
+    known = dataset.use_case.task.label_names
     context = {
         "dataset": dataset,
         "lineage": presenting.lineage(dataset),
         "form": form,
-        "labels": list(dataset.label_counts.items()),
-        "unknown": sorted(set(dataset.label_counts) - set(dataset.use_case.task.label_names))
-        if dataset.use_case.task.label_names
-        else [],
+        "page": page,
+        # Offered while writing; any other label may be written all the same.
+        "offered": list(counts)[:MOST_OFFERED],
+        "chosen": (chosen, counts[chosen]) if chosen in counts else None,
+        "unknown": sorted(set(counts) - set(known)) if known else [],
         "changes": changes,
         "jobs": list(Job.objects.about(dataset).open()[:3]),
         "can_change": policies.can_change(dataset),

@@ -46,6 +46,7 @@ def example_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "filters": filters,
         "counts": counts,
         "labels": list(dataset.label_counts.items())[:100],
+        "n_labels": len(dataset.label_counts),
         "sources": list(sources.values_list("id", "name", "n_good")[:50]),
         "version": newest_frozen(dataset),
         "finding": finding,

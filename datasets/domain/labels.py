@@ -1,0 +1,40 @@
+"""Labels with their counts, as pages show them: a few thousand at most, and never all on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PAGE = 100
+MAX_WORDS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPage:
+    """Some labels with their rows, most frequent first; `next` and `prev` are places to go on from."""
+
+    rows: list[tuple[str, int]]
+    n_labels: int
+    n_matching: int
+    # Rows of the most frequent one of all, whichever page shows it.
+    largest: int = 0
+    words: str = ""
+    prev: int | None = None
+    next: int | None = None
+
+
+def page_of_labels(counts: Mapping[str, int], *, words: str = "", after: int = 0, n: int = PAGE) -> LabelPage:
+    """The labels from place `after` that hold the words, case aside. A place outside is the nearest page."""
+    words = " ".join(words[:MAX_WORDS].split())
+    found = [(name, count) for name, count in counts.items() if words.lower() in name.lower()]
+    last = (len(found) - 1) // n * n if found else 0
+    start = min(max(0, after), last)
+    return LabelPage(
+        rows=found[start : start + n],
+        n_labels=len(counts),
+        n_matching=len(found),
+        largest=max(counts.values(), default=0),
+        words=words,
+        prev=max(0, start - n) if start else None,
+        next=start + n if start + n < len(found) else None,
+    )
