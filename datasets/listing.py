@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from django.db.models import Exists, Max, Min, OuterRef, QuerySet
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery
 
 from datasets import searching
 from datasets.domain.listing import STATES, Filters, holds
@@ -18,8 +18,11 @@ from datasets.models import Content, Dataset, DatasetVersion, Example, Finding, 
 
 PAGE = 50
 LOOK_S = 0.1
-# Rows of the leading table looked at in one step, and contents between two looks into the search index.
-STEP, WINDOW = 400, 50_000
+# Looking takes so many steps at most, each one or two questions to the database, each GROWTH times as wide as the last.
+MOST_STEPS, GROWTH, STEP = 4, 8, 4000
+MOST_SOURCES = 50
+# Texts compared in one step of a search, and contents that one question to the search index spans.
+TEXTS, WINDOW = 400, 1_000_000
 
 # (key, id of the example or of its content) in order, a step at a time; the key alone says how far it came.
 Steps = Iterator[tuple[int, list[tuple[int, int]]]]
@@ -35,6 +38,18 @@ class Page:
     stopped: bool = False
     # The words were looked for row by row: their index is being made, or cannot help.
     by_rows: bool = False
+    sources: Sources | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The finished imports of a dataset as a list offers them, and how far its texts are in the search index."""
+
+    offered: list[tuple[int, str, int]]
+    is_indexed: bool
+    # No text of the dataset lies outside; 0 as the first while an import is not indexed.
+    first_content: int
+    last_content: int
 
 
 def page_of(
@@ -52,14 +67,16 @@ def page_of(
     back = filters.before is not None
     newest_first = (filters.order == "newest") != back
     start = filters.before if back else filters.after
-    page = Page()
+    page = Page(sources=sources_of(dataset))
     if filters.words and finding is None:
-        page.by_rows = not (searching.can_help(filters.words) and is_indexed(dataset))
-    steps, by = _steps(dataset, filters, finding, start, newest_first, page.by_rows)
+        page.by_rows = not (searching.can_help(filters.words) and page.sources.is_indexed)
+    # Some of what is found may be closed, so a little more is looked for at once.
+    first = PAGE + 1 if closed is None else 2 * PAGE
+    steps, by = _steps(dataset, filters, finding, start, newest_first, page, rows, first)
     deadline = time.monotonic() + LOOK_S
     found: list[tuple[int, Example]] = []
     came_to: int | None = None
-    for upto, step in steps:
+    for n, (upto, step) in enumerate(steps, 1):
         came_to = upto
         here = _matching(rows, step, by, filters.words)
         if here and closed is not None:
@@ -68,7 +85,7 @@ def page_of(
         found += here
         if len(found) > PAGE:
             break
-        if time.monotonic() > deadline:
+        if n == MOST_STEPS or time.monotonic() > deadline:
             page.stopped = True
             break
     n_shown = PAGE
@@ -87,10 +104,43 @@ def page_of(
     return page
 
 
+def rows_of(finding: Finding, *, after: int | None, n: int) -> list[FindingRow]:
+    """Up to `n` rows of a finding behind the row with the key `after`, cluster by cluster; without it the first ones.
+
+    Two walks along one index, because one condition for both sides of the key would read the finding from its start.
+    """
+    rows = FindingRow.objects.filter(finding=finding).select_related("example__content")
+    start = rows.filter(pk=after).values_list("cluster", "pk").first() if after is not None else None
+    if start is None:
+        return list(rows.order_by("cluster", "pk")[:n])
+    found = list(rows.filter(cluster=start[0], pk__gt=start[1]).order_by("pk")[:n])
+    if len(found) < n:
+        found += rows.filter(cluster__gt=start[0]).order_by("cluster", "pk")[: n - len(found)]
+    return found
+
+
+def sources_of(dataset: Dataset) -> Sources:
+    """In one question where a dataset has few imports; two for many."""
+    done = Import.objects.filter(dataset=dataset).visible_rows()
+    last = Subquery(Content.objects.order_by("-id").values("id")[:1])
+    columns = ("id", "name", "n_good", "indexed_at", "first_content", "last")
+    found = list(done.annotate(last=last).order_by("id").values_list(*columns)[: MOST_SOURCES + 1])
+    n_waiting = sum(row[3] is None for row in found)
+    first = min((row[4] for row in found if row[4] is not None), default=0)
+    if len(found) > MOST_SOURCES:
+        whole = done.aggregate(n=Count("id", filter=Q(indexed_at=None)), low=Min("first_content"))
+        n_waiting, first = whole["n"], whole["low"] or 0
+    return Sources(
+        offered=[row[:3] for row in found[:MOST_SOURCES]],
+        is_indexed=searching.exists() and not n_waiting,
+        first_content=0 if n_waiting else first,
+        last_content=found[0][5] or 0 if found else 0,
+    )
+
+
 def is_indexed(dataset: Dataset) -> bool:
     """Whether the search index knows every text of the dataset."""
-    waiting = Import.objects.filter(dataset=dataset, indexed_at=None).visible_rows()
-    return searching.exists() and not waiting.exists()
+    return sources_of(dataset).is_indexed
 
 
 def _residual(dataset: Dataset, filters: Filters, finding: Finding | None) -> QuerySet[Example]:
@@ -131,76 +181,87 @@ def _steps(
     finding: Finding | None,
     start: int | None,
     newest_first: bool,
-    by_rows: bool,
+    page: Page,
+    rows: QuerySet[Example],
+    most: int,
 ) -> tuple[Steps, str]:
+    def walk(leading: QuerySet, key: str, example: str, by: str = "pk") -> tuple[Steps, str]:
+        width = TEXTS if filters.words else most
+        return _walk(leading, key, example, start, newest_first, rows=rows, by=by, most=width), by
+
     if finding is not None:
-        return _walk(
-            FindingRow.objects.filter(finding=finding), "example_id", "example_id", start, newest_first
-        ), "pk"
+        return walk(FindingRow.objects.filter(finding=finding), "example_id", "example_id")
     if filters.words:
-        if not by_rows:
-            return _proposals(dataset, filters.words, start, newest_first), "content_id"
+        sources = page.sources or sources_of(dataset)
+        if not page.by_rows:
+            return _proposals(sources, filters.words, start, newest_first), "content_id"
         # Row by row, in the order of the contents, so that a page begun before the index was ready goes on after it.
-        low = _first_content(dataset)
         # Other teams' contents are passed by number alone: a condition on them, without an index, could walk for long.
-        contents = Content.objects.filter(pk__gte=low)
-        return _walk(contents, "id", "id", start, newest_first), "content_id"
+        return walk(Content.objects.filter(pk__gte=sources.first_content), "id", "id", by="content_id")
     if filters.split and (version := newest_frozen(dataset)):
-        members = VersionRow.objects.filter(version=version, split=filters.split)
-        return _walk(members, "position", "example_id", start, newest_first), "pk"
+        return walk(VersionRow.objects.filter(version=version, split=filters.split), "position", "example_id")
     if filters.source is not None:
-        return _walk(Example.objects.filter(source_id=filters.source, dataset=dataset), "line", "id", start, newest_first), "pk"  # fmt: skip
+        return walk(Example.objects.filter(source_id=filters.source, dataset=dataset), "line", "id")
     leading = Example.objects.filter(dataset=dataset, state=STATES[filters.state])
     if filters.label:
         leading = leading.filter(label=filters.label)
     if filters.review:
         leading = leading.filter(review="" if filters.review == "none" else filters.review)
-    return _walk(leading, "id", "id", start, newest_first), "pk"
+    return walk(leading, "id", "id")
 
 
-def _walk(rows: QuerySet, key: str, example: str, start: int | None, newest_first: bool) -> Steps:
-    """Steps along the index of `key`. The first step is a page: mostly all of it is shown."""
-    size = PAGE + 1
+def _walk(
+    leading: QuerySet,
+    key: str,
+    example: str,
+    start: int | None,
+    newest_first: bool,
+    *,
+    rows: QuerySet[Example],
+    by: str,
+    most: int,
+) -> Steps:
+    """Steps along the index of `key`, of each the first `most` that keep every condition; one question a step.
+
+    The first step is a page: mostly all of it is shown.
+    """
+    fits = Exists(rows.order_by().filter(**{by: OuterRef(example)}))
+    size = most
     while True:
-        here = rows
+        here = leading
         if start is not None:
-            here = rows.filter(**({f"{key}__lt": start} if newest_first else {f"{key}__gt": start}))
-        order = f"-{key}" if newest_first else key
-        step = list(here.order_by(order).values_list(key, example)[:size])
+            here = leading.filter(**({f"{key}__lt": start} if newest_first else {f"{key}__gt": start}))
+        here = here.annotate(fits=fits).order_by(f"-{key}" if newest_first else key)
+        step = list(here.values_list(key, example, "fits")[:size])
         if not step:
             return
-        start = step[-1][0]
-        yield start, step
-        if len(step) < size:
+        found = [(at, which) for at, which, keeps in step if keeps]
+        start, is_last = step[-1][0], len(step) < size
+        if len(found) > most:
+            found, is_last = found[:most], False
+            start = found[-1][0]
+        yield start, found
+        if is_last:
             return
-        size = STEP
+        size = min(size * GROWTH, STEP)
 
 
-def _proposals(dataset: Dataset, words: str, start: int | None, newest_first: bool) -> Steps:
+def _proposals(sources: Sources, words: str, start: int | None, newest_first: bool) -> Steps:
     """Steps along the search index, window by window, so that no single question takes long."""
-    low = _first_content(dataset) - 1
-    high = Content.objects.aggregate(last=Max("id"))["last"] or 0
+    low, high = sources.first_content - 1, sources.last_content
     if start is not None:
         low, high = (low, min(high, start - 1)) if newest_first else (max(low, start), high)
     width = WINDOW
     while low < high:
         above, upto = (max(low, high - width), high) if newest_first else (low, min(high, low + width))
-        found = searching.propose(words, above=above, upto=upto, newest_first=newest_first, most=STEP)
-        if len(found) == STEP:
+        found = searching.propose(words, above=above, upto=upto, newest_first=newest_first, most=TEXTS)
+        if len(found) == TEXTS:
             # The window held more than one step: go on behind the last of this one.
             upto, above = (upto, found[-1] - 1) if newest_first else (found[-1], above)
         else:
             width *= 2
         yield (above + 1 if newest_first else upto), [(key, key) for key in found]
         low, high = (low, above) if newest_first else (upto, high)
-
-
-def _first_content(dataset: Dataset) -> int:
-    """A content id that no text of the dataset lies below; known once an import is indexed."""
-    first = Import.objects.filter(dataset=dataset).exclude(indexed_at=None).visible_rows()
-    if Import.objects.filter(dataset=dataset, indexed_at=None).visible_rows().exists():
-        return 0
-    return first.aggregate(low=Min("first_content"))["low"] or 0
 
 
 def _matching(

@@ -18,9 +18,14 @@ from datasets.models import Dataset, DatasetVersion, Example, Finding, Review
 from foundation.ui import charts
 from foundation.ui.formats import grouped
 
+# Nobody said which version is the newest: it is looked up.
+_UNTOLD = DatasetVersion()
 
-def lineage(dataset: Dataset, version: DatasetVersion | None = None) -> list[tuple[str, str, bool]]:
-    """Use case → dataset → version: the version shown, else a link to the newest frozen one."""
+
+def lineage(
+    dataset: Dataset, version: DatasetVersion | None = None, *, newest: DatasetVersion | None = _UNTOLD
+) -> list[tuple[str, str, bool]]:
+    """Use case → dataset → version: the version shown, else a link to the newest frozen one (given, or looked up)."""
     use_case = dataset.use_case
     items = [
         (f"Use case: {use_case.name}", reverse("decisions:use-case-detail", args=[use_case.pk]), False),
@@ -31,8 +36,9 @@ def lineage(dataset: Dataset, version: DatasetVersion | None = None) -> list[tup
             (f"Version {version.number}", reverse("datasets:version-detail", args=[version.pk]), True)
         )
         return items
-    # Without "dataset" Django would ask for the row once more to tie it to its dataset.
-    newest = dataset.versions.frozen().only("pk", "number", "dataset").first()
+    if newest is _UNTOLD:
+        # Without "dataset" Django would ask for the row once more to tie it to its dataset.
+        newest = dataset.versions.frozen().only("pk", "number", "dataset").first()
     if newest is None:
         return [*items, ("No version yet", "", False)]
     items.append((f"Version {newest.number}", reverse("datasets:version-detail", args=[newest.pk]), False))

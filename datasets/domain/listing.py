@@ -16,6 +16,7 @@ ORDERS = ("oldest", "newest")
 MAX_WORDS = 200
 # A trigram index knows nothing shorter.
 GRAM = 3
+MOST_GRAMS = 16
 
 
 def number(text: str) -> int | None:
@@ -72,15 +73,19 @@ def holds(text: str, needle: str) -> bool:
 
 
 def grams(needle: str) -> list[str]:
-    """Trigrams that every text with this needle holds: side by side, and the last; none for a shorter needle.
+    """Trigrams that every text with this needle holds, at most MOST_GRAMS of them; none for a shorter needle.
 
-    Letters as an index folds them, one by one; a letter that folds to several is left out.
+    They overlap, because it is the overlaps that tell a word from its parts standing apart. Of a long needle those at
+    its start, at its end and between, evenly. Letters as an index folds them, one by one; a letter that folds to
+    several is left out.
     """
     folded = needle.lower()
     if len(folded) != len(needle) or len(folded) < GRAM:
         return []
-    starts = [*range(0, len(folded) - GRAM + 1, GRAM), len(folded) - GRAM]
-    return list(dict.fromkeys(folded[i : i + GRAM] for i in starts))
+    found = list(dict.fromkeys(folded[i : i + GRAM] for i in range(len(folded) - GRAM + 1)))
+    if len(found) <= MOST_GRAMS:
+        return found
+    return [found[i * (len(found) - 1) // (MOST_GRAMS - 1)] for i in range(MOST_GRAMS)]
 
 
 def fts_expression(needle: str) -> str:

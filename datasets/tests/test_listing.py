@@ -107,8 +107,11 @@ def test_rows_are_found_before_their_index_is_made(rows):
 def test_nothing_of_a_needle_is_an_operator():
     assert grams('a"b') == ['a"b']
     assert fts_expression('a"b') == '"a""b"'
-    # side by side, and the last: abc, def and efg
-    assert grams("ABCDEFG") == ["abc", "def", "efg"]
+    assert grams("ABCDEFG") == ["abc", "bcd", "cde", "def", "efg"]
+    # of 38 the first, the last and fourteen between
+    long = "abcdefghijklmnopqrstuvwxyz0123456789äöüß"
+    assert (len(grams(long)), grams(long)[0], grams(long)[-1]) == (16, "abc", "öüß")
+    assert all(gram in long for gram in grams(long))
     assert grams("ab") == []
     # İ folds to two characters: the index cannot be asked
     assert grams("İstanbul") == []
@@ -240,7 +243,7 @@ def test_going_back_shows_the_page_one_came_from(rows, narrow):
 
 def test_a_look_that_takes_too_long_stops_and_can_be_gone_on_with(rows, monkeypatch):
     monkeypatch.setattr(listing, "LOOK_S", -1.0)
-    monkeypatch.setattr(listing, "STEP", 10)
+    monkeypatch.setattr(listing, "TEXTS", 10)
     monkeypatch.setattr(listing, "WINDOW", 10)
     page = listing.page_of(rows, Filters(words="zürich alone"))
     assert (page.rows, page.stopped) == ([], True)

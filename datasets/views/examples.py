@@ -13,8 +13,8 @@ from datasets.domain.rules import RULES
 from datasets.domain.statuses import ExampleState
 from datasets.errors import EditedMeanwhile, Sealed
 from datasets.forms import ExampleForm
-from datasets.listing import newest_frozen, page_of
-from datasets.models import Dataset, Edit, Example, Finding, Fix, Import
+from datasets.listing import newest_frozen, page_of, rows_of
+from datasets.models import Dataset, Edit, Example, Finding, Fix
 from datasets.vault import Vault, sealed_contents
 from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput, Conflict
@@ -37,18 +37,18 @@ def example_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     for row in page.rows:
         row.is_sealed = row.content_id in sealed
     counts = {"active": dataset.n_active, "dropped": dataset.n_dropped, "rejected": dataset.n_rejected}
-    sources = Import.objects.filter(dataset=dataset).visible_rows().order_by("id")
+    version = newest_frozen(dataset)
     context = {
         "dataset": dataset,
-        "lineage": presenting.lineage(dataset),
+        "lineage": presenting.lineage(dataset, newest=version),
         "page": page,
         "rows": page.rows,
         "filters": filters,
         "counts": counts,
         "labels": list(dataset.label_counts.items())[:100],
         "n_labels": len(dataset.label_counts),
-        "sources": list(sources.values_list("id", "name", "n_good")[:50]),
-        "version": newest_frozen(dataset),
+        "sources": page.sources.offered if page.sources else [],
+        "version": version,
         "finding": finding,
         "narrowed": filters.is_narrowed,
         "is_labelled": dataset.use_case.task_kind == "classify",
@@ -162,12 +162,7 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
     """One rule's rows, grouped, with what can be done about them."""
     dataset = finding.dataset
     after = number(request.GET.get("after", ""))
-    rows = finding.rows.select_related("example__content").order_by("cluster", "id")
-    if after is not None:
-        start = finding.rows.filter(pk=after).values_list("cluster", "id").first()
-        if start:
-            rows = rows.filter(cluster__gt=start[0]) | rows.filter(cluster=start[0], id__gt=start[1])
-    found = list(rows[: PAGE + 1])
+    found = rows_of(finding, after=after, n=PAGE + 1)
     shown = found[:PAGE]
     sealed = sealed_contents(dataset, [row.example.content_id for row in shown], user=request.user)
     for row in shown:

@@ -75,9 +75,14 @@ def furnish(folder: str) -> Rows:
     """Everything around the large dataset; what stands from an earlier measuring is taken as it is."""
     from datasets.models import Dataset, Finding, QualityRun, Review
     from datasets.services import plan_review
+    from foundation.llm.models import Connection
+    from foundation.llm.services import create_connection
     from foundation.teams.models import User
 
     admin = User.objects.order_by("pk")[0]
+    if not Connection.objects.exists():  # so that quotes are worked out; nothing is ever asked of it
+        team = admin.memberships.get().team
+        create_connection(actor=admin, team=team, name="Nowhere", key="sk-ant-measured-and-never-sent")
     dataset = Dataset.objects.order_by("pk")[0]
     versions = list(dataset.versions.frozen().order_by("number"))
     older, version = versions if len(versions) > 1 else (versions[0], _second_version(versions[0]))

@@ -191,6 +191,8 @@ def _reads(made: rows_material.Rows, client: Any) -> dict[str, Callable[[], Any]
         "quality form, 500 rows": to("quality-create", dataset.pk, size=500),
         "quality of 500 rows": to("quality-detail", made.run.pk),
         "write examples": to("write", dataset.pk),
+        "write examples, common label": to("write", dataset.pk, labels="billing", below="10", was_below="10"),
+        "quality form, by the seed alone": to("quality-create", dataset.pk, how="plain"),
         "freeze form": to("version-create", dataset.pk),
         "version": to("version-detail", made.version.pk),
         "version rows": to("version-rows", made.version.pk),
