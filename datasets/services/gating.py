@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet, Subquery
@@ -50,9 +51,12 @@ def set_gate(*, actor: User | None, team: Team, chosen: Mapping[str, str]) -> Da
     return gate
 
 
-def standing(dataset: Dataset) -> list[Standing]:
-    """Everything in the way of a freeze and everything worth a warning, blocking ones first."""
-    chosen = DatasetGate.objects.filter(team=dataset.team_id).values_list("stances", flat=True).first() or {}
+def standing(dataset: Dataset, *, gate: Mapping[str, Stance] | None = None) -> list[Standing]:
+    """Everything in the way of a freeze and everything worth a warning, blocking ones first; `gate` where it is known."""
+    chosen: Mapping[str, Any] | None = gate
+    if chosen is None:
+        chosen = DatasetGate.objects.filter(team=dataset.team_id).values_list("stances", flat=True).first()
+        chosen = chosen or {}
     return judged([*_whole(dataset), *_findings(dataset)], chosen)
 
 

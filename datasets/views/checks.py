@@ -48,7 +48,7 @@ def report(request: HttpRequest, dataset: Dataset) -> HttpResponse:
             and rule.key != "judged_weak"
             and (rule.key != "label_noise" or noise)
         ],
-        "standing": gating.standing(dataset),
+        "standing": gating.standing(dataset, gate=stances),
         "stats": stats,
         "noise": noise,
         "can_look_for_noise": task_kind == "classify" and dataset.checks_are_current and not noise,
