@@ -67,9 +67,10 @@ def page_of(
     back = filters.before is not None
     newest_first = (filters.order == "newest") != back
     start = filters.before if back else filters.after
-    page = Page(sources=sources_of(dataset))
+    sources = sources_of(dataset)
+    page = Page(sources=sources)
     if filters.words and finding is None:
-        page.by_rows = not (searching.can_help(filters.words) and page.sources.is_indexed)
+        page.by_rows = not (searching.can_help(filters.words) and sources.is_indexed)
     # Some of what is found may be closed, so a little more is looked for at once.
     first = PAGE + 1 if closed is None else 2 * PAGE
     steps, by = _steps(dataset, filters, finding, start, newest_first, page, rows, first)

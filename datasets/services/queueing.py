@@ -132,14 +132,14 @@ def plan_review(
             n_sample=size,
             n_double=sum(p.is_double for p in places),
         )
-    rows = [
+    items = [
         (
             review.pk, keys[p.index], position, p.need, p.in_sample, p.is_double, False, p.assignee, p.second,
             "", "", "",
         )
         for position, p in enumerate(places, 1)
     ]  # fmt: skip
-    for part in bulk.chunks(rows, ITEMS_A_BEAT):
+    for part in bulk.chunks(items, ITEMS_A_BEAT):
         beat("Writing the queue")
         bulk.insert_in_chunks(ReviewItem, _ITEM, part)
     with transaction.atomic():
