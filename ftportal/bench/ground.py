@@ -48,7 +48,7 @@ def imported(
     from foundation.jobs.services import work_on
     from foundation.teams.models import Team, User
 
-    team, admin = Team.objects.get(), User.objects.get()
+    team, admin = Team.objects.get(), User.objects.order_by("pk")[0]
     use_case = create_use_case(actor=admin, team=team, name=name, task_kind=task_kind)
     dataset = imports.create_dataset(actor=admin, team=team, use_case=use_case, name=name)
     with open(path, "rb") as stream:

@@ -84,6 +84,7 @@ def furnish(folder: str) -> Rows:
         team = admin.memberships.get().team
         create_connection(actor=admin, team=team, name="Nowhere", key="sk-ant-measured-and-never-sent")
     dataset = Dataset.objects.order_by("pk")[0]
+    crowded = Dataset.objects.exclude(pk=dataset.pk).first() or _crowded(folder)
     versions = list(dataset.versions.frozen().order_by("number"))
     older, version = versions if len(versions) > 1 else (versions[0], _second_version(versions[0]))
     large = Finding.objects.filter(run=dataset.checks_id, rule="loose_duplicate").first()
@@ -103,7 +104,6 @@ def furnish(folder: str) -> Rows:
         Review.objects.filter(pk=doubled.pk).update(n_accepted=0)
         reviews = [doubled, review]
     run = QualityRun.objects.filter(dataset=dataset).first() or _judging(dataset)
-    crowded = Dataset.objects.exclude(pk=dataset.pk).first() or _crowded(folder)
     finding = Finding.objects.get(run=dataset.checks_id, rule="near_duplicate")
     return Rows(
         dataset=dataset,
