@@ -125,10 +125,12 @@ def test_no_page_hears_a_key_that_it_does_not_offer(prepared, editor, client_for
     client = client_for(editor)
     hostile = urlencode([(key, "x") for key in KEYS])
     for name, url in pages_of(prepared).items():
-        client.get(url)
-        plain = asked(client, url)
-        assert plain[0] == 200, name
-        assert asked(client, url, hostile) == plain, name
+        # Asked twice: what the frame of every page asks is kept for some seconds, then asked anew.
+        plain = [asked(client, url), asked(client, url)]
+        status, questions = asked(client, url, hostile)
+        assert {status} == {s for s, _ in plain} == {200}, name
+        assert len(questions) <= max(len(q) for _, q in plain), name
+        assert set(questions) <= {question for _, q in plain for question in q}, name
 
 
 def test_the_list_of_rows_hears_none_of_them_one_by_one():
