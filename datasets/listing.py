@@ -76,19 +76,19 @@ def page_of(
     steps, by = _steps(dataset, filters, finding, start, newest_first, page, rows, first)
     deadline = time.monotonic() + LOOK_S
     found: list[tuple[int, Example]] = []
+    waiting: list[tuple[int, int]] = []
     came_to: int | None = None
     for n, (upto, step) in enumerate(steps, 1):
         came_to = upto
-        here = _matching(rows, step, by, filters.words)
-        if here and closed is not None:
-            hidden = closed([row.content_id for _, row in here])
-            here = [(key, row) for key, row in here if row.content_id not in hidden]
-        found += here
-        if len(found) > PAGE:
+        waiting += step
+        page.stopped = n == MOST_STEPS or time.monotonic() > deadline
+        if len(found) + len(waiting) > PAGE or page.stopped:
+            found += _matching(rows, waiting, by, filters.words, closed)
+            waiting = []
+        if len(found) > PAGE or page.stopped:
             break
-        if n == MOST_STEPS or time.monotonic() > deadline:
-            page.stopped = True
-            break
+    found += _matching(rows, waiting, by, filters.words, closed)
+    page.stopped = page.stopped and len(found) <= PAGE
     n_shown = PAGE
     while PAGE <= n_shown < len(found) and found[n_shown][0] == found[n_shown - 1][0]:
         n_shown += 1  # rows of one key stay on one page: the next begins behind the key
@@ -146,7 +146,7 @@ def is_indexed(dataset: Dataset) -> bool:
 
 def _residual(dataset: Dataset, filters: Filters, finding: Finding | None) -> QuerySet[Example]:
     """Every condition but the words, as it is asked of a few rows at a time."""
-    rows = Example.objects.filter(dataset=dataset, state=STATES[filters.state]).shown()
+    rows = Example.objects.in_state(STATES[filters.state], dataset=dataset).shown()
     if filters.label:
         rows = rows.filter(label=filters.label)
     if filters.review:
@@ -157,11 +157,12 @@ def _residual(dataset: Dataset, filters: Filters, finding: Finding | None) -> Qu
         rows = rows.filter(finding_rows__finding=finding)
     if filters.split:
         version = newest_frozen(dataset)
-        member = VersionRow.objects.filter(version=version, split=filters.split, content=OuterRef("content"))
+        # The split is compared outside: by the index of splits SQLite would walk all of one for every row.
+        member = VersionRow.objects.filter(version=version, content=OuterRef("content")).values("split")[:1]
         if version is None:
             rows = rows.none()
         elif filters.words or finding is not None:  # else the split itself leads
-            rows = rows.filter(Exists(member))
+            rows = rows.annotate(stands_in=Subquery(member)).filter(stands_in=filters.split)
     return rows.select_related("content")
 
 
@@ -187,8 +188,11 @@ def _steps(
     most: int,
 ) -> tuple[Steps, str]:
     def walk(leading: QuerySet, key: str, example: str, by: str = "pk") -> tuple[Steps, str]:
-        width = TEXTS if filters.words else most
-        return _walk(leading, key, example, start, newest_first, rows=rows, by=by, most=width), by
+        # Where texts must be read, a step is narrower.
+        width, widest = (TEXTS, 2 * TEXTS) if filters.words else (most, STEP)
+        return _walk(
+            leading, key, example, start, newest_first, rows=rows, by=by, most=width, widest=widest
+        ), by
 
     if finding is not None:
         return walk(FindingRow.objects.filter(finding=finding), "example_id", "example_id")
@@ -203,11 +207,17 @@ def _steps(
         return walk(VersionRow.objects.filter(version=version, split=filters.split), "position", "example_id")
     if filters.source is not None:
         return walk(Example.objects.filter(source_id=filters.source, dataset=dataset), "line", "id")
-    leading = Example.objects.filter(dataset=dataset, state=STATES[filters.state])
-    if filters.label:
-        leading = leading.filter(label=filters.label)
-    if filters.review:
-        leading = leading.filter(review="" if filters.review == "none" else filters.review)
+    # The condition that lets fewest rows through leads, as far as stored counts tell; the others are asked of its rows.
+    n_state = {"active": dataset.n_active, "dropped": dataset.n_dropped, "rejected": dataset.n_rejected}[
+        filters.state
+    ]
+    leading = Example.objects.filter(dataset=dataset)
+    if filters.review not in ("", "none") and n_state > STEP:
+        leading = leading.of_review(filters.review)
+    elif filters.label and (filters.state == "active" or n_state > STEP):
+        leading = leading.of_label(filters.label)
+    else:
+        leading = leading.filter(state=STATES[filters.state])
     return walk(leading, "id", "id")
 
 
@@ -221,13 +231,14 @@ def _walk(
     rows: QuerySet[Example],
     by: str,
     most: int,
+    widest: int,
 ) -> Steps:
     """Steps along the index of `key`, of each the first `most` that keep every condition; one question a step.
 
     The first step is a page: mostly all of it is shown.
     """
     fits = Exists(rows.order_by().filter(**{by: OuterRef(example)}))
-    size = most
+    size = min(most, 2 * PAGE)
     while True:
         here = leading
         if start is not None:
@@ -244,7 +255,7 @@ def _walk(
         yield start, found
         if is_last:
             return
-        size = min(size * GROWTH, STEP)
+        size = min(size * GROWTH, widest)
 
 
 def _proposals(sources: Sources, words: str, start: int | None, newest_first: bool) -> Steps:
@@ -266,9 +277,13 @@ def _proposals(sources: Sources, words: str, start: int | None, newest_first: bo
 
 
 def _matching(
-    rows: QuerySet[Example], step: list[tuple[int, int]], by: str, words: str
+    rows: QuerySet[Example],
+    step: list[tuple[int, int]],
+    by: str,
+    words: str,
+    closed: Callable[[list[int]], Collection[int]] | None,
 ) -> list[tuple[int, Example]]:
-    """The rows of a step that keep every condition, in its order, each with its key."""
+    """The rows of a step that keep every condition and may be told of, in its order, each with its key."""
     place = {example: at for at, (_, example) in enumerate(step) if example is not None}
     if not place:
         return []
@@ -277,6 +292,9 @@ def _matching(
         found = [
             row for row in found if holds(row.content.prompt, words) or holds(row.content.completion, words)
         ]
+    if found and closed is not None:
+        hidden = closed([row.content_id for row in found])
+        found = [row for row in found if row.content_id not in hidden]
     which: Callable[[Example], int] = (lambda row: row.pk) if by == "pk" else (lambda row: row.content_id)
     ordered = sorted(found, key=lambda row: (place[which(row)], row.pk))
     return [(step[place[which(row)]][0], row) for row in ordered]

@@ -16,7 +16,7 @@ from django.urls import reverse
 from datasets.domain import writing
 from datasets.domain.mapping import ColumnMapping
 from datasets.domain.rules import THIN
-from datasets.domain.statuses import SYNTHETIC, ImportState
+from datasets.domain.statuses import SYNTHETIC, ExampleState, ImportState
 from datasets.domain.writing import Given
 from datasets.errors import NothingToDo
 from datasets.models import Dataset, Example, Import
@@ -84,17 +84,18 @@ def given_rows(dataset: Dataset, labels: Sequence[str]) -> dict[str, list[tuple[
     columns = ("id", "content_id", "label", "content__digest")
     eligible = (
         Example.objects.filter(dataset=dataset, content__turns="", content__extra="")
-        .active()
+        .shown()
+        .in_state(ExampleState.ACTIVE)
         .exclude(source__source=SYNTHETIC)
         .order_by("id")
     )
     thin = [label for label in labels if dataset.label_counts.get(label, 0) <= NUMBERED]
     place = Window(RowNumber(), partition_by=F("label"), order_by=F("id").asc())
-    numbered = eligible.filter(label__in=thin).annotate(place=place).filter(place__lte=MOST_LOOKED_AT)
+    numbered = eligible.of_label(*thin).annotate(place=place).filter(place__lte=MOST_LOOKED_AT)
     rows = list(numbered.values_list(*columns)) if thin else []
     for label in labels:
         if label not in thin:
-            rows += eligible.filter(label=label).values_list(*columns)[:MOST_LOOKED_AT]
+            rows += eligible.of_label(label).values_list(*columns)[:MOST_LOOKED_AT]
     free = unsealed(dataset, [row[1] for row in rows])
     found: dict[str, list[tuple[int, bytes]]] = {label: [] for label in labels}
     for key, content, label, digest in rows:
