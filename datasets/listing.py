@@ -11,15 +11,17 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models.lookups import Exact
 
 from datasets import searching
 from datasets.domain.listing import STATES, Filters, holds
 from datasets.models import Content, Dataset, DatasetVersion, Example, Finding, FindingRow, Import, VersionRow
+from datasets.models.examples import Plainly
 
 PAGE = 50
 LOOK_S = 0.1
 # Looking takes so many steps at most, each one or two questions to the database, each GROWTH times as wide as the last.
-MOST_STEPS, GROWTH, STEP = 4, 8, 4000
+MOST_STEPS, GROWTH, STEP = 3, 8, 4000
 MOST_SOURCES = 50
 # Texts compared in one step of a search, and contents that one question to the search index spans.
 TEXTS, WINDOW = 400, 1_000_000
@@ -58,12 +60,16 @@ def page_of(
     *,
     finding: Finding | None = None,
     closed: Callable[[list[int]], Collection[int]] | None = None,
+    version: DatasetVersion | None = None,
 ) -> Page:
     """The page these filters ask for. A finding, version or import of another dataset narrows to nothing it may not.
 
     Rows whose contents `closed` names are passed over as if they did not match: neither they nor the keys tell of them.
+    `version` is the newest frozen one, looked up where it is needed and not given.
     """
-    rows = _residual(dataset, filters, finding)
+    if filters.split and version is None:
+        version = newest_frozen(dataset)
+    rows = _residual(dataset, filters, finding, version)
     back = filters.before is not None
     newest_first = (filters.order == "newest") != back
     start = filters.before if back else filters.after
@@ -73,21 +79,26 @@ def page_of(
         page.by_rows = not (searching.can_help(filters.words) and sources.is_indexed)
     # Some of what is found may be closed, so a little more is looked for at once.
     first = PAGE + 1 if closed is None else 2 * PAGE
-    steps, by = _steps(dataset, filters, finding, start, newest_first, page, rows, first)
+    steps, by = _steps(dataset, filters, finding, version, start, newest_first, page, rows, first)
     deadline = time.monotonic() + LOOK_S
     found: list[tuple[int, Example]] = []
+    matching: list[tuple[int, Example]] = []
     waiting: list[tuple[int, int]] = []
     came_to: int | None = None
     for n, (upto, step) in enumerate(steps, 1):
         came_to = upto
         waiting += step
         page.stopped = n == MOST_STEPS or time.monotonic() > deadline
-        if len(found) + len(waiting) > PAGE or page.stopped:
-            found += _matching(rows, waiting, by, filters.words, closed)
+        # Rows are read, and the vault is asked, once there may be enough of them.
+        if len(found) + len(matching) + len(waiting) > PAGE or page.stopped:
+            matching += _matching(rows, waiting, by, filters.words)
             waiting = []
+        if len(found) + len(matching) > PAGE or page.stopped:
+            found += _told(matching, closed)
+            matching = []
         if len(found) > PAGE or page.stopped:
             break
-    found += _matching(rows, waiting, by, filters.words, closed)
+    found += _told(matching + _matching(rows, waiting, by, filters.words), closed)
     page.stopped = page.stopped and len(found) <= PAGE
     n_shown = PAGE
     while PAGE <= n_shown < len(found) and found[n_shown][0] == found[n_shown - 1][0]:
@@ -144,19 +155,20 @@ def is_indexed(dataset: Dataset) -> bool:
     return sources_of(dataset).is_indexed
 
 
-def _residual(dataset: Dataset, filters: Filters, finding: Finding | None) -> QuerySet[Example]:
+def _residual(
+    dataset: Dataset, filters: Filters, finding: Finding | None, version: DatasetVersion | None
+) -> QuerySet[Example]:
     """Every condition but the words, as it is asked of a few rows at a time."""
-    rows = Example.objects.in_state(STATES[filters.state], dataset=dataset).shown()
+    rows = Example.objects.in_state(STATES[filters.state], dataset=dataset)
     if filters.label:
         rows = rows.filter(label=filters.label)
     if filters.review:
         rows = rows.filter(review="" if filters.review == "none" else filters.review)
     if filters.source is not None:
-        rows = rows.filter(source_id=filters.source)
+        rows = rows.filter(Exact(Plainly("source_id"), filters.source))
     if finding is not None:
         rows = rows.filter(finding_rows__finding=finding)
     if filters.split:
-        version = newest_frozen(dataset)
         # The split is compared outside: by the index of splits SQLite would walk all of one for every row.
         member = VersionRow.objects.filter(version=version, content=OuterRef("content")).values("split")[:1]
         if version is None:
@@ -181,6 +193,7 @@ def _steps(
     dataset: Dataset,
     filters: Filters,
     finding: Finding | None,
+    version: DatasetVersion | None,
     start: int | None,
     newest_first: bool,
     page: Page,
@@ -203,10 +216,10 @@ def _steps(
         # Row by row, in the order of the contents, so that a page begun before the index was ready goes on after it.
         # Other teams' contents are passed by number alone: a condition on them, without an index, could walk for long.
         return walk(Content.objects.filter(pk__gte=sources.first_content), "id", "id", by="content_id")
-    if filters.split and (version := newest_frozen(dataset)):
+    if filters.split and version is not None:
         return walk(VersionRow.objects.filter(version=version, split=filters.split), "position", "example_id")
     if filters.source is not None:
-        return walk(Example.objects.filter(source_id=filters.source, dataset=dataset), "line", "id")
+        return walk(Example.objects.filter(source_id=filters.source), "line", "id")
     # The condition that lets fewest rows through leads, as far as stored counts tell; the others are asked of its rows.
     n_state = {"active": dataset.n_active, "dropped": dataset.n_dropped, "rejected": dataset.n_rejected}[
         filters.state
@@ -277,13 +290,9 @@ def _proposals(sources: Sources, words: str, start: int | None, newest_first: bo
 
 
 def _matching(
-    rows: QuerySet[Example],
-    step: list[tuple[int, int]],
-    by: str,
-    words: str,
-    closed: Callable[[list[int]], Collection[int]] | None,
+    rows: QuerySet[Example], step: list[tuple[int, int]], by: str, words: str
 ) -> list[tuple[int, Example]]:
-    """The rows of a step that keep every condition and may be told of, in its order, each with its key."""
+    """The rows of a step that keep every condition, in its order, each with its key."""
     place = {example: at for at, (_, example) in enumerate(step) if example is not None}
     if not place:
         return []
@@ -292,9 +301,16 @@ def _matching(
         found = [
             row for row in found if holds(row.content.prompt, words) or holds(row.content.completion, words)
         ]
-    if found and closed is not None:
-        hidden = closed([row.content_id for row in found])
-        found = [row for row in found if row.content_id not in hidden]
     which: Callable[[Example], int] = (lambda row: row.pk) if by == "pk" else (lambda row: row.content_id)
     ordered = sorted(found, key=lambda row: (place[which(row)], row.pk))
     return [(step[place[which(row)]][0], row) for row in ordered]
+
+
+def _told(
+    found: list[tuple[int, Example]], closed: Callable[[list[int]], Collection[int]] | None
+) -> list[tuple[int, Example]]:
+    """Those that this person may be told of."""
+    if closed is None or not found:
+        return found
+    hidden = closed([row.content_id for _, row in found])
+    return [(key, row) for key, row in found if row.content_id not in hidden]

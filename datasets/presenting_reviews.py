@@ -13,6 +13,7 @@ from datasets.domain.power import wilson
 from datasets.domain.review import Need
 from datasets.domain.statuses import Verdict
 from datasets.models import Reading, Review
+from datasets.services.reviewing import read_twice
 from foundation.ui import charts
 from foundation.ui.formats import grouped
 
@@ -24,15 +25,24 @@ NAMES = {
     Need.FINDING: "rows with a finding",
 }
 TROUBLE = (Verdict.EDITED, Verdict.REJECTED)
+# Named one by one: what is not empty has no index to follow.
+JUDGED = (Verdict.ACCEPTED, *TROUBLE)
 
 
 def summary(review: Review) -> dict[str, Any]:
     """Progress, trouble by reason with intervals, people, agreement."""
-    found = [_trouble(review, "the sample", Q(in_sample=True))]
-    found += [_trouble(review, NAMES[need], Q(need=need)) for need in Need]
+    # One walk over the queue says how many rows came for which need with which verdict.
+    counted = list(
+        review.items.order_by().values_list("need", "in_sample", "verdict").annotate(n=Count("id"))
+    )
+    found = [_trouble("the sample", [(verdict, n) for _, is_in, verdict, n in counted if is_in])]
+    found += [
+        _trouble(NAMES[need], [(verdict, n) for which, _, verdict, n in counted if which == need])
+        for need in Need
+    ]
     rows = [row for row in found if row["n_total"]]
     people = list(
-        review.items.exclude(verdict="")
+        review.items.filter(verdict__in=JUDGED)
         .values("reviewer_name")
         .annotate(
             n=Count("id"),
@@ -45,12 +55,12 @@ def summary(review: Review) -> dict[str, Any]:
     return {"rows": rows, "chart": _chart(rows), "people": people, **_agreement(review)}
 
 
-def _trouble(review: Review, name: str, which: Q) -> dict[str, Any]:
-    counts = review.items.filter(which).aggregate(
-        n_total=Count("id"),
-        n_done=Count("id", filter=~Q(verdict="")),
-        n_trouble=Count("id", filter=Q(verdict__in=TROUBLE)),
-    )
+def _trouble(name: str, counted: list[tuple[str, int]]) -> dict[str, Any]:
+    counts = {
+        "n_total": sum(n for _, n in counted),
+        "n_done": sum(n for verdict, n in counted if verdict),
+        "n_trouble": sum(n for verdict, n in counted if verdict in TROUBLE),
+    }
     low, high = wilson(counts["n_trouble"], counts["n_done"])
     share = counts["n_trouble"] / counts["n_done"] if counts["n_done"] else None
     return {"name": name, **counts, "share": share, "low": low, "high": high}
@@ -145,9 +155,7 @@ def _agreement(review: Review) -> dict[str, Any]:
         ]
         kappa = cohen_kappa([p[0] for p in ordered], [p[1] for p in ordered])
     n_same = sum(pair[0] == pair[1] for pair in answers)
-    waiting = (
-        review.items.filter(is_double=True, verdict="").annotate(n=Count("readings")).filter(n=2).count()
-    )
+    waiting = review.items.filter(is_double=True, verdict="", pk__in=read_twice(review)).count()
     alpha = krippendorff_alpha(answers, seed=review.pk)
     return {
         "alpha": alpha,
@@ -157,5 +165,5 @@ def _agreement(review: Review) -> dict[str, Any]:
         "n_same": n_same,
         "n_readers": len(people),
         "n_to_settle": waiting,
-        "n_settled": review.items.filter(is_adjudicated=True).count(),
+        "n_settled": review.items.filter(verdict__in=JUDGED, is_adjudicated=True).count(),
     }

@@ -115,8 +115,9 @@ class ExampleQuerySet(TeamQuerySet):
         return self.filter(_as_indexed("review"), review=verdict)
 
     def in_state(self, state: str, *, dataset: Dataset | None = None) -> ExampleQuerySet:
-        """Rows in a state (and of a dataset), where something else leads."""
-        found = self.filter(Exact(Plainly("state"), models.Value(state)))
+        """Shown rows in a state (and of a dataset), where something else leads."""
+        finished = Import.objects.filter(pk=OuterRef("source_id"), state=ImportState.DONE)
+        found = self.filter(Exact(Plainly("state"), models.Value(state)), models.Exists(finished))
         return found if dataset is None else found.filter(Exact(Plainly("dataset_id"), dataset.pk))
 
     def shown(self) -> ExampleQuerySet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
 from datasets.domain.cleaning import normalise
@@ -204,6 +204,12 @@ def _drop_outdated(item: ReviewItem, example: Example, actor: User) -> None:
         gone, _ = item.readings.exclude(edition=None).exclude(edition=example.edition).delete()
         if gone:
             audit.record(actor=actor, team=example.team, verb="example.reading_outdated", target=example)
+
+
+def read_twice(review: Review) -> QuerySet[Reading]:
+    """The items of a queue that two people have read, from their readings: there are fewer of these than rows."""
+    readings = Reading.objects.filter(item__review=review).order_by().values("item")
+    return readings.annotate(n=Count("pk")).filter(n__gte=2).values("item")
 
 
 def settle(

@@ -84,7 +84,6 @@ def given_rows(dataset: Dataset, labels: Sequence[str]) -> dict[str, list[tuple[
     columns = ("id", "content_id", "label", "content__digest")
     eligible = (
         Example.objects.filter(dataset=dataset, content__turns="", content__extra="")
-        .shown()
         .in_state(ExampleState.ACTIVE)
         .exclude(source__source=SYNTHETIC)
         .order_by("id")

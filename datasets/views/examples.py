@@ -32,12 +32,13 @@ def example_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     vault = Vault(dataset, request.user)
     # Which sealed rows hold a word, or carry a label, must not be learnt by asking for it.
     tells = bool(filters.words or filters.label)
-    page = page_of(dataset, filters, finding=finding, closed=vault.closed if tells else None)
+    version = newest_frozen(dataset)
+    closed = vault.closed if tells else None
+    page = page_of(dataset, filters, finding=finding, closed=closed, version=version)
     sealed = frozenset() if tells else vault.closed(row.content_id for row in page.rows)
     for row in page.rows:
         row.is_sealed = row.content_id in sealed
     counts = {"active": dataset.n_active, "dropped": dataset.n_dropped, "rejected": dataset.n_rejected}
-    version = newest_frozen(dataset)
     context = {
         "dataset": dataset,
         "lineage": presenting.lineage(dataset, newest=version),

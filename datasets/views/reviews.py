@@ -20,6 +20,7 @@ from datasets.forms import ExampleForm, ReviewForm
 from datasets.models import Dataset, Reading, Review, ReviewItem
 from datasets.presenting_reviews import summary
 from datasets.services.queueing import MOST_NEEDED
+from datasets.services.reviewing import read_twice
 from datasets.vault import check_not_sealed, sealed_contents
 from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput, Conflict
@@ -74,6 +75,9 @@ def _waiting(review: Review, request: HttpRequest, whose: str) -> QuerySet[Revie
     """Rows this person can judge now: not their second reading, not one that waits to be settled."""
     own = Reading.objects.filter(item=OuterRef("pk"), reader=request.user)
     rows = _items(review).filter(verdict="")
+    if whose == "open":
+        settled = rows.filter(is_double=True, pk__in=read_twice(review))
+        return settled if review.n_double else rows.none()
     if review.n_double:
         # Counted apart: beside the join to its texts a Count would group by every one of them.
         read = (
@@ -84,11 +88,7 @@ def _waiting(review: Review, request: HttpRequest, whose: str) -> QuerySet[Revie
             .annotate(n=Count("pk"))
         )
         rows = rows.annotate(n_read=Coalesce(Subquery(read.values("n")), 0), is_read=Exists(own))
-        if whose == "open":
-            return rows.filter(is_double=True, n_read__gte=2)
         rows = rows.filter(Q(is_double=False) | Q(is_read=False, n_read__lt=2))
-    elif whose == "open":
-        return rows.none()
     if whose == "mine":
         rows = rows.filter(Q(assignee=None, second=None) | Q(assignee=request.user) | Q(second=request.user))
     return rows

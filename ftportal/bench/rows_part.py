@@ -14,7 +14,7 @@ from typing import Any
 from ftportal.bench import ground, rows_material
 
 ROWS = 1_000_000
-ROUNDS = 20
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "20"))
 PROMISE_MS, PROMISE_QUERIES = 150, 15
 
 
