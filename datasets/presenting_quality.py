@@ -59,7 +59,7 @@ def dimensions_chart(scores: Sequence[Mapping[str, Any]]) -> SafeString | str:
         charts.Bars(
             title=f"{weakest.name} is the weakest side: {weakest.value:.2f} of 1",
             sub=f"Means over {grouped(len(scores))} rows with 95% intervals",
-            unit="number",
+            unit="share",
             bars=found,
             top=1.0,
             reference=quality.GATE,

@@ -114,7 +114,7 @@ def agreement_chart(
             title=f"Readers gave the same answer on {grouped(n_same)} of {grouped(n_pairs)} rows; "
             f"beyond chance the agreement is {known[0][1].words}",
             sub="0 is chance, 1 is perfect; with 95% intervals",
-            unit="number",
+            unit="share",
             bars=[
                 charts.Bar(name, one.value, one.low, one.high, note=f"{one.n} rows") for name, one in known
             ],

@@ -90,6 +90,7 @@ def test_the_weakest_dimension_is_the_finding_and_a_missing_one_is_left_out():
     picture = dimensions_chart([{"clarity": 0.9, "relevance": 0.5}, {"clarity": 0.9, "relevance": 0.7}])
     assert "Relevance is the weakest side: 0.60 of 1" in picture
     assert "Completeness" not in picture
+    assert "0.900 (0.900 to 0.900)" in picture  # two equal values: no spread
     assert dimensions_chart([]) == ""
 
 
