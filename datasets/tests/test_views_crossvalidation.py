@@ -13,7 +13,10 @@ from django.urls import reverse
 
 from datasets.models import CrossValidation, TrainingRun
 from datasets.tests.folded import folded_version, judged
+from datasets.training.crossvalidating import train_final
 from datasets.training.jobs import KINDS
+from datasets.training.lifecycle import states
+from decisions.models import UseCase
 from foundation.jobs.kinds import register_kinds
 from foundation.teams.domain.roles import Role
 from foundation.teams.domain.scopes import Scope
@@ -143,6 +146,24 @@ def test_a_version_without_folds_says_the_way_to_them(editor, viewer, use_case, 
     refused = client_for(editor).post(reverse("training:run-new", args=[version.pk]), {"over": "folds"})
     assert refused.status_code == 422
     assert "carries no folds" in shown(refused)
+
+
+def test_the_train_stage_tells_of_folds_while_there_is_no_model(editor, use_case, version):
+    def state():
+        with CaptureQueriesContext(connection) as queries:
+            found = states([UseCase.objects.get(pk=use_case.pk)])[use_case.pk]
+        assert len(queries) <= 4  # one of them is the use case
+        return found
+
+    assert state().headline == "Nothing trained yet"
+    found = judged(editor, version)
+    told = state()
+    assert (told.headline, told.url) == ("80.0% of 60 rows right over folds; no model yet", page_of(found))
+    CrossValidation.objects.update(state="running")
+    assert state().headline == f"Cross-validation {found.number} is under way"
+    CrossValidation.objects.update(state="succeeded")
+    train_final(actor=editor, cross_validation=CrossValidation.objects.get())
+    assert state().headline == "Run 1 is training"
 
 
 def test_no_way_is_offered_where_there_is_none(editor, use_case, client_for):

@@ -6,7 +6,7 @@ from django.db.models import Max, Q
 from django.urls import reverse
 
 from datasets.domain.training import RunState
-from datasets.models import TrainingRun
+from datasets.models import CrossValidation, TrainingRun
 from datasets.reading import latest_frozen
 from decisions.lifecycle import Stage, StageState
 from decisions.models import UseCase
@@ -14,7 +14,7 @@ from foundation.ui.formats import percent
 
 
 def states(use_cases: list[UseCase]) -> dict[int, StageState]:
-    """How training stands, by use case id. Two queries at most, however many use cases."""
+    """How training stands, by use case id. Three queries at most, however many use cases."""
     newest = (
         TrainingRun.objects.filter(use_case__in=[u.pk for u in use_cases])
         .values("use_case")
@@ -34,7 +34,33 @@ def states(use_cases: list[UseCase]) -> dict[int, StageState]:
         if run.state == RunState.SUCCEEDED:
             known["best"] = run.pk
     versions = latest_frozen(use_cases)
-    return {u.pk: _state(u, wanted.get(u.pk), runs, versions.get(u.pk)) for u in use_cases}
+    folded = _folded([versions[u.pk] for u in use_cases if u.pk in versions and u.pk not in wanted])
+    return {
+        u.pk: _only_folded(folded[versions[u.pk]])
+        if u.pk not in wanted and versions.get(u.pk) in folded
+        else _state(u, wanted.get(u.pk), runs, versions.get(u.pk))
+        for u in use_cases
+    }
+
+
+def _folded(version_ids: list[int]) -> dict[int, CrossValidation]:
+    """The newest cross-validation of each of these versions that is under way or done."""
+    if not version_ids:
+        return {}
+    under_way_or_done = [RunState.QUEUED, RunState.RUNNING, RunState.SUCCEEDED]
+    rows = CrossValidation.objects.filter(version__in=version_ids, state__in=under_way_or_done)
+    newest = rows.values("version").annotate(last=Max("pk")).order_by().values("last")
+    found = CrossValidation.objects.filter(pk__in=newest).only("pk", "number", "state", "metrics", "version")
+    return {one.version_id: one for one in found}
+
+
+def _only_folded(found: CrossValidation) -> StageState:
+    """Settings were judged over folds, and no model was trained yet."""
+    page = reverse("training:cross-validation-detail", args=[found.pk])
+    if found.state != RunState.SUCCEEDED:
+        return StageState("now", f"Cross-validation {found.number} is under way", url=page)
+    said = f"{percent(found.metrics['accuracy'], 1)} of {found.metrics['n']:,} rows right over folds"
+    return StageState("next", f"{said}; no model yet", url=page, action="Train the final model")
 
 
 def _state(
