@@ -73,11 +73,16 @@ def languages_chart(languages: dict[str, int]) -> SafeString | str:
     shown = ordered[:SHOWN_LANGUAGES]
     if rest := n - sum(count for _, count in shown):
         shown.append(("others", rest))
-    title = (
-        f"The language of no prompt is known, of {grouped(n)}"
-        if name == "not known"
-        else f"{100 * most / n:.0f}% of {grouped(n)} prompts are in {name}"
-    )
+    known = n - languages.get("not known", 0)
+    who = f"{grouped(known)} prompts" + (" whose language can be told" if known < n else "")
+    if not known:
+        title = f"The language of no prompt is known, of {grouped(n)}"
+    elif known == 1:
+        title = f"The one prompt whose language can be told is in {name}"
+    elif most == known:
+        title = f"All {who} are in {name}"
+    else:
+        title = f"{min(99, round(100 * most / known))}% of {who} are in {name}"
     parts = [charts.Part(one, count, "mute" if one == "not known" else "") for one, count in shown]
     return charts.shares_chart(charts.Shares(title=title, parts=parts))
 

@@ -71,9 +71,11 @@ def question(
         row["system"] = _fenced(system)
     if turns:
         # The last ones count; ten thousand of them would cost dollars and tell no more.
-        shown = [{"role": role, "text": _fenced(text)} for role, text in turns[-MAX_SHOWN_TURNS:]]
-        left = len(turns) - len(shown)
-        row["earlier_turns"] = [f"[{left} turns cut]", *shown] if left else shown
+        earlier: list[Any] = [
+            {"role": role, "text": _fenced(text)} for role, text in turns[-MAX_SHOWN_TURNS:]
+        ]
+        left = len(turns) - len(earlier)
+        row["earlier_turns"] = [f"[{left} turns cut]", *earlier] if left else earlier
     row["prompt"], row["completion"] = _fenced(prompt), _fenced(completion)
     text = json.dumps(row, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")
     shown = json.dumps(list(labels[:100]), ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")

@@ -122,7 +122,13 @@ def test_a_thin_label_says_so_in_words_beside_its_colour():
 
 
 def test_the_language_of_most_prompts_is_the_finding():
-    assert "75% of 4 prompts are in English" in languages_chart({"English": 3, "not known": 1})
+    # "9% are in English" would be said of 3 prompts in English and 32 of a few words: those say nothing either way.
+    assert "All 3 prompts whose language can be told are in English" in languages_chart(
+        {"English": 3, "not known": 32}
+    )
+    assert "75% of 4 prompts are in English" in languages_chart({"English": 3, "French": 1})
+    assert "99% of 1,000 prompts whose" in languages_chart({"English": 999, "French": 1, "not known": 1})
+    assert "The one prompt whose language" in languages_chart({"English": 1, "not known": 1})
     assert "is known, of 2" in languages_chart({"not known": 2})
     assert languages_chart({}) == ""
 
