@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Max
 
+from datasets import bulk
 from datasets.domain.statuses import Split, VersionState
 from datasets.models import DatasetVersion, VersionRow, messages_of
 from decisions.models import UseCase
@@ -85,6 +87,22 @@ def version_rows(version: DatasetVersion, split: Split | str, *, after: int = -1
         if len(page) < PAGE_ROWS:
             return
         after = page[-1][2]
+
+
+def version_texts(version: DatasetVersion, split: Split | str) -> Iterator[list[tuple[Any, ...]]]:
+    """The texts of one split in their frozen order, a page at a time, for whoever writes them out and no more.
+
+    A row is (position, example id, system, turns, prompt, completion, extra).
+    """
+    rows = VersionRow.objects.filter(version=version, split=str(split)).order_by("position")
+    texts = rows.values_list(
+        "position", "example_id", "content__system", "content__turns", "content__prompt", "content__completion",
+        "content__extra",
+    )  # fmt: skip
+    after = -1
+    while page := bulk.plain_rows(texts.filter(position__gt=after)[:PAGE_ROWS]):
+        yield page
+        after = page[-1][0]
 
 
 def split_sizes(version: DatasetVersion) -> dict[str, int]:

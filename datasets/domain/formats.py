@@ -35,6 +35,11 @@ def _plain(system: str, turns: Iterable[Iterable[str]], prompt: str, completion:
 def chat_line(system: str, turns: list[list[str]], prompt: str, completion: str, extra: str = "") -> bytes:
     """One line of chat messages as they came, tools beside them: what this portal reads back without loss."""
     if not extra:
+        if not system and not turns:  # most rows: the same bytes without the objects
+            return b'{"messages":[{"role":"user","content":%b},{"role":"assistant","content":%b}]}\n' % (
+                orjson.dumps(prompt),
+                orjson.dumps(completion),
+            )
         return _dumped({"messages": _plain(system, turns, prompt, completion)})
     messages, tools = all_messages(system, turns, prompt, completion, extra)
     return _dumped({"messages": messages, "tools": tools} if tools else {"messages": messages})

@@ -7,6 +7,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import Any, BinaryIO
 
 import orjson
@@ -21,7 +22,7 @@ from datasets.domain.statuses import Split
 from datasets.errors import Sealed
 from datasets.models import BadRow, DatasetVersion, ExportCheck, Import
 from datasets.policies import check_can_use
-from datasets.reading import Row, split_sizes, version_rows
+from datasets.reading import split_sizes, version_texts
 from datasets.services.versions import has_looked
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
@@ -34,6 +35,8 @@ from foundation.teams.models import User
 SHOWN_ROWS = 20
 # Bytes sent in one piece: a send a line is slow.
 PIECE_BYTES = 65_536
+# Lines written to a file in one piece.
+LINES_AT_ONCE = 200
 FOLDER = "hf"
 
 
@@ -42,11 +45,6 @@ def known_format(format: str) -> ExportFormat:
     if format not in EXPORTS:
         raise BadInput(f"There is no format {format!r}. Choose one of {', '.join(EXPORTS)}.", field="format")
     return EXPORTS[format]
-
-
-def _line(row: Row, format: ExportFormat) -> bytes:
-    turns = orjson.loads(row.turns) if row.turns else []
-    return format.line(row.system, turns, row.prompt, row.completion, row.extra)
 
 
 def export_lines(*, version: DatasetVersion, split: Split | str, format: str = "chat") -> Iterator[bytes]:
@@ -62,8 +60,10 @@ def export_lines(*, version: DatasetVersion, split: Split | str, format: str = "
     def lines() -> Iterator[bytes]:
         if known.head:
             yield known.head
-        for row in version_rows(version, split):
-            yield _line(row, known)
+        line, loads = known.line, orjson.loads
+        for page in version_texts(version, split):
+            for _, _, system, turns, prompt, completion, extra in page:
+                yield line(system, loads(turns) if turns else [], prompt, completion, extra)
 
     return lines()
 
@@ -86,11 +86,11 @@ def export(
     *, actor: User | None, version: DatasetVersion, split: Split | str, stream: BinaryIO, format: str = "chat"
 ) -> int:
     """Write one split into an open file. Returns how many rows. A test split is a look that is recorded."""
-    lines = export_lines(version=version, split=split, format=format)
     n = 0
-    for line in lines:
-        stream.write(line)
-        n += 1
+    lines = export_lines(version=version, split=split, format=format)
+    while part := list(islice(lines, LINES_AT_ONCE)):
+        stream.write(b"".join(part))
+        n += len(part)
     record_export(actor=actor, version=version, split=split, format=format)
     return n - bool(known_format(format).head)
 
@@ -235,14 +235,16 @@ def check_exports(*, version: DatasetVersion, progress: Callable[[int, int], Non
     for split in Split:
         hashes = {key: hashlib.sha256(known.head) for key, known in EXPORTS.items()}
         n_bytes = {key: len(known.head) for key, known in EXPORTS.items()}
-        for row in version_rows(version, split):
+        for position, example_id, system, told, prompt, completion, extra in chain.from_iterable(
+            version_texts(version, split)
+        ):
             seen += 1
-            turns = orjson.loads(row.turns) if row.turns else []
+            turns = orjson.loads(told) if told else []
             for key, known in EXPORTS.items():
-                line = known.line(row.system, turns, row.prompt, row.completion, row.extra)
+                line = known.line(system, turns, prompt, completion, extra)
                 hashes[key].update(line)
                 n_bytes[key] += len(line)
-            for key, found in lint_row(row.system, turns, row.prompt, row.completion, row.extra).items():
+            for key, found in lint_row(system, turns, prompt, completion, extra).items():
                 blocks = any(RULES[rule].blocks for rule in found)
                 n_blocked[key] += blocks
                 n_lossy[key] += not blocks
@@ -250,7 +252,7 @@ def check_exports(*, version: DatasetVersion, progress: Callable[[int, int], Non
                     entry = rules[key].setdefault(rule, {"n": 0, "rows": []})
                     entry["n"] += 1
                     if len(entry["rows"]) < SHOWN_ROWS:
-                        entry["rows"].append([split.value, row.position, row.example_id])
+                        entry["rows"].append([split.value, position, example_id])
             if seen % 500 == 0:
                 progress(seen, n_rows)
         for key in EXPORTS:
