@@ -40,6 +40,8 @@ class Parts(NamedTuple):
 def _text(record: MappingType[str, Any], column: str, part: str) -> str:
     value = record.get(column)
     if type(value) is str:
+        if value.isascii() and "\r" not in value and "\0" not in value:
+            return value.strip()  # most text: what `normalise` would do
         if "\0" in value:
             raise RowError("holds a NUL character", column=column, fix="Remove the character \\u0000.")
         return normalise(value)
@@ -126,8 +128,10 @@ def converter(mapping: ColumnMapping, *, task_kind: str = "") -> Callable[[Mappi
             known[value] = label
         return label
 
+    others = _Others(used)
+
     def convert(record: MappingType[str, Any]) -> Parts:
-        if has_turns or _are_messages(record.get(prompt_column)):
+        if has_turns or (type(record.get(prompt_column)) is list and _are_messages(record[prompt_column])):
             return chat(record)
         prompt = _text(record, prompt_column, "the prompt")
         if context_column:
@@ -151,7 +155,7 @@ def converter(mapping: ColumnMapping, *, task_kind: str = "") -> Callable[[Mappi
             _tag(record, group_column) if group_column else "",
             parse_time(record.get(at_column), at_column) if at_column else None,
             "",
-            _meta(record, used) if keeps and not (record.keys() <= used) else "",
+            others.meta(record) if keeps else "",
         )
 
     return convert
@@ -161,11 +165,28 @@ def _are_messages(value: Any) -> bool:
     return type(value) is list and bool(value) and type(value[0]) is dict
 
 
-def _meta(record: MappingType[str, Any], used: frozenset[str]) -> str:
-    """The filled columns that play no part, as JSON; empty when there are none."""
-    others = {k: v for k, v in record.items() if k not in used and v is not None and v != ""}
-    if not others:
-        return ""
+class _Others:
+    """The columns of a record that play no part. Records of a file have the same few sets of columns, each seen once."""
+
+    def __init__(self, used: frozenset[str]) -> None:
+        self.used = used
+        self.known: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def meta(self, record: MappingType[str, Any]) -> str:
+        """Those that are filled, as JSON; empty when there are none."""
+        columns = tuple(record)
+        names = self.known.get(columns)
+        if names is None:
+            names = tuple(name for name in columns if name not in self.used)
+            if len(self.known) < 1000:
+                self.known[columns] = names
+        if not names:
+            return ""
+        others = {k: v for k in names if (v := record[k]) is not None and v != ""}
+        return _as_meta(others) if others else ""
+
+
+def _as_meta(others: dict[str, Any]) -> str:
     text = as_json(others, "its further columns")
     if len(text) > MAX_META:
         largest = max(others, key=lambda k: len(str(others[k])))
@@ -178,7 +199,7 @@ def _meta(record: MappingType[str, Any], used: frozenset[str]) -> str:
 
 
 def _chat_converter(mapping: ColumnMapping, task_kind: str) -> Callable[[MappingType[str, Any]], Parts]:
-    used, keeps = mapping.columns | NAMELESS, mapping.others != "drop"
+    keeps, others = mapping.others != "drop", _Others(mapping.columns | NAMELESS)
 
     def convert(record: MappingType[str, Any]) -> Parts:
         column = mapping.messages or mapping.prompt
@@ -201,7 +222,7 @@ def _chat_converter(mapping: ColumnMapping, task_kind: str) -> Callable[[Mapping
             _tag(record, mapping.group) if mapping.group else "",
             parse_time(record.get(mapping.at), mapping.at) if mapping.at else None,
             talk.extra,
-            _meta(record, used) if keeps and not (record.keys() <= used) else "",
+            others.meta(record) if keeps else "",
         )
 
     return convert

@@ -298,21 +298,22 @@ def write_examples(*, import_: Import, rows: list[tuple[int, Parts]], pace: bulk
     for attempt in range(WRITE_ATTEMPTS):
         try:
             with pace.transaction(len(rows)):
-                _write_new(source, contents, examples)
+                # The first time they are taken to be new, as they nearly always are: who reads after a kill is told no.
+                _write_new(source, contents, examples, some_may_stand=attempt > 0)
             return
         except IntegrityError:
-            # On PostgreSQL a worker that lost its lease may have written the same lines this very moment.
+            # They stand from before, or a worker that lost its lease has written the same lines this very moment.
             if attempt + 1 == WRITE_ATTEMPTS:
                 raise
 
 
-def _write_new(source: int, contents: list[tuple[Any, ...]], examples: list[tuple[Any, ...]]) -> None:
-    first, last = examples[0][3], examples[-1][3]
-    stands = Example.objects.filter(source_id=source, line__gte=first, line__lte=last).aggregate(
-        n=Max("line")
-    )
-    if stands["n"] is not None:
-        new = [i for i, example in enumerate(examples) if example[3] > stands["n"]]
+def _write_new(
+    source: int, contents: list[tuple[Any, ...]], examples: list[tuple[Any, ...]], *, some_may_stand: bool
+) -> None:
+    if some_may_stand:
+        lines = (examples[0][3], examples[-1][3])
+        stands = Example.objects.filter(source_id=source, line__range=lines).aggregate(n=Max("line"))["n"]
+        new = [i for i, example in enumerate(examples) if stands is None or example[3] > stands]
         contents, examples = [contents[i] for i in new], [examples[i] for i in new]
         if not examples:
             return
