@@ -221,9 +221,9 @@ class IndexRows(Kind):
     def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
         """One item: slices until all rows are in."""
         import_ = _import_of(job)
-        total, done = max(2, import_.n_good), 0
+        total, done, pace = max(2, import_.n_good), 0, imports.indexing_pace()
         for item in items:
-            while n := imports.index_rows(import_=import_):
+            while n := imports.index_rows(import_=import_, pace=pace):
                 done += n
                 work.progress(min(done, total - 1), total, "Making rows searchable")
                 if work.cancelled:

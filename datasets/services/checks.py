@@ -109,9 +109,9 @@ def join_parts(*, job: Job, dataset: Dataset, progress: Callable[[int, int, str]
 
 
 def clear_parts(job: Job) -> None:
-    """Remove the parts of a job, some at a time."""
-    while keys := list(CheckPart.objects.filter(job=job).values_list("id", flat=True)[:8]):
-        CheckPart.objects.filter(pk__in=keys).delete()
+    """Remove the parts of a job, one at a time: each is about a megabyte."""
+    for key in list(CheckPart.objects.filter(job=job).values_list("id", flat=True)):
+        CheckPart.objects.filter(pk=key).delete()
 
 
 def write_report(
@@ -173,8 +173,7 @@ def put_finding(*, run: CheckRun, found: Found, beat: Callable[[], None] = lambd
     """
     for old in Finding.objects.filter(run=run, rule=found.rule):
         # Its fixes stay on the record, as those of every older report do.
-        while keys := list(FindingRow.objects.filter(finding=old).values_list("id", flat=True)[:2000]):
-            FindingRow.objects.filter(pk__in=keys).delete()
+        _clear_finding(old)
         old.delete()
     return _write_finding(run, found, beat) if found.rows else None
 
@@ -182,9 +181,16 @@ def put_finding(*, run: CheckRun, found: Found, beat: Callable[[], None] = lambd
 def remove_run(run: CheckRun) -> None:
     """Take away an unfinished report with its rows, in short transactions."""
     for finding in Finding.objects.filter(run=run):
-        while keys := list(FindingRow.objects.filter(finding=finding).values_list("id", flat=True)[:2000]):
-            FindingRow.objects.filter(pk__in=keys).delete()
+        _clear_finding(finding)
     run.delete()
+
+
+def _clear_finding(finding: Finding) -> None:
+    """Remove the rows of a finding, in short transactions."""
+    pace, rows = bulk.Pace(rests=True), FindingRow.objects.filter(finding=finding).order_by("id")
+    while keys := list(rows.values_list("id", flat=True)[: pace.n_rows]):
+        with pace.transaction(len(keys)):
+            FindingRow.objects.filter(pk__in=keys)._raw_delete("default")
 
 
 # --- fixes -------------------------------------------------------------------------------------------------------
@@ -284,18 +290,18 @@ def _to_drop(finding: Finding, action: Action) -> list[int]:
 
 
 def _drop(fix: Fix, dataset: Dataset, example_ids: list[int], beat: Beat) -> None:
-    done = 0
-    for part in bulk.chunks(example_ids, 500):
+    pace, done = bulk.Pace(), 0
+    while done < len(example_ids):
         beat(done)
+        part = example_ids[done : done + pace.n_rows]
         done += len(part)
-        with transaction.atomic():
-            rows = Example.objects.filter(pk__in=part, state=ExampleState.ACTIVE)
+        rows = Example.objects.filter(pk__in=part, state=ExampleState.ACTIVE)
+        with pace.transaction(len(part)):
             keys = list(rows.values_list("id", flat=True))
-            if not keys:
-                continue
-            bulk.insert(FixedRow, ("fix_id", "example_id"), [(fix.pk, key) for key in keys], ignore=True)
-            Example.objects.filter(pk__in=keys).update(state=ExampleState.DROPPED)
-            move_counts(dataset, keys, -1, "n_dropped")
+            if keys:
+                bulk.insert(FixedRow, ("fix_id", "example_id"), [(fix.pk, key) for key in keys], ignore=True)
+                rows.update(state=ExampleState.DROPPED)
+                move_counts(dataset, keys, -1, "n_dropped")
 
 
 def move_counts(dataset: Dataset, example_ids: list[int], sign: int, other: str) -> None:
@@ -451,20 +457,16 @@ def undo_fix(*, actor: User | None, fix: Fix, beat: Beat = _silent) -> Fix:
         return fix
     if LabelChange.objects.filter(fix=fix).exists():
         raise Conflict("This renamed a label. Undo it on the page of the dataset's labels.")
-    done = 0
-    for part in bulk.chunks(list(fix.rows.values_list("example_id", flat=True)), 500):
+    dropped, pace, done = list(fix.rows.values_list("example_id", flat=True)), bulk.Pace(), 0
+    while done < len(dropped):
         beat(done)
+        part = dropped[done : done + pace.n_rows]
         done += len(part)
-        with transaction.atomic():
-            rows = Example.objects.filter(pk__in=part, state=ExampleState.DROPPED)
-            # A row that a second fix dropped as well has that fix to bring it back.
-            keys = list(
-                rows.exclude(
-                    pk__in=FixedRow.objects.filter(~Q(fix=fix), fix__undone_at=None, example__in=part).values(
-                        "example"
-                    )
-                ).values_list("id", flat=True)
-            )
+        # A row that a second fix dropped as well has that fix to bring it back.
+        others = FixedRow.objects.filter(~Q(fix=fix), fix__undone_at=None, example__in=part).values("example")
+        rows = Example.objects.filter(pk__in=part, state=ExampleState.DROPPED).exclude(pk__in=others)
+        with pace.transaction(len(part)):
+            keys = list(rows.values_list("id", flat=True))
             if keys:
                 Example.objects.filter(pk__in=keys).update(state=ExampleState.ACTIVE)
                 move_counts(dataset, keys, +1, "n_dropped")

@@ -57,7 +57,7 @@ def remove_unreferenced(content_ids: Sequence[int]) -> int:
     The search index follows by its trigger. Whoever writes a text refers to it in the same transaction, so none is
     caught between the two.
     """
-    pace, removed, start = bulk.Pace(), 0, 0
+    pace, removed, start = bulk.Pace(rests=True), 0, 0
     while start < len(content_ids):
         part = content_ids[start : start + pace.n_rows]
         start += len(part)
@@ -73,14 +73,14 @@ def remove_unreferenced(content_ids: Sequence[int]) -> int:
 
 def clear_rows(version: DatasetVersion) -> None:
     """Remove the rows of a version that is not frozen, in short transactions; texts a mix wrote for them go too."""
-    pace, is_mix = bulk.Pace(), "mix" in (version.recipe or {})
+    pace, is_mix = bulk.Pace(rests=True), "mix" in (version.recipe or {})
     while not version.is_frozen:
         rows = VersionRow.objects.filter(version=version).values_list("id", "content_id")
         part = list(rows[: pace.n_rows])
         if not part:
             return
         with pace.transaction(len(part)):
-            VersionRow.objects.filter(pk__in=[row for row, _ in part]).delete()
+            VersionRow.objects.filter(pk__in=[row for row, _ in part])._raw_delete("default")
         if is_mix:
             remove_unreferenced([content for _, content in part])
 

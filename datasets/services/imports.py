@@ -36,6 +36,8 @@ from foundation.teams.models import Team, User
 SHOWN_ERRORS = 100
 # About 10 ms of lock for texts of a hundred words.
 INDEXED_A_TRANSACTION = 150
+# Each slice makes a segment of some dozen pages, and each page is merged about three times until it rests.
+MERGES_A_TRANSACTION = 8
 INDEX_KIND = "datasets.index"
 # An import whose indexing fails is not tried every few minutes for ever.
 PAUSE_AFTER_A_FAILURE = timedelta(hours=1)
@@ -429,28 +431,38 @@ def index_anew() -> int:
     return sum(start_indexing(actor=None, import_=import_) is not None for import_ in shown)
 
 
-def index_rows(*, import_: Import) -> int:
+def index_rows(*, import_: Import, pace: bulk.Pace | None = None) -> int:
     """Put the next rows of an import into the search index. Returns how many; 0 when all are in. Once each.
 
     Whoever is second to the same rows writes nothing, because the place reached moves in the same transaction.
     """
+    pace = pace or indexing_pace()
     reached = Import.objects.filter(pk=import_.pk).values_list("indexed_upto", flat=True).get()
     rows = Example.objects.filter(source_id=import_.pk, dataset_id=import_.dataset_id)
-    part = list(
-        rows.filter(id__gt=reached).order_by("id").values_list("id", "content_id")[:INDEXED_A_TRANSACTION]
-    )
+    part = list(rows.filter(id__gt=reached).order_by("id").values_list("id", "content_id")[: pace.n_rows])
     here = Import.objects.filter(pk=import_.pk, indexed_upto=reached)
     if not part:
         here.filter(indexed_at=None).update(indexed_at=timezone.now())
         return 0
     lowest = min(content for _, content in part)
-    with transaction.atomic():
+    with pace.transaction(len(part)):
         if here.update(
             indexed_upto=part[-1][0],
             first_content=Least(Coalesce(F("first_content"), Value(lowest)), Value(lowest)),
         ):
             searching.add([content for _, content in part])
+    for _ in range(MERGES_A_TRANSACTION):
+        if not searching.merge():
+            break
     return len(part)
+
+
+def indexing_pace() -> bulk.Pace:
+    """How many rows go into the search index at once, which is made ready for many."""
+    searching.prepare()
+    pace = bulk.Pace(INDEXED_A_TRANSACTION, rests=True)
+    pace.n_rows = INDEXED_A_TRANSACTION
+    return pace
 
 
 def merge_counts(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
@@ -460,14 +472,15 @@ def merge_counts(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
     return dict(sorted(((k, v) for k, v in total.items() if v > 0), key=lambda item: (-item[1], item[0])))
 
 
-def clear_staged(*, import_: Import, batch: int = 1000) -> int:
+def clear_staged(*, import_: Import) -> int:
     """Remove rows of an import that never became visible, in short transactions. Returns how many."""
-    removed = 0
+    pace, removed = bulk.Pace(rests=True), 0
+    staged = Example.objects.filter(source_id=import_.pk).values_list("id", "content_id")
     while Import.objects.filter(pk=import_.pk).exclude(state=ImportState.DONE).exists():
-        rows = list(Example.objects.filter(source_id=import_.pk).values_list("id", "content_id")[:batch])
+        rows = list(staged[: pace.n_rows])
         if not rows:
             break
-        with transaction.atomic():
+        with pace.transaction(len(rows)):
             Example.objects.filter(pk__in=[row[0] for row in rows])._raw_delete("default")
             Content.objects.filter(pk__in=[row[1] for row in rows])._raw_delete("default")
         removed += len(rows)

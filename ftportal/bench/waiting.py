@@ -13,28 +13,41 @@ from contextlib import contextmanager
 EVERY_S = 0.05
 
 
+class Waits(list[float]):
+    """Milliseconds of every small write; `at` says when each began, by the clock that all processes share."""
+
+    at: list[float]
+
+    def between(self, start: float, end: float) -> list[float]:
+        """Those that began in a stretch of time, sorted."""
+        return sorted(ms for ms, at in zip(self, self.at, strict=True) if start <= at < end)
+
+
 @contextmanager
-def second_writer() -> Iterator[list[float]]:
+def second_writer(every_s: float = EVERY_S) -> Iterator[Waits]:
     """Milliseconds of every small write made beside the block; filled when the block ends."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "ftportal.bench.waiting"],
+        [sys.executable, "-m", "ftportal.bench.waiting", str(every_s)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert child.stdin and child.stdout
     child.stdout.readline()
-    waits: list[float] = []
+    waits = Waits()
+    waits.at = []
     try:
         yield waits
     finally:
         child.stdin.close()
-        waits += json.loads(child.stdout.read() or "[]")
+        found = json.loads(child.stdout.read() or "[]")
+        waits += [ms for _, ms in found]
+        waits.at += [at for at, _ in found]
         child.wait()
 
 
-def main() -> None:
-    """Write until stdin closes, then print the waits."""
+def main(every_s: float) -> None:
+    """Write until stdin closes, then print when each write began and the milliseconds it took."""
     import django
 
     django.setup()
@@ -42,17 +55,22 @@ def main() -> None:
 
     from foundation.jobs.models import Job
 
-    over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
-    waits: list[float] = []
-    print("ready", flush=True)
-    while not over.wait(EVERY_S):
-        started = time.perf_counter()
+    def write() -> None:
         with transaction.atomic():
             Job.objects.filter(pk=0).update(step="")
-        waits.append(round((time.perf_counter() - started) * 1000, 1))
-    print(json.dumps(waits), flush=True)
+
+    # The first one connects and compiles, which is nobody's waiting.
+    write()
+    over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    found: list[tuple[float, float]] = []
+    print("ready", flush=True)
+    while not over.wait(every_s):
+        started = time.monotonic()
+        write()
+        found.append((started, round((time.monotonic() - started) * 1000, 1)))
+    print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else EVERY_S)
