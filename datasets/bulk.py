@@ -44,7 +44,7 @@ class Pace:
         """
         self.rests = rests
         self.is_measured = connection.vendor == "sqlite"
-        self.n_rows = n_rows if self.is_measured else min(self.most, ROWS_WITHOUT_A_LOCK)
+        self.n_rows = min(self.most, n_rows if self.is_measured else ROWS_WITHOUT_A_LOCK)
 
     @contextmanager
     def transaction(self, n_rows: int) -> Iterator[None]:

@@ -461,7 +461,7 @@ def indexing_pace() -> bulk.Pace:
     """How many rows go into the search index at once, which is made ready for many."""
     searching.prepare()
     pace = bulk.Pace(INDEXED_A_TRANSACTION, rests=True)
-    pace.n_rows = INDEXED_A_TRANSACTION
+    pace.n_rows = min(pace.most, INDEXED_A_TRANSACTION)
     return pace
 
 

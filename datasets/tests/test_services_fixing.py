@@ -24,6 +24,8 @@ def copies(dataset, bring_in, monkeypatch):
     monkeypatch.setattr(fixing, "ROWS_AT_ONCE", 10)
     chunks = checks.bulk.chunks
     monkeypatch.setattr(checks.bulk, "chunks", lambda rows, size=800: chunks(rows, min(size, 8)))
+    for bound in ("least", "most"):
+        monkeypatch.setattr(checks.bulk.Pace, bound, 8)
     return Finding.objects.get(run=dataset.checks, rule="exact_duplicate")
 
 
