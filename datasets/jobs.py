@@ -355,7 +355,8 @@ class JudgeRows(Kind):
 
     def plan(self, job: Job, cursor: int) -> Plan:
         """One item a row of the sample, its content as it is now."""
-        examples = {e.pk: e for e in Example.objects.filter(pk__in=job.recipe["examples"])}
+        chosen = judging.rows_to_judge(job)
+        examples = {e.pk: e for e in Example.objects.filter(pk__in=chosen)}
         return Plan(
             [
                 Judgement(
@@ -365,7 +366,7 @@ class JudgeRows(Kind):
                     example_id=key,
                     content_id=examples[key].content_id,
                 )
-                for position, key in enumerate(job.recipe["examples"])
+                for position, key in enumerate(chosen)
                 if key in examples
             ]
         )

@@ -42,7 +42,8 @@ class JudgeInBatches(RemoteKind):
 
     def plan(self, job: Job, cursor: int) -> Plan:
         """The rows as judgements, 500 at a time, and one item for each 500. Planning twice writes nothing twice."""
-        ids = job.recipe["examples"][cursor : cursor + ROWS_A_BATCH]
+        chosen = judging.rows_to_judge(job)
+        ids = chosen[cursor : cursor + ROWS_A_BATCH]
         judging.plan_judgements(job=job, example_ids=ids, first=cursor)
         after = cursor + len(ids)
         item = Shard(
@@ -51,7 +52,7 @@ class JudgeInBatches(RemoteKind):
             key=f"rows {cursor + 1} to {after}",
             payload={"from": cursor, "to": after},
         )
-        return Plan([item], after if after < len(job.recipe["examples"]) else None)
+        return Plan([item], after if after < len(chosen) else None)
 
     def poll(self, job: Job, item: Any) -> Outcome | Wait:
         """Submit what no earlier answer covers, or look how it stands."""

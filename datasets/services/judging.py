@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -40,6 +40,8 @@ from foundation.teams.models import User
 
 # A whole dataset of more rows is judged by a sample; the quote would take longer than a page may.
 MOST_ROWS = 5000
+# Rows at each end of a large dataset that its estimate is made from.
+PROBED = 100
 HOWS = {
     "sample": "A sample, every label in proportion",
     "plain": "A sample by the seed alone",
@@ -56,6 +58,8 @@ class Quote:
     example_ids: tuple[int, ...]
     bound_microusd: int
     in_batches: bool = False
+    # From a few rows instead of all it would take: the dataset is too large to draw the sample while a page waits.
+    is_estimate: bool = False
 
 
 def judge_models() -> list[str]:
@@ -140,16 +144,10 @@ def quote(
     Rows that `again` scored and nobody edited cost nothing. Raises: BadInput for a model the catalogue does not offer,
     or one that takes no batches.
     """
-    connections = [c for c in connections_for(dataset.team) if c.provider == Connection.Provider.ANTHROPIC]
-    if not connections:
+    chosen = _judge(dataset, model, in_batches)
+    if chosen is None:
         return None
-    models = judge_models()
-    model = model or (models[0] if models else "")
-    if model not in models:
-        raise BadInput("Choose one of the models offered.", field="model")
-    entry = catalogue.entry(model)
-    if in_batches and entry is not None and not entry.batch:
-        raise BadInput("This model takes no batches. Choose another, or ask at once.", field="in_batches")
+    connection, model = chosen
     price = catalogue.price(model)
     known = _scored_before(again) if again is not None else {}
     bound = 0
@@ -164,7 +162,58 @@ def quote(
             one = price.bound_microusd(prompt_tokens_bound(request), request.max_tokens, batch=in_batches)
             # The question and one repair of a broken reply; a batch knows no second try.
             bound += one if in_batches else 2 * one
-    return Quote(model, connections[0], tuple(example_ids), bound, in_batches)
+    return Quote(model, connection, tuple(example_ids), bound, in_batches)
+
+
+def _judge(dataset: Dataset, model: str, in_batches: bool) -> tuple[Connection, str] | None:
+    """Who is asked through which connection. Raises as `quote` does."""
+    connections = [c for c in connections_for(dataset.team) if c.provider == Connection.Provider.ANTHROPIC]
+    if not connections:
+        return None
+    models = judge_models()
+    model = model or (models[0] if models else "")
+    if model not in models:
+        raise BadInput("Choose one of the models offered.", field="model")
+    entry = catalogue.entry(model)
+    if in_batches and entry is not None and not entry.batch:
+        raise BadInput("This model takes no batches. Choose another, or ask at once.", field="in_batches")
+    return connections[0], model
+
+
+def is_drawn_later(dataset: Dataset) -> bool:
+    """Whether the sample is drawn by the job: a page cannot wait for that over so many rows."""
+    return dataset.n_active > MOST_ROWS
+
+
+def estimate(*, dataset: Dataset, size: int, model: str = "", in_batches: bool = False) -> Quote | None:
+    """About what judging a sample of a large dataset costs, by the first and the newest rows; None without a connection.
+
+    Half as much again as their average, so that a cap at the estimate rarely leaves rows unscored. Raises as `quote` does.
+    """
+    rows = Example.objects.filter(dataset=dataset, state=ExampleState.ACTIVE)
+    probed = [*rows.order_by("id").values_list("id", flat=True)[:PROBED]]
+    probed += rows.order_by("-id").values_list("id", flat=True)[:PROBED]
+    found = quote(dataset=dataset, example_ids=sorted(set(probed)), model=model, in_batches=in_batches)
+    if found is None or not found.example_ids:
+        return found
+    n = min(size, dataset.n_active)
+    about = -(-found.bound_microusd * n * 3 // (len(found.example_ids) * 2))
+    return replace(found, example_ids=(), bound_microusd=about, is_estimate=True)
+
+
+def rows_to_judge(job: Job) -> list[int]:
+    """The example ids of a judging, drawn now where that was left to the job, and written down: drawing twice is once."""
+    if (known := job.recipe.get("examples")) is not None:
+        return list(known)
+    run = QualityRun.objects.select_related("dataset").get(pk=job.recipe["run"])
+    chosen = sample(run.dataset, size=job.recipe["size"], seed=run.seed, how=run.how)
+    if not chosen:
+        raise NothingToDo("There are no rows to judge that are not sealed.")
+    with transaction.atomic():
+        job.recipe = {**job.recipe, "examples": chosen}
+        Job.objects.filter(pk=job.pk).update(recipe=job.recipe)
+        QualityRun.objects.filter(pk=run.pk).update(n_sample=len(chosen))
+    return chosen
 
 
 def start_quality(
@@ -194,20 +243,25 @@ def start_quality(
         raise BadInput(f"At most {MOST_ROWS:,} rows are judged at once. Take a sample.", field="how")
     seed = again.seed if again is not None else seed or f"quality-{dataset.pk}"
     n_sealed = 0
+    is_later = again is None and is_drawn_later(dataset)
     if again is not None:
         chosen, n_sealed = same_sample(again)
     else:
-        chosen = sample(dataset, size=size, seed=seed, how=how)
+        chosen = [] if is_later else sample(dataset, size=size, seed=seed, how=how)
     if not chosen and n_sealed:
         raise NothingToDo("Every row of that judging is a sealed test row now.")
-    if not chosen:
+    if not chosen and not is_later:
         raise NothingToDo("There are no rows to judge yet. Import a file first.")
-    found = quote(
-        dataset=dataset,
-        example_ids=chosen,
-        model=model or (again.model if again else ""),
-        in_batches=in_batches,
-        again=again,
+    found = (
+        estimate(dataset=dataset, size=size, model=model, in_batches=in_batches)
+        if is_later
+        else quote(
+            dataset=dataset,
+            example_ids=chosen,
+            model=model or (again.model if again else ""),
+            in_batches=in_batches,
+            again=again,
+        )
     )
     if found is None:
         raise BadInput("No model is connected. Add a connection in the team's settings first.")
@@ -228,7 +282,7 @@ def start_quality(
             seed=seed,
             how="again" if again is not None else how,
             in_batches=in_batches,
-            n_sample=len(chosen),
+            n_sample=min(size, dataset.n_active) if is_later else len(chosen),
             revision=dataset.revision,
         )
         what = "all rows" if how == "all" and again is None else "a sample"
@@ -239,7 +293,7 @@ def start_quality(
             title=f"Judge {what} of {dataset.name}",
             recipe={
                 "run": run.pk,
-                "examples": chosen,
+                **({"size": size} if is_later else {"examples": chosen}),
                 "model": found.model,
                 "connection": found.connection.pk,
                 "prompt_version": quality.PROMPT_VERSION,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from datasets import services
@@ -205,3 +207,34 @@ def test_a_review_takes_weak_rows_of_the_judging_at_the_gate_too(filled, editor,
         actor=editor, example=rows[0], edition=1, prompt="mended", completion=rows[0].content.completion
     )
     assert [key for key, need in queueing.needed(filled, 50) if need == "low_score"] == [rows[2].pk]
+
+
+@pytest.mark.parametrize("in_batches", [False, True], ids=["at once", "in batches"])
+def test_over_a_large_dataset_the_job_draws_the_sample_and_the_page_estimates(
+    filled, editor, team, client_for, monkeypatch, in_batches
+):
+    expected = judging.sample(filled, size=20)
+    monkeypatch.setattr(judging, "MOST_ROWS", 50)
+    monkeypatch.setattr(judging, "PROBED", 10)
+    url = reverse("datasets:quality-create", args=[filled.pk])
+    with StubUpstream(latency_ms=1) as stub:
+        make_connection(team, stub.url)
+        client = client_for(editor)
+        client.get(url, {"size": 20})
+        with CaptureQueriesContext(connection) as asked:
+            page = client.get(url, {"size": 20}).content.decode()
+        assert "An estimate from the first and the newest rows" in page
+        # 20 of the 90 rows at most in any answer: nothing goes over all of them
+        of_rows = [
+            q["sql"] for q in asked if "datasets_example" in q["sql"] or "datasets_content" in q["sql"]
+        ]
+        assert of_rows and all("LIMIT" in sql or " IN (" in sql for sql in of_rows), of_rows
+        run = services.start_quality(actor=editor, dataset=filled, size=20, in_batches=in_batches)
+        assert "examples" not in run.job.recipe
+        assert run_until_idle(60)
+    run.refresh_from_db()
+    run.job.refresh_from_db()
+    assert run.job.recipe["examples"] == expected  # the same rows and seed: the same sample, whoever draws it
+    assert list(run.judgements.order_by("position").values_list("example_id", flat=True)) == expected
+    assert (run.n_sample, run.n_scored) == (20, 20)
+    assert run.job.spent_microusd <= run.job.cap_microusd

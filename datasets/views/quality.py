@@ -37,23 +37,31 @@ def quality_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     )
     model = asked.get("model", "") if asked.get("model", "") in models else ""
     in_batches = asked.get("in_batches") == "on"
-    chosen = judging.sample(dataset, size=size, how=how) if dataset.n_active else []
+    is_later = judging.is_drawn_later(dataset)
+    chosen = judging.sample(dataset, size=size, how=how) if dataset.n_active and not is_later else []
+    n_sample = min(size, dataset.n_active) if is_later else len(chosen)
+
+    def quote_of(model: str, in_batches: bool) -> judging.Quote | None:
+        if is_later:
+            return judging.estimate(dataset=dataset, size=size, model=model, in_batches=in_batches)
+        return services.quote(dataset=dataset, example_ids=chosen, model=model, in_batches=in_batches)
+
     trouble = ""
     quoted = None
-    if chosen:
+    if n_sample:
         try:
-            quoted = services.quote(dataset=dataset, example_ids=chosen, model=model, in_batches=in_batches)
+            quoted = quote_of(model, in_batches)
         except BadInput as error:
             trouble = str(error)
             in_batches = False
-            quoted = services.quote(dataset=dataset, example_ids=chosen, model=model)
+            quoted = quote_of(model, False)
     initial: dict[str, object] = {}
     if quoted:
         cap = (Decimal(quoted.bound_microusd) / DOLLAR).quantize(Decimal("0.01"), rounding=ROUND_UP)
         initial = {
             "model": quoted.model,
             "cap": cap,
-            "size": min(size, len(chosen)),
+            "size": n_sample,
             "how": how,
             "in_batches": in_batches,
         }
@@ -91,7 +99,7 @@ def quality_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "quote": quoted,
         "trouble": trouble,
         "how_words": judging.HOWS[how],
-        "n_sample": len(chosen),
+        "n_sample": n_sample,
         "dimensions": quality.DIMENSIONS,
     }
     return htmx.render_page(request, "datasets/quality_create.html", None, context, status=status)
