@@ -21,6 +21,7 @@ SHIPPED = {
     ("datasets", "0004_review_by_need_and_twice"): "review queues held a few hundred rows",
     ("datasets", "0005_keep_tools_and_further_columns"): "SQLite rebuilds both tables; ran on empty ones",
     ("datasets", "0006_search_index"): "indexes without CONCURRENTLY; ran on empty tables",
+    ("datasets", "0007_search_table"): "makes an empty table and its triggers",
     (
         "datasets",
         "0010_labels_and_gate",
