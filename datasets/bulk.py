@@ -100,10 +100,15 @@ def insert(
         return
     fields = {field.attname: field.column for field in model._meta.concrete_fields}
     quote = connection.ops.quote_name
+    # Both drivers are asked directly; what they refuse is told in Django's words (`wrap_database_errors`).
     columns = ", ".join(quote(str(fields[name])) for name in names)
     table = quote(model._meta.db_table)
     if connection.vendor == "postgresql" and not ignore:
-        with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+        with (
+            connection.wrap_database_errors,
+            connection.cursor() as cursor,
+            cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy,
+        ):
             for row in rows:
                 copy.write_row(row)
         return
@@ -116,7 +121,6 @@ def insert(
         raw, size = connection.connection, ROWS_A_STATEMENT
         one = f"({', '.join('?' * len(names))})"
         whole = len(rows) - len(rows) % size
-        # The driver is asked directly; what it refuses is told in Django's words.
         with connection.wrap_database_errors:
             if whole:
                 many = f"INSERT INTO {table} ({columns}) VALUES {', '.join([one] * size)}{tail}"  # noqa: S608
