@@ -158,7 +158,7 @@ def is_indexed(dataset: Dataset) -> bool:
 def _residual(
     dataset: Dataset, filters: Filters, finding: Finding | None, version: DatasetVersion | None
 ) -> QuerySet[Example]:
-    """Every condition but the words, as it is asked of a few rows at a time."""
+    """Every condition but the words and the finding, which leads, as it is asked of a few rows at a time."""
     rows = Example.objects.in_state(STATES[filters.state], dataset=dataset)
     if filters.label:
         rows = rows.filter(label=filters.label)
@@ -166,8 +166,6 @@ def _residual(
         rows = rows.filter(review="" if filters.review == "none" else filters.review)
     if filters.source is not None:
         rows = rows.filter(Exact(Plainly("source_id"), filters.source))
-    if finding is not None:
-        rows = rows.filter(finding_rows__finding=finding)
     if filters.split:
         # The split is compared outside: by the index of splits SQLite would walk all of one for every row.
         member = VersionRow.objects.filter(version=version, content=OuterRef("content")).values("split")[:1]

@@ -13,6 +13,7 @@ from datasets.domain.power import wilson
 from datasets.domain.review import Need
 from datasets.domain.statuses import Verdict
 from datasets.models import Reading, Review
+from datasets.services.queueing import NEEDED_AT_MOST
 from datasets.services.reviewing import read_twice
 from foundation.ui import charts
 from foundation.ui.formats import grouped
@@ -31,13 +32,21 @@ JUDGED = (Verdict.ACCEPTED, *TROUBLE)
 
 def summary(review: Review) -> dict[str, Any]:
     """Progress, trouble by reason with intervals, people, agreement."""
-    # One walk over the queue says how many rows came for which need with which verdict.
-    counted = list(
-        review.items.order_by().values_list("need", "in_sample", "verdict").annotate(n=Count("id"))
+    # Judged rows have an index, and needy ones stand first: the rows nobody has looked at are not walked over.
+    judged = list(
+        review.items.filter(verdict__in=JUDGED)
+        .order_by()
+        .values_list("need", "in_sample", "verdict")
+        .annotate(n=Count("id"))
     )
-    found = [_trouble("the sample", [(verdict, n) for _, is_in, verdict, n in counted if is_in])]
+    needy = review.items.filter(position__lte=NEEDED_AT_MOST).exclude(need="").order_by()
+    n_needy = dict(needy.values_list("need").annotate(n=Count("id")))
+    n_sample = review.n_sample or review.n_total
+    found = [_trouble("the sample", n_sample, [(verdict, n) for _, is_in, verdict, n in judged if is_in])]
     found += [
-        _trouble(NAMES[need], [(verdict, n) for which, _, verdict, n in counted if which == need])
+        _trouble(
+            NAMES[need], n_needy.get(need.value, 0), [(v, n) for which, _, v, n in judged if which == need]
+        )
         for need in Need
     ]
     rows = [row for row in found if row["n_total"]]
@@ -55,10 +64,10 @@ def summary(review: Review) -> dict[str, Any]:
     return {"rows": rows, "chart": _chart(rows), "people": people, **_agreement(review)}
 
 
-def _trouble(name: str, counted: list[tuple[str, int]]) -> dict[str, Any]:
+def _trouble(name: str, n_total: int, counted: list[tuple[str, int]]) -> dict[str, Any]:
     counts = {
-        "n_total": sum(n for _, n in counted),
-        "n_done": sum(n for verdict, n in counted if verdict),
+        "n_total": n_total,
+        "n_done": sum(n for _, n in counted),
         "n_trouble": sum(n for verdict, n in counted if verdict in TROUBLE),
     }
     low, high = wilson(counts["n_trouble"], counts["n_done"])

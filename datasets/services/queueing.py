@@ -33,6 +33,8 @@ KIND = "datasets.review"
 ROWS_AT_ONCE = 5000
 ITEMS_A_BEAT = 8000
 MOST_NEEDED = 100
+# They stand first in a queue, so its summary finds them there.
+NEEDED_AT_MOST = 10_000
 # Findings that say two rows contradict each other, or that a label is likely wrong.
 DISAGREEING = ("conflict", "label_noise")
 # Findings about the dataset as a whole, or that a fix settles for every row at once.
@@ -184,8 +186,8 @@ def _check(
         raise BadInput(
             "Reading twice needs two editors in the team. Invite another one first.", field="double_share"
         )
-    if most_needed < 0:
-        raise BadInput("The number of needy rows cannot be below 0.", field="most_needed")
+    if not 0 <= most_needed <= NEEDED_AT_MOST:
+        raise BadInput(f"From 0 to {NEEDED_AT_MOST:,} needy rows are taken.", field="most_needed")
 
 
 def needed(dataset: Dataset, most: int) -> list[tuple[int, str]]:

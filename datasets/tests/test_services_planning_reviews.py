@@ -75,6 +75,7 @@ def test_what_makes_no_sense_is_refused_before_any_job(many, editor, viewer):
         ({"double_share": 2.0}, "double_share"),
         ({"double_share": 0.5}, "double_share"),  # one editor only
         ({"most_needed": -1}, "most_needed"),
+        ({"most_needed": 10_001}, "most_needed"),
         ({"readers": [viewer]}, "readers"),
     ):
         with pytest.raises(BadInput) as refused:
