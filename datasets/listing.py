@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
+from django.db import connection
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.lookups import Exact
 
@@ -24,7 +25,9 @@ LOOK_S = 0.1
 MOST_STEPS, GROWTH, STEP = 3, 8, 4000
 MOST_SOURCES = 50
 # Texts compared in one step of a search, and contents that one question to the search index spans.
-TEXTS, WINDOW = 400, 1_000_000
+TEXTS, WINDOW, WINDOWS_A_STEP = 400, 1_000_000, 5
+# On PostgreSQL, whose index proposes without order: every text of a window that holds the needle's parts is read.
+NARROW = 50_000
 
 # (key, id of the example or of its content) in order, a step at a time; the key alone says how far it came.
 Steps = Iterator[tuple[int, list[tuple[int, int]]]]
@@ -270,21 +273,30 @@ def _walk(
 
 
 def _proposals(sources: Sources, words: str, start: int | None, newest_first: bool) -> Steps:
-    """Steps along the search index, window by window, so that no single question takes long."""
+    """Steps along the search index, window by window, so that no single question takes long.
+
+    Windows that hold little are taken together: one step is as many as half of the time to look allows.
+    """
     low, high = sources.first_content - 1, sources.last_content
     if start is not None:
         low, high = (low, min(high, start - 1)) if newest_first else (max(low, start), high)
-    width = WINDOW
+    width = min(WINDOW, NARROW) if connection.vendor == "postgresql" else WINDOW
     while low < high:
-        above, upto = (max(low, high - width), high) if newest_first else (low, min(high, low + width))
-        found = searching.propose(words, above=above, upto=upto, newest_first=newest_first, most=TEXTS)
-        if len(found) == TEXTS:
-            # The window held more than one step: go on behind the last of this one.
-            upto, above = (upto, found[-1] - 1) if newest_first else (found[-1], above)
-        else:
-            width *= 2
-        yield (above + 1 if newest_first else upto), [(key, key) for key in found]
-        low, high = (low, above) if newest_first else (upto, high)
+        began, step = time.monotonic(), list[tuple[int, int]]()
+        for _ in range(WINDOWS_A_STEP):
+            above, upto = (max(low, high - width), high) if newest_first else (low, min(high, low + width))
+            most = TEXTS - len(step)
+            found = searching.propose(words, above=above, upto=upto, newest_first=newest_first, most=most)
+            if len(found) == most:
+                # The window held more: go on behind the last of this step.
+                upto, above = (upto, found[-1] - 1) if newest_first else (found[-1], above)
+            else:
+                width *= 2
+            low, high = (low, above) if newest_first else (upto, high)
+            step += [(key, key) for key in found]
+            if len(found) == most or low >= high or time.monotonic() - began > LOOK_S / 2:
+                break
+        yield (above + 1 if newest_first else upto), step
 
 
 def _matching(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import transaction
 from django.db.models import Count, F, QuerySet
 from django.utils import timezone
@@ -206,7 +208,7 @@ def _drop_outdated(item: ReviewItem, example: Example, actor: User) -> None:
             audit.record(actor=actor, team=example.team, verb="example.reading_outdated", target=example)
 
 
-def read_twice(review: Review) -> QuerySet[Reading]:
+def read_twice(review: Review) -> QuerySet[Any, Any]:
     """The items of a queue that two people have read, from their readings: there are fewer of these than rows."""
     readings = Reading.objects.filter(item__review=review).order_by().values("item")
     return readings.annotate(n=Count("pk")).filter(n__gte=2).values("item")
