@@ -230,11 +230,18 @@ def repair_leaks(*, actor: User | None, version: DatasetVersion, repair: str) ->
     if "drop_leaks" in change:
         change["drop_leaks"] = (*recipe.drop_leaks, *change["drop_leaks"])
     reason = version.override_reason or f"Repairs version {version.number}, which was frozen before"
+    notes = f"Mends the leakage of version {version.number}: {REPAIR_WORDS[repair]}."
+    # A second press finds what the first one made, as long as the rows are the same.
+    dataset = Dataset.objects.get(pk=version.dataset_id)
+    made = DatasetVersion.objects.filter(dataset=dataset, notes=notes).exclude(state=VersionState.FAILED)
+    for mended in made.order_by("-number")[:5]:
+        if mended.report.get("request", "").startswith(f"freeze:{dataset.pk}:{dataset.revision}:"):
+            return mended
     return start_freeze(
         actor=actor,
         dataset=version.dataset,
         override_reason=reason,
-        notes=f"Mends the leakage of version {version.number}: {REPAIR_WORDS[repair]}.",
+        notes=notes,
         **{**given, **change},
     )
 
@@ -395,7 +402,10 @@ def open_test_rows(*, actor: User, version: DatasetVersion, reason: str) -> Look
             f"Say why, in {MIN_REASON} characters or more: each look wears out the test.", field="reason"
         )
     with transaction.atomic():
-        return count_look(actor=actor, version=version, kind=LookKind.ROWS, reason=reason)
+        # A double click is one look: the second one waits here and finds it.
+        DatasetVersion.objects.select_for_update().get(pk=version.pk)
+        looks = Look.objects.filter(version=version, by=actor, kind=LookKind.ROWS, reason=reason[:2000])
+        return looks.first() or count_look(actor=actor, version=version, kind=LookKind.ROWS, reason=reason)
 
 
 def count_look(

@@ -162,5 +162,8 @@ def dataset_archive(request: HttpRequest, dataset: Dataset) -> HttpResponse:
 @require_POST
 def dataset_check(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """Check all active rows."""
+    if dataset.checks_are_current:
+        # A press sent again: the report that stands speaks of these rows.
+        return htmx.redirect(request, "datasets:dataset-detail", dataset.pk)
     services.start_checks(actor=request.user, dataset=dataset)
     return htmx.redirect(request, "datasets:dataset-detail", dataset.pk)
