@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from django.db import connection
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.lookups import Exact
 
@@ -26,8 +25,8 @@ MOST_STEPS, GROWTH, STEP = 3, 8, 4000
 MOST_SOURCES = 50
 # Texts compared in one step of a search, and contents that one question to the search index spans.
 TEXTS, WINDOW, WINDOWS_A_STEP = 400, 1_000_000, 5
-# On PostgreSQL, whose index proposes without order: every text of a window that holds the needle's parts is read.
-NARROW = 50_000
+# Where the index is no help, because most texts hold the needle's parts, so many are read at once.
+NARROW = 20_000
 
 # (key, id of the example or of its content) in order, a step at a time; the key alone says how far it came.
 Steps = Iterator[tuple[int, list[tuple[int, int]]]]
@@ -280,17 +279,21 @@ def _proposals(sources: Sources, words: str, start: int | None, newest_first: bo
     low, high = sources.first_content - 1, sources.last_content
     if start is not None:
         low, high = (low, min(high, start - 1)) if newest_first else (max(low, start), high)
-    width = min(WINDOW, NARROW) if connection.vendor == "postgresql" else WINDOW
+    width, ask = WINDOW, searching.propose
     while low < high:
         began, step = time.monotonic(), list[tuple[int, int]]()
         for _ in range(WINDOWS_A_STEP):
             above, upto = (max(low, high - width), high) if newest_first else (low, min(high, low + width))
             most = TEXTS - len(step)
-            found = searching.propose(words, above=above, upto=upto, newest_first=newest_first, most=most)
+            try:
+                found = ask(words, above=above, upto=upto, newest_first=newest_first, most=most)
+            except searching.TooCommon:
+                width, ask = NARROW, searching.propose_by_texts
+                continue
             if len(found) == most:
                 # The window held more: go on behind the last of this step.
                 upto, above = (upto, found[-1] - 1) if newest_first else (found[-1], above)
-            else:
+            elif ask is searching.propose:
                 width *= 2
             low, high = (low, above) if newest_first else (upto, high)
             step += [(key, key) for key in found]

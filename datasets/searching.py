@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 from datasets.domain.listing import fts_expression, grams, like_pattern
@@ -19,6 +19,8 @@ from datasets.models import Content
 log = logging.getLogger("datasets")
 
 TABLE = "datasets_searched"
+# What a question to PostgreSQL's index may take before the window's texts are read instead.
+INDEX_MS = 80
 # Pages: five milliseconds of lock.
 MERGED_AT_ONCE = 16
 
@@ -154,13 +156,46 @@ def propose(needle: str, *, above: int, upto: int, newest_first: bool, most: int
             f"SELECT content_id FROM {TABLE} WHERE words LIKE %s AND content_id > %s AND content_id <= %s "  # noqa: S608
             f"ORDER BY content_id {order} LIMIT %s"
         )
-        asked = like_pattern(needle)
+        return _proposed_within(sql, [like_pattern(needle), above, upto, most])
     else:
         sql = (
             f"SELECT rowid FROM {TABLE} WHERE {TABLE} MATCH %s AND rowid > %s AND rowid <= %s "  # noqa: S608
             f"ORDER BY rowid {order} LIMIT %s"
         )
-        asked = fts_expression(needle)
     with connection.cursor() as cursor:
-        cursor.execute(sql, [asked, above, upto, most])
+        cursor.execute(sql, [fts_expression(needle), above, upto, most])
+        return [row[0] for row in cursor.fetchall()]
+
+
+class TooCommon(Exception):
+    """Most texts hold the needle's parts: its index is no help, and a window of texts must be read."""
+
+
+def _proposed_within(sql: str, values: list[object]) -> list[int]:
+    """What PostgreSQL proposes by its trigrams in INDEX_MS. Raises TooCommon.
+
+    Its planner takes a needle of common parts for a rare one and would compare every text there is.
+    """
+    is_nested = connection.in_atomic_block
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = {INDEX_MS}")
+            cursor.execute(sql, values)
+            found = cursor.fetchall()
+            if is_nested:  # else it ends with the transaction
+                cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
+    except OperationalError:
+        raise TooCommon from None
+    return [row[0] for row in found]
+
+
+def propose_by_texts(needle: str, *, above: int, upto: int, newest_first: bool, most: int) -> list[int]:
+    """As `propose`, by reading the texts of a narrow window. For PostgreSQL."""
+    order = "DESC" if newest_first else "ASC"
+    sql = (
+        f"SELECT content_id FROM {TABLE} WHERE (words || '') LIKE %s AND content_id > %s AND content_id <= %s "  # noqa: S608
+        f"ORDER BY content_id {order} LIMIT %s"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [like_pattern(needle), above, upto, most])
         return [row[0] for row in cursor.fetchall()]
