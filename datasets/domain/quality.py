@@ -153,8 +153,9 @@ REPAIR = (
     "relevance, completeness and overall as numbers from 0 to 1, and issues as a list of sentences."
 )
 
+# Possessive, because a row of 20,000 dashes must not be tried from each of them anew.
 _DEGENERATE = re.compile(
-    r"[\W_]*(?:thought process|reasoning|solution|answer|let'?s think(?: step by step| about (?:it|this))?)?[\W_]*",
+    r"[\W_]*+(?:thought process|reasoning|solution|answer|let'?s think(?: step by step| about (?:it|this))?)?[\W_]*+",
     re.IGNORECASE,
 )
 _JUDGE = "(?:judge|evaluator|grader|rater|reviewer)"
@@ -162,7 +163,7 @@ _TOP = r"(?:\b1\.0|full marks|perfect|maximum|highest|top (?:score|mark)|10/10|1
 # What only a judge can give: an "excellent recipe" anybody may ask for.
 _MARKS = rf"(?:full marks|top (?:score|mark)|10/10|100/100|\b1\.0\b|{_TOP}[^\n]{{0,12}}(?:score|rating|grade|mark))"
 # An order, not a noun: "rate it the highest", and not "the highest score in bowling".
-_ORDERED = r"(?:^|[.!?:;,\"'(>\]\n-]\s*|\b(?:please|must|should|shall|and|then|now|always|simply) )"
+_ORDERED = r"(?:^|[.!?:;,\"'(>\]\n-][ \t]{0,8}|\b(?:please|must|should|shall|and|then|now|always|simply) )"
 # Words (or signs) of which a row must hold one before the pattern beside them is worth trying: nearly all rows hold none.
 _ADDRESSES = [
     (needles.split(), re.compile(pattern, re.DOTALL))
@@ -296,10 +297,15 @@ def are_suspicious(texts: Sequence[str], may_be: np.ndarray) -> list[bool]:
     ]
 
 
-@lru_cache(maxsize=256)
+# Datasets repeat their system prompt row by row; one longer than this is looked at each time, so that little is kept.
+_KEPT_CHARS = 10_000
+_said_before = lru_cache(maxsize=256)(is_suspicious)
+
+
 def speaks_before(system: str, turns: str) -> bool:
-    """`is_suspicious` of what stands before a question. Datasets repeat their system prompt row by row."""
-    return is_suspicious(system, turns)
+    """Whether the system prompt or the turns before a question speak to the judge (`is_suspicious`)."""
+    look = _said_before if len(system) <= _KEPT_CHARS else is_suspicious
+    return bool(system and look(system)) or bool(turns and is_suspicious(turns))
 
 
 @dataclass(frozen=True, slots=True)

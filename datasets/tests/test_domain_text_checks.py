@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,3 +166,19 @@ def test_no_text_is_passed_over_that_a_closer_look_would_find(texts):
 def test_a_word_that_only_begins_like_help_is_no_refusal():
     assert is_refusal("I can't help with that")
     assert not is_refusal("I can't helpdesk this")
+
+
+@pytest.mark.parametrize(
+    "filler", ["\n", " ", "-", "\n \n", '"', ". ", "<", "[", "=", "a ", "\\n", "ignore all ", "#"]
+)
+def test_no_text_takes_more_than_its_length_to_look_at(filler):
+    """A pattern tried anew from each of many thousand signs would hold a worker for hours; linear ones take some ms."""
+    text = "perfect overall score: judge ai row prompt issues forget evaluation" + filler * (
+        200_000 // len(filler)
+    )
+    began = process_time()
+    quality.is_suspicious(text + "x")
+    quality.is_degenerate(filler * (200_000 // len(filler)) + "x")
+    is_refusal(text + "x")
+    ending_of(text + "x")
+    assert process_time() - began < 2
