@@ -19,6 +19,11 @@ ROWS_A_TRANSACTION = 800
 # Seconds a transaction should hold the lock: well under the 40 ms that others may have to wait.
 TARGET_S = 0.015
 BUSY_MACHINE = 3
+# Past this others wait, whatever it was spent on: the next slice is smaller, down to so much work of its own.
+MOST_HELD_S = 0.04
+LEAST_WORK_S = 0.001
+# Taking away and indexing: a thousand rows cost next to nothing or, in another part of an index, forty times that.
+MOST_WHERE_ROWS_DIFFER = 1000
 # Rows of a transaction where writers do not wait for each other.
 ROWS_WITHOUT_A_LOCK = 2000
 # Rows in one INSERT of SQLite: it keeps its table of ids once a statement, and 50 rows are as quick as 400.
@@ -31,7 +36,8 @@ class Pace:
     Rows differ by a hundred times in size and machines by ten in speed, so the number is measured and not chosen:
     it follows a slow transaction down at once and a quick one up by half. What a transaction waits for a processor
     that is busy elsewhere hardly hangs on its size: no more than BUSY_MACHINE times its own work counts, or slices would
-    shrink to a few rows and cost several times as much. PostgreSQL has no such lock; there a slice is long, because each
+    shrink to a few rows and cost several times as much. A slow disk looks the same from here, so a transaction past
+    MOST_HELD_S halves the next until it is LEAST_WORK_S of work. PostgreSQL has no such lock; there a slice is long, because each
     transaction costs a few round trips whatever it holds.
     """
 
@@ -43,6 +49,8 @@ class Pace:
         SQLite keeps no queue: who waits looks again after 1, 2, 5, 10 … 100 ms, and may find it taken each time.
         """
         self.rests = rests
+        if rests:
+            self.most = min(self.most, MOST_WHERE_ROWS_DIFFER)
         self.is_measured = connection.vendor == "sqlite"
         self.n_rows = min(self.most, n_rows if self.is_measured else ROWS_WITHOUT_A_LOCK)
 
@@ -54,13 +62,18 @@ class Pace:
             began, worked = time.perf_counter(), time.thread_time()
             yield
         held, work = time.perf_counter() - began, time.thread_time() - worked
-        self.took(n_rows, min(held, BUSY_MACHINE * work))
+        self.took(n_rows, held, work)
         if self.rests and self.is_measured:
             time.sleep(min(held, TARGET_S))
 
-    def took(self, n_rows: int, seconds: float) -> None:
-        """Learn from one transaction."""
+    def took(self, n_rows: int, held: float, work: float) -> None:
+        """Learn from one transaction: how long it held the lock, and its own work in it. Seconds."""
         if not self.is_measured:
+            return
+        seconds = min(held, BUSY_MACHINE * work)
+        if held > MOST_HELD_S and seconds < 2 * TARGET_S:
+            worthwhile = int(n_rows * LEAST_WORK_S / max(work, 1e-6))
+            self.n_rows = max(self.least, min(self.n_rows, max(n_rows // 2, worthwhile)))
             return
         fits = int(n_rows * TARGET_S / max(seconds, 1e-6))
         if fits < self.n_rows:

@@ -14,8 +14,10 @@ from django.db import connection, transaction
 
 from datasets import bulk
 from datasets.domain.splitting import SPLITS, numbered
+from datasets.domain.statuses import VersionState
 from datasets.freezing import Frozen, FrozenRows
 from datasets.models import DatasetVersion, VersionRow
+from foundation.teams.errors import Conflict
 
 _ROW = ("version_id", "content_id", "example_id", "label", "group", "at", "split", "position")
 _INSERT = """INSERT INTO datasets_versionrow (version_id, content_id, example_id, label, "group", at, split, position)
@@ -48,7 +50,10 @@ class _Changed(Exception):
 
 
 def write_rows(*, version: DatasetVersion, frozen: Frozen, progress: Callable[[str], None]) -> None:
-    """Write the rows of a version that is being built. A row edited meanwhile goes in as it was read."""
+    """Write the rows of a version that is being built. A row edited meanwhile goes in as it was read.
+
+    Raises: Conflict where it is no longer being built.
+    """
     rows = frozen.rows
     if rows is None or not frozen.n_rows:
         return
@@ -67,8 +72,16 @@ def write_rows(*, version: DatasetVersion, frozen: Frozen, progress: Callable[[s
                         raise _Changed
             except _Changed:
                 with transaction.atomic():
+                    hold_building(version)
                     bulk.insert(VersionRow, _ROW, list(_as_read(version, rows, splits, positions, here)))
             start += len(here)
+
+
+def hold_building(version: DatasetVersion) -> None:
+    """Keep a version from being failed or frozen until the end of the caller's transaction. Raises Conflict too late."""
+    held = DatasetVersion.objects.select_for_update().filter(pk=version.pk)
+    if held.values_list("state", flat=True).first() != VersionState.BUILDING:
+        raise Conflict("This version is no longer being made.")
 
 
 def _write_order(content_ids: np.ndarray) -> np.ndarray:

@@ -39,7 +39,9 @@ class FreezeVersion(Kind):
         version = DatasetVersion.objects.select_related("dataset__team").get(pk=job.recipe["version"])
         for item in items:
             try:
-                frozen = versions.build_version(version=version, progress=_heeding(work))
+                frozen = versions.build_version(
+                    version=version, progress=_heeding(work), still_mine=work.still_mine
+                )
             except _Cancelled:
                 return
             if work.cancelled:
@@ -96,7 +98,9 @@ class MixVersions(FreezeVersion):
         version = DatasetVersion.objects.select_related("dataset__team", "team").get(pk=job.recipe["version"])
         for item in items:
             try:
-                frozen = mixing.build_mix(version=version, progress=_heeding(work))
+                frozen = mixing.build_mix(
+                    version=version, progress=_heeding(work), still_mine=work.still_mine
+                )
             except _Cancelled:
                 return
             if work.cancelled:

@@ -5,8 +5,9 @@ A mix that was cancelled, an edit that lost a race and a label change that was t
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from django.apps import apps
 from django.core.cache import cache
@@ -17,7 +18,7 @@ from datasets import bulk
 from datasets.domain.statuses import VersionState
 from datasets.models import Content, DatasetVersion, VersionRow
 
-# What one sweep looks at: half a second of reading, and no lock while it reads.
+# What one sweep looks at, in MOST_S at most; no lock is held while it reads.
 LOOKED_AT = 50_000
 WINDOW = 5_000
 MOST_S = 2.0
@@ -71,15 +72,25 @@ def remove_unreferenced(content_ids: Sequence[int]) -> int:
     return removed
 
 
-def clear_rows(version: DatasetVersion) -> None:
-    """Remove the rows of a version that is not frozen, in short transactions; texts a mix wrote for them go too."""
+def clear_rows(
+    version: DatasetVersion, *, still_mine: Callable[[], None] = lambda: None, until: float = math.inf
+) -> None:
+    """Remove the rows of a version that is not frozen, in short transactions; texts a mix wrote for them go too.
+
+    `still_mine` is asked in each of them and raises where another worker took over; after `until` (monotonic) the
+    rest stays for the next time. What the caller holds may be old: whether it is frozen is asked under the lock.
+    """
     pace, is_mix = bulk.Pace(rests=True), "mix" in (version.recipe or {})
-    while not version.is_frozen:
+    while time.monotonic() < until:
         rows = VersionRow.objects.filter(version=version).values_list("id", "content_id")
         part = list(rows[: pace.n_rows])
         if not part:
             return
         with pace.transaction(len(part)):
+            still_mine()
+            held = DatasetVersion.objects.select_for_update().filter(pk=version.pk)
+            if held.values_list("state", flat=True).first() in (None, VersionState.FROZEN):
+                return
             VersionRow.objects.filter(pk__in=[row for row, _ in part])._raw_delete("default")
         if is_mix:
             remove_unreferenced([content for _, content in part])
@@ -92,7 +103,7 @@ def sweep_contents() -> int:
     """
     until = time.monotonic() + MOST_S
     for version in _left_behind():
-        clear_rows(version)
+        clear_rows(version, until=until)
     removed, after, seen = 0, int(cache.get(CURSOR) or 0), 0
     while seen < LOOKED_AT and time.monotonic() < until:
         window = list(

@@ -21,6 +21,7 @@ from datasets.domain.splitting import SPLITS, rank
 from datasets.domain.stats import stats
 from datasets.domain.statuses import Split, VersionState
 from datasets.freezing import Frozen
+from datasets.freezing_rows import hold_building
 from datasets.models import Content, DatasetVersion, VersionRow
 from datasets.policies import check_can_use
 from datasets.services.contents import clear_rows
@@ -113,12 +114,20 @@ def mix_versions(
     return version
 
 
-def build_mix(*, version: DatasetVersion, progress: Callable[[str], None]) -> Frozen | None:
-    """Compose and write the rows of a mixed version; they count once it is flipped. None when it is frozen already."""
+def build_mix(
+    *,
+    version: DatasetVersion,
+    progress: Callable[[str], None],
+    still_mine: Callable[[], None] = lambda: None,
+) -> Frozen | None:
+    """Compose and write the rows of a mixed version; they count once it is flipped. None when it is frozen already.
+
+    `still_mine` raises where another worker took over.
+    """
     version.refresh_from_db()
     if version.state != VersionState.BUILDING:
         return None
-    clear_rows(version)
+    clear_rows(version, still_mine=still_mine)
     mix, seed = version.recipe["mix"], version.recipe["seed"]
     loaded: list[dict[str, Any]] = []
     for member in mix["tasks"]:
@@ -160,6 +169,7 @@ def build_mix(*, version: DatasetVersion, progress: Callable[[str], None]) -> Fr
             part = order[split][start : start + bulk.ROWS_A_TRANSACTION]
             progress("Writing rows")
             with transaction.atomic():
+                hold_building(version)
                 ids = bulk.reserve_ids(Content, len(part))
                 bulk.insert(
                     Content, _CONTENT, [(key, team, *r["content"]) for key, r in zip(ids, part, strict=True)]

@@ -258,8 +258,16 @@ REPAIR_WORDS = {
 # --- called by the freeze job ------------------------------------------------------------------------------------
 
 
-def build_version(*, version: DatasetVersion, progress: Callable[[str], None]) -> Frozen | None:
-    """Compose a version and write its rows; they count once `flip_version` ran. None when it is frozen already."""
+def build_version(
+    *,
+    version: DatasetVersion,
+    progress: Callable[[str], None],
+    still_mine: Callable[[], None] = lambda: None,
+) -> Frozen | None:
+    """Compose a version and write its rows; they count once `flip_version` ran. None when it is frozen already.
+
+    `still_mine` raises where another worker took over: one that was suspended must not take out what that one wrote.
+    """
     version.refresh_from_db()
     if version.state != VersionState.BUILDING:
         return None
@@ -278,7 +286,8 @@ def build_version(*, version: DatasetVersion, progress: Callable[[str], None]) -
     if gate.is_blocked and (not frozen.n_rows or gate_of(dataset.team)["size"] is Stance.BLOCKS):
         raise Blocked(gate.sentence)
     frozen.report["gate"] = gate.as_json()
-    clear_rows(version)
+    still_mine()
+    clear_rows(version, still_mine=still_mine)
     write_rows(version=version, frozen=frozen, progress=progress)
     return frozen
 
