@@ -34,6 +34,7 @@ class Replay(Kind):
 
     name = "deployments.replay"
     title = "Replay requests"
+    cancelling = "Answers given so far stay in the record; the key of the replay is taken back."
     batch_size = 1
     parallel = 1
     quiet = True

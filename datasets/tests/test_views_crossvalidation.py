@@ -17,6 +17,7 @@ from datasets.training.crossvalidating import train_final
 from datasets.training.jobs import KINDS
 from datasets.training.lifecycle import states
 from decisions.models import UseCase
+from foundation.files import store
 from foundation.jobs.kinds import register_kinds
 from foundation.teams.domain.roles import Role
 from foundation.teams.domain.scopes import Scope
@@ -59,6 +60,18 @@ def test_the_page_begins_with_its_finding(editor, version, client_for):
     one = shown(client_for(editor).get(page_of(found) + "?label=billing"))
     assert "expected “billing”" in one
     assert 0 < one.count("<article") < 12
+
+
+def test_a_label_that_stands_only_in_the_answer_finds_its_wrong_rows(editor, version, client_for):
+    """Rows without a label of their own are counted by their written answer; the filter once looked at labels alone."""
+    version.rows.update(label="")
+    first = version.rows.get(split="train", position=0)
+    first.content.completion = "billing\n"
+    first.content.save()
+    found = judged(editor, version)
+    # wrong are places 0, 5, 10, ... 55: the six even ones are of billing
+    assert shown(client_for(editor).get(page_of(found) + "?label=billing")).count("<article") == 6
+    assert shown(client_for(editor).get(page_of(found) + "?label=bill.*")).count("<article") == 0
 
 
 def test_wrong_rows_come_twenty_a_page(editor, use_case, client_for):
@@ -189,6 +202,35 @@ def test_the_final_model_is_trained_when_asked_and_offered_once(editor, version,
     assert client.post(page_of(found, "final")).url == response.url
     assert "Train the final model</button>" not in shown(client.get(page_of(found)))
     assert "is taught by all 60 rows" in shown(client.get(page_of(found)))
+
+
+def test_the_final_model_leads_to_its_test_and_is_chosen_there(editor, viewer, version, client_for):
+    """Its page once led back to the folds alone, and the form of a claim began without it, on rows it had learnt."""
+    found = judged(editor, version)
+    run = train_final(actor=editor, cross_validation=found)
+    blob = store.put(team=run.team, stream=io.BytesIO(b"model"), name="m", kind="model")
+    TrainingRun.objects.filter(pk=run.pk).update(state="succeeded", artefact=blob)
+    link = f"{reverse('evaluations:evaluation-new', args=[version.pk])}?split=test&run={run.pk}"
+    for page in (page_of(found), reverse("training:run-detail", args=[run.pk])):
+        assert link.replace("&", "&amp;") in shown(client_for(editor).get(page))
+        assert "?split=test" not in shown(client_for(viewer).get(page))
+    form = client_for(editor).get(link).context["form"]
+    assert form["split"].value() == "test"
+    assert form["candidates"].value() == [f"run:{run.pk}"]
+    for _ in range(11):
+        TrainingRun.objects.create(
+            team=run.team, use_case=run.use_case, version=version, backend=run.backend, state="succeeded",
+            artefact=blob,
+            number=TrainingRun.objects.order_by("-number").first().number + 1,
+        )  # fmt: skip
+    form = client_for(editor).get(link).context["form"]
+    assert f"run:{run.pk}" in dict(form.fields["candidates"].choices)
+
+
+def test_a_use_case_with_folds_alone_still_has_the_way_to_train(editor, version, client_for):
+    judged(editor, version)
+    text = shown(client_for(editor).get(reverse("training:run-list", args=[version.dataset.use_case_id])))
+    assert reverse("training:run-new", args=[version.pk]) in text
 
 
 def test_answers_leave_as_csv_and_jsonl_with_no_formula_in_a_cell(editor, use_case, client_for):

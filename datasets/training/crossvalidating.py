@@ -307,6 +307,11 @@ def keep_answers(
         beat()
 
 
+def expected_answer() -> Coalesce:
+    """What a row of a labelled task expects, for a query over answers: its label, else the written answer."""
+    return Coalesce(NullIf("row__label", Value("")), "row__content__completion", output_field=TextField())
+
+
 def judged_rows(cross_validation: CrossValidation) -> list[Judged]:
     """Every answered row as the rules want it: labels in a labelled task, else right or wrong."""
     found = FoldAnswer.objects.filter(cross_validation=cross_validation)
@@ -315,8 +320,7 @@ def judged_rows(cross_validation: CrossValidation) -> list[Judged]:
             Judged(fold, unit, "right", "right" if is_right else "wrong")
             for fold, unit, is_right in found.values_list("fold", "unit", "is_right")
         ]
-    expected = Coalesce(NullIf("row__label", Value("")), "row__content__completion", output_field=TextField())
-    return [Judged(*row) for row in found.values_list("fold", "unit", expected, "predicted")]
+    return [Judged(*row) for row in found.values_list("fold", "unit", expected_answer(), "predicted")]
 
 
 def keep_result(*, cross_validation_id: int) -> bool:

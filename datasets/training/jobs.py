@@ -129,6 +129,7 @@ class CrossValidate(SubprocessKind):
 
     name = folding.JOB_KIND
     title = "Cross-validation"
+    cancelling = "No answer is kept."
     item_model = FoldRun
     parallel = 2
 

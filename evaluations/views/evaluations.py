@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
@@ -90,7 +91,7 @@ def _newest_version(use_case: UseCase) -> DatasetVersion | None:
 def evaluation_new(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
     """The form that starts evaluations over one version; a paid one is quoted first and confirmed."""
     use_case = version.dataset.use_case
-    offered = _offered(use_case, version)
+    offered = _offered(use_case, version, _asked_runs(request))
     wear = wear_of(version)
     form = EvaluateForm(
         request.POST if request.method == "POST" else None,
@@ -98,7 +99,10 @@ def evaluation_new(request: HttpRequest, version: DatasetVersion) -> HttpRespons
         task=task_of(version).value,
         n_rows={"validation": version.n_validation, "test": version.n_test},
         is_worn=wear.is_worn,
-        initial={"candidates": [value for value, _, is_usual in offered if is_usual], **_asked(request)},
+        initial={
+            "candidates": [value for value, _, is_usual in offered if is_usual],
+            **_asked(request, use_case),
+        },
     )
     quote = None
     if request.method == "POST" and form.is_valid():
@@ -135,16 +139,29 @@ def evaluation_new(request: HttpRequest, version: DatasetVersion) -> HttpRespons
     return render_page(request, "evaluations/evaluation_form.html", None, context, status=status)
 
 
-def _asked(request: HttpRequest) -> dict[str, Any]:
-    """What a link asked for: the claim form opens with test rows chosen."""
+def _asked_runs(request: HttpRequest) -> list[int]:
+    return [n for n in map(_number, request.GET.getlist("run")) if n]
+
+
+def _asked(request: HttpRequest, use_case: UseCase) -> dict[str, Any]:
+    """What a link asked for: the claim form opens with test rows chosen, and with the candidates and runs it names."""
     if request.GET.get("split") != "test":
         return {}
     wanted = [f"candidate:{n}" for n in request.GET.getlist("candidate") if _number(n)]
+    if runs := _asked_runs(request):
+        known = Candidate.objects.current().filter(use_case=use_case, training_run__in=runs)
+        made = dict(known.values_list("training_run", "pk"))
+        wanted += [f"candidate:{made[run]}" if run in made else f"run:{run}" for run in runs]
     return {"split": "test", **({"candidates": wanted} if wanted else {})}
 
 
-def _offered(use_case: UseCase, version: DatasetVersion) -> list[tuple[str, str, bool]]:
-    """What can be chosen: (value, label, chosen at first). Floors and runs need no row before they are used."""
+def _offered(
+    use_case: UseCase, version: DatasetVersion, runs: Sequence[int] = ()
+) -> list[tuple[str, str, bool]]:
+    """What can be chosen: (value, label, chosen at first). Floors and runs need no row before they are used.
+
+    `runs`: offered however old they are.
+    """
     candidates = list(
         Candidate.objects.current().filter(use_case=use_case).select_related("version", "training_run")
     )
@@ -155,7 +172,10 @@ def _offered(use_case: UseCase, version: DatasetVersion) -> list[tuple[str, str,
         found.append(("floor:majority", "Majority answer: always the most frequent label", True))
     if ("nearest", version.pk) not in known_kinds:
         found.append(("floor:nearest", "Nearest example: the answer of the most similar training row", True))
-    for run in TrainingRun.objects.succeeded().filter(use_case=use_case).order_by("-number")[:10]:
+    trained = TrainingRun.objects.succeeded().filter(use_case=use_case).order_by("-number")
+    newest = list(trained[:10])
+    shown = {run.pk for run in newest}
+    for run in [*newest, *(run for run in trained.filter(pk__in=runs) if run.pk not in shown)]:
         if run.pk not in known_runs:
             title = get_backend(run.backend).title
             told, usual = f"{title}, run {run.number}", run.version_id == version.pk

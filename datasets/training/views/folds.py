@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -94,6 +95,7 @@ def _figures(found: CrossValidation) -> dict[str, Any]:
         "pairs": metrics["confusion"][:MOST_PAIRS],
         "settings": [*get_backend(found.backend).shown(found.settings), ("Seed", str(found.seed))],
         "final": final,
+        "final_is_done": final is not None and final.state == RunState.SUCCEEDED,
         "final_tone": TONES[RunState(final.state)] if final else "",
         "others": [(other, title_of(other.backend)) for other in others],
     }
@@ -236,7 +238,10 @@ def _wrong_rows(request: HttpRequest, found: CrossValidation) -> dict[str, Any]:
     label = request.GET.get("label", "")
     rows = FoldAnswer.objects.filter(cross_validation=found, is_right=False, row__gt=after)
     if label:
-        rows = rows.filter(row__label=label)
+        # The figures by label count an answer without the blanks around it.
+        rows = rows.annotate(expected=folding.expected_answer()).filter(
+            expected__regex=rf"^\s*{re.escape(label.strip())}\s*$"
+        )
     page = list(rows.select_related("row__content").order_by("row")[: PAGE_ROWS + 1])
     shown = page[:PAGE_ROWS]
     closed = sealed_contents(
