@@ -7,7 +7,7 @@ Where conditions let few rows through, looking stops after a tenth of a second a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery
@@ -130,6 +130,23 @@ def rows_of(finding: Finding, *, after: int | None, n: int) -> list[FindingRow]:
     found = list(rows.filter(cluster=start[0], pk__gt=start[1]).order_by("pk")[:n])
     if len(found) < n:
         found += rows.filter(cluster__gt=start[0]).order_by("cluster", "pk")[: n - len(found)]
+    return found
+
+
+def keepers_beyond(rows: Sequence[FindingRow]) -> list[FindingRow]:
+    """What the first and the last group of a page are held against, where it stands on another page.
+
+    That is the row that stays; where no row of a group is told from the others, its first one.
+    """
+    shown, found = {row.pk for row in rows}, []
+    for cluster in {row.cluster for row in (*rows[:1], *rows[-1:])} - {0}:
+        if any(row.keep and not row.note for row in rows if row.cluster == cluster):
+            continue
+        group = FindingRow.objects.filter(finding=rows[0].finding_id, cluster=cluster)
+        group = group.select_related("example__content").order_by("pk")
+        first = group.filter(keep=True, note="").first() or group.first()
+        if first is not None and first.pk not in shown:
+            found.append(first)
     return found
 
 

@@ -53,14 +53,18 @@ class Group:
     twins: list[Twin]
 
 
-def groups_of_rows(rows: Sequence[Any], *, task_kind: str, with_likeness: bool) -> list[Group]:
-    """The page's rows by group. The rows are in order of `cluster`; `is_sealed` is set on each."""
+def groups_of_rows(
+    rows: Sequence[Any], *, task_kind: str, with_likeness: bool, beyond: Sequence[Any] = ()
+) -> list[Group]:
+    """The page's rows by group. The rows are in order of `cluster`; `is_sealed` is set on each.
+
+    `beyond`: rows of other pages that the groups cut by this one are held against; they are shown here as well.
+    """
     found = []
     for number, members in groupby(rows, key=lambda row: row.cluster):
-        group = list(members)
-        measure = next((r for r in group if r.keep and not r.is_sealed), None) or next(
-            (r for r in group if not r.is_sealed), group[0]
-        )
+        group = [*(row for row in beyond if row.cluster == number), *members]
+        # A near-duplicate with another label stays too, with a note; the others are not held against it.
+        measure = min(group, key=lambda r: (r.is_sealed, not r.keep, bool(r.note)))
         ordered = [measure, *(r for r in group if r is not measure)]
         found.append(
             Group(number, [_twin(row, measure, task_kind, with_likeness=with_likeness) for row in ordered])
@@ -112,7 +116,7 @@ def _cut(text: str, start: int) -> str:
 
 def sizes_chart(finding: Finding) -> SafeString | str:
     """How many groups have two rows, three, and so on; nothing for few groups, or for more than a page may count."""
-    if finding.facts.get("groups", 0) < FEWEST_CHARTED or finding.facts["groups"] > COUNTED_UP_TO / 2:
+    if finding.facts.get("groups", 0) < FEWEST_CHARTED or finding.n_rows > COUNTED_UP_TO:
         return ""
     sizes = list(finding.rows.values("cluster").annotate(n=Count("id")).values_list("n", flat=True))
     # One size makes no picture: the heading says it.

@@ -13,7 +13,7 @@ from datasets.domain.rules import RULES
 from datasets.domain.statuses import ExampleState
 from datasets.errors import EditedMeanwhile, Sealed
 from datasets.forms import ExampleForm
-from datasets.listing import newest_frozen, page_of, rows_of
+from datasets.listing import keepers_beyond, newest_frozen, page_of, rows_of
 from datasets.models import Dataset, Edit, Example, Finding, Fix
 from datasets.vault import Vault, sealed_contents
 from foundation.jobs.models import Job
@@ -165,8 +165,11 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
     after = number(request.GET.get("after", ""))
     found = rows_of(finding, after=after, n=PAGE + 1)
     shown = found[:PAGE]
-    sealed = sealed_contents(dataset, [row.example.content_id for row in shown], user=request.user)
-    for row in shown:
+    beyond = keepers_beyond(shown)
+    sealed = sealed_contents(
+        dataset, [row.example.content_id for row in [*beyond, *shown]], user=request.user
+    )
+    for row in [*beyond, *shown]:
         row.is_sealed = row.example.content_id in sealed
         row.sure = presenting_findings.sureness(row.note) if row.suggestion else ""
         row.is_open = row.example.state == ExampleState.ACTIVE and not (
@@ -188,7 +191,10 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
         "lineage": presenting.lineage(dataset),
         "rows": shown,
         "groups": presenting_findings.groups_of_rows(
-            shown, task_kind=dataset.use_case.task_kind, with_likeness=rule.key == "near_duplicate"
+            shown,
+            task_kind=dataset.use_case.task_kind,
+            with_likeness=rule.key == "near_duplicate",
+            beyond=beyond,
         )
         if shown and shown[0].cluster
         else [],
