@@ -6,12 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from django.db.models import F
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Length
 
+from datasets import bulk
 from datasets.domain.hashing import joined_keys, loose_keys
 from datasets.models import Content, Dataset, Example
 
 # Rows read at once, and the stretch one worker looks at: under a second of work, so cancel and progress are quick.
 BLOCK = 8000
+# Characters read at once: rows may be megabytes long, and turning texts into numbers takes some ten bytes a character.
+MOST_CHARS = 16_000_000
 
 
 class Loaded(NamedTuple):
@@ -30,33 +36,41 @@ class Loaded(NamedTuple):
     completion: str
 
 
+def n_chars_of(path: str = "") -> Combinable:
+    """How long a content's texts are, in SQL; `path` leads to it, such as "content__"."""
+    return F(f"{path}n_chars") + Length(f"{path}system") + Length(f"{path}turns")
+
+
+def cuts(n_chars: Sequence[int], most_rows: int = BLOCK) -> Iterator[tuple[int, int]]:
+    """Neighbouring rows to read at once, (start, end): at most `most_rows` and MOST_CHARS, but one row at least."""
+    start = held = 0
+    for i, n in enumerate(n_chars):
+        if i > start and (held + n > MOST_CHARS or i - start >= most_rows):
+            yield start, i
+            start, held = i, 0
+        held += n
+    if start < len(n_chars):
+        yield start, len(n_chars)
+
+
 def active_rows(dataset: Dataset, *, after: int = 0, upto: int | None = None) -> Iterator[list[Loaded]]:
     """Active rows in blocks, oldest first, with ids above `after` up to `upto`. No cursor stays open between blocks."""
     last = after
     rows = Example.objects.filter(dataset=dataset).active().order_by("id")
     if upto is not None:
         rows = rows.filter(id__lte=upto)
-    while True:
-        block = [
-            Loaded(*row[:6], bytes(row[6]), *row[7:])  # type: ignore[call-arg]
-            for row in rows.filter(id__gt=last).values_list(
-                "id",
-                "label",
-                "group",
-                "at",
-                "review",
-                "content_id",
-                "content__digest",
-                "content__system",
-                "content__turns",
-                "content__prompt",
-                "content__completion",
-            )[:BLOCK]
-        ]
-        if not block:
-            return
-        yield block
-        last = block[-1].id
+    columns = rows.values_list(
+        "id", "label", "group", "at", "review", "content_id", "content__digest", "content__system", "content__turns",
+        "content__prompt", "content__completion",
+    )  # fmt: skip
+    sizes = rows.values_list("id", n_chars_of("content__"))
+    while found := bulk.plain_rows(sizes.filter(id__gt=last)[:BLOCK]):
+        for _, end in cuts([n for _, n in found]):
+            here = columns.filter(id__gt=last, id__lte=found[end - 1][0])
+            last = found[end - 1][0]
+            block = [Loaded(*row[:6], bytes(row[6]), *row[7:]) for row in here]  # type: ignore[call-arg]
+            if block:
+                yield block
 
 
 def near_text(task_kind: str, prompt: str, completion: str) -> str:
@@ -86,10 +100,14 @@ class Texts(NamedTuple):
     completion: str
 
 
-def contents_of(content_ids: list[int]) -> list[Texts]:
-    """The texts of some contents, in any order."""
-    rows = Content.objects.filter(pk__in=content_ids)
-    return [Texts(*row) for row in rows.values_list("id", "system", "turns", "prompt", "completion")]
+def contents_of(content_ids: list[int]) -> Iterator[list[Texts]]:
+    """The texts of some contents, oldest first, as many at once as may be held. Their ids are given in that order."""
+    for start in range(0, len(content_ids), BLOCK):
+        rows = Content.objects.filter(pk__in=content_ids[start : start + BLOCK])
+        found = bulk.plain_rows(rows.order_by("id").values_list("id", n_chars_of()))
+        columns = Content.objects.values_list("id", "system", "turns", "prompt", "completion")
+        for first, end in cuts([n for _, n in found]):
+            yield [Texts(*row) for row in columns.filter(pk__in=[key for key, _ in found[first:end]])]
 
 
 def row_keys(block: Sequence[Loaded] | Sequence[Texts]) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ import orjson
 from django.db.models.functions import Length
 
 from datasets import bulk
-from datasets.active import BLOCK, active_rows, contents_of, row_keys, texts_of
+from datasets.active import BLOCK, active_rows, contents_of, cuts, row_keys, texts_of
 from datasets.binding import Known, known_of
 from datasets.domain.duplicates import Clusters, NearDuplicates
 from datasets.domain.hashing import joined_keys
@@ -332,15 +332,17 @@ def _by_check(dataset: Dataset, known: Known, progress: Callable[[str], None]) -
         return None
     rows.may_be_bound = known.are_bound(rows.content_ids)
     at = np.flatnonzero(rows.may_be_bound)
-    for start in range(0, len(at), BLOCK):
-        here = at[start : start + BLOCK]
-        block = contents_of(rows.content_ids[here].tolist())
+    # In the order of contents: whoever is read at once stands side by side, also where several rows share one.
+    at = at[np.argsort(rows.content_ids[at], kind="stable")]
+    bound = rows.content_ids[at]
+    for block in contents_of(np.unique(bound).tolist()):
         asked_of, answered = row_keys(block)
         ids_of = np.array([row.content_id for row in block], np.int64)
         order = np.argsort(ids_of)
-        place = order[np.searchsorted(ids_of, rows.content_ids[here], sorter=order)]
-        rows.prompt_keys[here] = asked_of[place]
-        rows.whole_keys[here] = joined_keys(asked_of, answered)[place]
+        here = slice(np.searchsorted(bound, ids_of.min()), np.searchsorted(bound, ids_of.max(), side="right"))
+        place = order[np.searchsorted(ids_of, bound[here], sorter=order)]
+        rows.prompt_keys[at[here]] = asked_of[place]
+        rows.whole_keys[at[here]] = joined_keys(asked_of, answered)[place]
         progress("Reading rows")
     return rows
 
@@ -350,9 +352,9 @@ def _near(rows: _Rows, recipe: Recipe, progress: Callable[[str], None]) -> Clust
     compared = np.flatnonzero(rows.may_be_bound)
     contents = rows.content_ids[compared].tolist()
     finder = NearDuplicates(recipe.near_threshold)
-    for start in range(0, len(contents), 10_000):
+    for start, end in cuts((rows.n_prompt + rows.n_completion)[compared].tolist()):
         progress("Comparing rows")
-        finder.add(texts_of(contents[start : start + 10_000], recipe.task_kind))
+        finder.add(texts_of(contents[start:end], recipe.task_kind))
     roots = finder.clusters(
         lambda at: texts_of([contents[i] for i in at], recipe.task_kind),
         beat=lambda: progress("Comparing rows"),

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datasets import bulk, searching
-from datasets.active import BLOCK, active_rows
+from datasets.active import BLOCK, active_rows, cuts, n_chars_of
 from datasets.checking import Checker, Found, Report
 from datasets.domain.cleaning import digest, normalise
 from datasets.domain.conversations import change_strings
@@ -69,21 +69,21 @@ def start_checks(*, actor: User | None, dataset: Dataset) -> Job:
 
 
 def check_stretches(*, dataset: Dataset, after: int, most: int) -> tuple[list[tuple[int, int]], bool]:
-    """The next stretches (after, up to and with) of example ids, BLOCK rows each, and whether these are the last.
+    """The next stretches (after, up to and with) of example ids, and whether these are the last.
 
-    At most `most`. Rows that come later are not in them: the report speaks about a revision that they have changed.
+    BLOCK rows each, fewer where they are long; at most `most` stretches. Rows that come later are not in them: the report speaks about a revision that they have changed.
     """
     rows = Example.objects.filter(dataset=dataset, state=ExampleState.ACTIVE).order_by("id")
+    sizes = rows.values_list("id", n_chars_of("content__"))
     found: list[tuple[int, int]] = []
     while len(found) < most:
-        here = rows.filter(id__gt=after).values_list("id", flat=True)
-        # The last of a block, found in the index alone.
-        upto = here[BLOCK - 1 : BLOCK].first() or here.last()
-        if upto is None:
+        block = bulk.plain_rows(sizes.filter(id__gt=after)[:BLOCK])
+        if not block:
             return found, True
-        found.append((after, upto))
-        after = upto
-    return found, False
+        for _, end in cuts([n for _, n in block]):
+            found.append((after, block[end - 1][0]))
+            after = block[end - 1][0]
+    return found[:most], False
 
 
 def look_at(*, dataset: Dataset, after: int, upto: int) -> Part:
