@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from datasets.domain.duplicates import THRESHOLD, NearDuplicates, jaccard, near_
 from datasets.domain.hashing import loose_keys
 from datasets.domain.statuses import Split
 from datasets.models import Content, Dataset, DatasetVersion, Example, VersionRow
+from datasets.vault import are_asked
 
 BLOCK = 8000
 
@@ -124,11 +125,40 @@ def _blocks(rows: QuerySet[Example] | QuerySet[VersionRow], key: str) -> Iterato
         last = block[-1][0]
 
 
-def unsealed(dataset: Dataset, content_ids: Iterable[int]) -> set[int]:
-    """Which of these contents no frozen version ever validates or tests on: what new rows may be written from."""
-    frozen = DatasetVersion.objects.frozen().filter(dataset=dataset)
+# Up to so many rows of a version, all it keeps back is read to know a text that stands under another number.
+READ_UP_TO = 50_000
+
+
+def unsealed(dataset: Dataset, digests: Mapping[int, bytes], *, at_once: bool = False) -> set[int]:
+    """Which of these contents no frozen version ever validates or tests on: what new rows may be written from.
+
+    `digests` are those of the contents, by their numbers.
+    `at_once` is for pages: of a large version then, a twin of a validation row passes here and stays out later.
+    """
+    versions = list(DatasetVersion.objects.frozen().filter(dataset=dataset).only("pk", "checksum", "n_rows"))
+    frozen = [version.pk for version in versions]
+    free = set(digests)
+    if not frozen:
+        return free
+    standing: dict[int, set[int]] = {}
+    # Picked here: SQLite would walk the versions' rows by split instead of these few by content.
+    for content, version, split in VersionRow.objects.filter(content_id__in=free).values_list(
+        "content_id", "version_id", "split"
+    ):
+        if version in frozen:
+            standing.setdefault(content, set()).add(version)
+            if split in (Split.VALIDATION, Split.TEST):
+                free.discard(content)
+    # A text stands in a version once. Where this number stands in none, the same text may stand under another one: left
+    # out as a duplicate, or imported again since.
+    unknown = [content for content in free if len(standing.get(content, ())) < len(frozen)]
+    if not unknown:
+        return free
+    if at_once and any(version.n_rows > READ_UP_TO for version in versions):
+        asked = np.zeros(len(unknown), bool)
+        for version in versions:
+            asked |= are_asked(version, [digests[content] for content in unknown])
+        return free - {content for content, is_asked in zip(unknown, asked, strict=True) if is_asked}
     kept_back = VersionRow.objects.filter(version__in=frozen, split__in=(Split.VALIDATION, Split.TEST))
-    wanted = set(content_ids)
-    # By digest: the same text may stand under another number, left out as a duplicate or imported again since.
-    held = Content.objects.filter(pk__in=wanted, digest__in=kept_back.values("content__digest"))
-    return wanted - set(held.values_list("pk", flat=True))
+    held = Content.objects.filter(pk__in=unknown, digest__in=kept_back.values("content__digest"))
+    return free - set(held.values_list("pk", flat=True))

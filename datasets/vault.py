@@ -67,7 +67,7 @@ class Vault:
         sealed = {pk for pk, _, split in found if split == Split.TEST}
         # The same text under another number: an exact duplicate that was left out, or a row imported again since.
         others = [(pk, bytes(digest)) for pk, digest, split in found if split is None]
-        asked = _are_asked(self.version, [digest for _, digest in others])
+        asked = are_asked(self.version, [digest for _, digest in others])
         sealed |= {pk for (pk, _), is_asked in zip(others, asked, strict=True) if is_asked}
         if others:
             sealed |= self._closed_by_edits(self.version, {pk for pk, _ in others})
@@ -93,7 +93,7 @@ class Vault:
         if not history:
             return set()
         # A twin that was edited since: its text now, which nearly says what the one before said.
-        asked = _are_asked(version, [bytes(line[3]) for line in history])
+        asked = are_asked(version, [bytes(line[3]) for line in history])
         sealed = {line[4] for line, is_asked in zip(history, asked, strict=True) if is_asked} & others
         had: dict[int, set[int]] = defaultdict(set)
         for row, before, after, _, current in history:
@@ -123,12 +123,12 @@ class Vault:
         while part := list(columns.filter(pk__gt=after)[:10_000]):
             after = part[-1][0]
             of_test = _are_among(tested, np.array([row[0] for row in part], np.int64))
-            asked = _are_asked(self.version, [bytes(row[2]) for row in part])
+            asked = are_asked(self.version, [bytes(row[2]) for row in part])
             sealed.update(part[i][1] for i in np.flatnonzero(of_test | asked).tolist())
         held = VersionRow.objects.filter(version=self.version, content=OuterRef("example__content"))
         edits = Edit.objects.filter(~Exists(held), example__dataset=self.dataset).order_by("pk")
         lines = list(edits.values_list("example__content_id", "before__digest"))
-        asked = _are_asked(self.version, [bytes(digest) for _, digest in lines])
+        asked = are_asked(self.version, [bytes(digest) for _, digest in lines])
         return frozenset(sealed | {lines[i][0] for i in np.flatnonzero(asked).tolist()})
 
     @property
@@ -149,7 +149,7 @@ def _are_among(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
     return np.asarray(known[at] == asked)
 
 
-def _are_asked(version: DatasetVersion, digests: Sequence[bytes]) -> np.ndarray:
+def are_asked(version: DatasetVersion, digests: Sequence[bytes]) -> np.ndarray:
     """Which of these texts the test of a version asks."""
     return _are_among(_sealed_digests(version.pk, version.checksum), _numbers(digests))
 

@@ -95,7 +95,7 @@ def given_rows(dataset: Dataset, labels: Sequence[str]) -> dict[str, list[tuple[
     for label in labels:
         if label not in thin:
             rows += eligible.of_label(label).values_list(*columns)[:MOST_LOOKED_AT]
-    free = unsealed(dataset, [row[1] for row in rows])
+    free = unsealed(dataset, {row[1]: bytes(row[3]) for row in rows}, at_once=True)
     found: dict[str, list[tuple[int, bytes]]] = {label: [] for label in labels}
     for key, content, label, digest in rows:
         if content in free:
@@ -110,8 +110,8 @@ def texts_given(
     rows = list(
         Example.objects.filter(dataset=dataset, pk__in=set(example_ids)).active().select_related("content")
     )
-    content_ids = {e.content_id for e in rows}
-    free = content_ids if were_checked else unsealed(dataset, content_ids)
+    digests = {e.content_id: bytes(e.content.digest) for e in rows}
+    free = set(digests) if were_checked else unsealed(dataset, digests)
     return {
         e.pk: (e.content.system, Given(e.content.prompt, e.content.completion))
         for e in rows
@@ -324,4 +324,6 @@ def written_before(dataset: Dataset) -> list[Job]:
 
 def n_written(dataset: Dataset) -> int:
     """Active rows that a model wrote."""
-    return Example.objects.filter(dataset=dataset, source__source=SYNTHETIC).active().count()
+    # Through the few imports it hangs on: from the rows, every one of them would be walked.
+    sources = Import.objects.filter(dataset=dataset, source=SYNTHETIC)
+    return Example.objects.filter(source__in=sources.values("pk")).active().count()
