@@ -70,10 +70,13 @@ def languages_chart(languages: dict[str, int]) -> SafeString | str:
         return ""
     ordered = sorted(languages.items(), key=lambda item: (item[0] == "not known", -item[1]))
     name, most = ordered[0]
-    shown = ordered[:SHOWN_LANGUAGES]
-    if rest := n - sum(count for _, count in shown):
+    unknown = languages.get("not known", 0)
+    known = n - unknown
+    shown = [(one, count) for one, count in ordered if one != "not known"][:SHOWN_LANGUAGES]
+    if rest := known - sum(count for _, count in shown):
         shown.append(("others", rest))
-    known = n - languages.get("not known", 0)
+    if unknown:
+        shown.append(("not known", unknown))
     who = f"{grouped(known)} prompts" + (" whose language can be told" if known < n else "")
     if not known:
         title = f"The language of no prompt is known, of {grouped(n)}"

@@ -133,6 +133,14 @@ def test_the_language_of_most_prompts_is_the_finding():
     assert languages_chart({}) == ""
 
 
+def test_prompts_of_no_known_language_are_no_other_language():
+    # Nine languages are shown as eight and the others; those that cannot be told once fell in with them.
+    counts = {f"language {i}": 10 - i for i in range(9)}
+    page = languages_chart({**counts, "not known": 4})
+    assert "others 2" in page
+    assert "not known 4" in page
+
+
 def test_a_test_too_small_says_so_before_its_figure():
     # 168 rows are the fewest with 80% power for 75% → 85% at a discordance of 20% (rows_needed())
     assert rows_needed() == 168
