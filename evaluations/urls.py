@@ -31,7 +31,9 @@ def _comparisons():
 
 
 def _cross_validations():
-    return CrossValidation.objects.select_related("team", "use_case", "version__dataset__use_case")
+    return CrossValidation.objects.select_related(
+        "team", "use_case", "version__dataset__use_case", "job"
+    ).defer("version__report", "version__stats")
 
 
 def _candidates():

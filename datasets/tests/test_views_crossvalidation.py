@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from datasets.models import CrossValidation, TrainingRun
 from datasets.tests.folded import folded_version, judged
-from datasets.training.crossvalidating import train_final
+from datasets.training.crossvalidating import start_cross_validation, train_final
 from datasets.training.jobs import KINDS
 from datasets.training.lifecycle import states
 from decisions.models import UseCase
@@ -130,7 +130,7 @@ def test_the_form_starts_it_and_says_what_is_wrong_without_losing_anything(edito
     refused = client.post(new, told)
     assert refused.status_code == 422
     assert 'value="many"' in shown(refused)
-    started = client.post(new, {**told, "c_values": "3", "trains_final": "on"})
+    started = client.post(new, {**told, "c_values": "3", "over": "folds-final"})
     found = CrossValidation.objects.get()
     assert started.url == page_of(found)
     assert found.trains_final
@@ -188,6 +188,8 @@ def test_no_way_is_offered_where_there_is_none(editor, use_case, client_for):
     text = shown(client_for(editor).get(path))
     assert "Only 12 validation rows" in text
     assert "?folds=5" not in text
+    assert "its dataset is archived" in text
+    assert "an editor can freeze" not in text
     version.recipe["mix"] = {"tasks": []}
     version.save()
     assert "Only 12 validation rows" not in shown(client_for(editor).get(path))
@@ -201,7 +203,7 @@ def test_the_final_model_is_trained_when_asked_and_offered_once(editor, version,
     assert response.url == reverse("training:run-detail", args=[run.pk])
     assert client.post(page_of(found, "final")).url == response.url
     assert "Train the final model</button>" not in shown(client.get(page_of(found)))
-    assert "is taught by all 60 rows" in shown(client.get(page_of(found)))
+    assert "will be taught by all 60 rows" in shown(client.get(page_of(found)))
 
 
 def test_the_final_model_leads_to_its_test_and_is_chosen_there(editor, viewer, version, client_for):
@@ -231,6 +233,110 @@ def test_a_use_case_with_folds_alone_still_has_the_way_to_train(editor, version,
     judged(editor, version)
     text = shown(client_for(editor).get(reverse("training:run-list", args=[version.dataset.use_case_id])))
     assert reverse("training:run-new", args=[version.pk]) in text
+
+
+def test_a_cancelled_final_model_makes_room_for_another(editor, version, client_for):
+    """The relation is one to one, so a cancelled run once barred the way for good, while the page praised it."""
+    found = judged(editor, version)
+    client = client_for(editor)
+    client.post(page_of(found, "final"))
+    first = TrainingRun.objects.get()
+    for state, words in {
+        "running": "is being taught by all 60 rows. Expect",
+        "failed": "failed and left no model",
+        "cancelled": "was cancelled and left no model",
+    }.items():
+        TrainingRun.objects.update(state=state)
+        text = shown(client.get(page_of(found)))
+        assert words in text
+        assert "is taught by all 60 rows" not in text
+        assert ("Train the final model</button>" in text) == (state == "cancelled")
+    client.post(page_of(found, "final"))
+    second = TrainingRun.objects.exclude(pk=first.pk).get()
+    first.refresh_from_db()
+    assert (first.cross_validation_id, second.cross_validation_id) == (None, found.pk)
+    assert AuditEvent.objects.get(verb="training.replaced").target_id == str(first.pk)
+    assert "will be taught by" in shown(client.get(page_of(found)))
+
+
+def test_a_cancelled_one_says_so_and_leads_on(editor, viewer, version, client_for):
+    found = start_cross_validation(actor=editor, version=version)
+    CrossValidation.objects.update(state="cancelled")
+    text = shown(client_for(editor).get(page_of(found)))
+    again = f"{reverse('training:run-new', args=[version.pk])}?backend=local-classifier"
+    assert "It was cancelled." in text
+    assert again in text
+    assert "Regularisation candidates" in text
+    text = shown(client_for(viewer).get(page_of(found)))
+    assert "It was cancelled." in text
+    assert again not in text
+
+
+def test_every_share_stands_with_its_interval_and_its_rows(editor, version, client_for):
+    found = judged(editor, version)
+    judged(editor, version, seed=1)
+    client = client_for(editor)
+    page = client.get(page_of(found))
+    text = shown(page)
+    whole = "<b>80.0%</b> <span>(65.2 to 89.5, n = 60)</span>"
+    # the final model's expectation, and the other one over these folds
+    assert text.count(whole) == 2
+    assert "mean over 2 models, n = 30 each" in text
+    # Places 0, 5, ... 55 are wrong, six of either label: 24 of 30 are right, and 24 + 6 are answered so.
+    # Wilson for 24 of 30: (24 + 1.9207) / 33.8415 -+ .1385
+    assert text.count("<b>80.0%</b> <span>(62.7 to 90.5, n = 30)</span>") == 2
+    version_page = client.get(reverse("datasets:version-detail", args=[version.pk]))
+    assert shown(version_page).count(whole) == 2
+
+
+def test_the_folds_and_the_final_model_are_asked_for_by_a_button_of_their_own_and_once(
+    editor, version, client_for
+):
+    """A box beside “Train” was ignored by it; a second press began a second cross-validation."""
+    client = client_for(editor)
+    new = reverse("training:run-new", args=[version.pk])
+    page = client.get(new)
+    text = shown(page)
+    assert 'name="over" value="folds"' in text
+    assert 'name="over" value="folds-final"' in text
+    assert "trains_final" not in text
+    press = page.context["form"]["press"].value()
+    assert press in text
+    told = {"backend": "local-classifier", "c_values": "3", "class_weighting": "none", "press": press}
+    first = client.post(new, {**told, "over": "folds"})
+    CrossValidation.objects.update(state="failed")
+    assert client.post(new, {**told, "over": "folds"}).url == first.url
+    assert CrossValidation.objects.count() == 1
+    first = client.post(new, told)
+    TrainingRun.objects.update(state="failed")
+    assert client.post(new, told).url == first.url
+    assert TrainingRun.objects.count() == 1
+
+
+def test_the_list_offers_folds_for_the_newest_version_alone(editor, use_case, client_for):
+    """An old cross-validation once hid the offer for a new version; the second page offered what was done."""
+    found = judged(editor, folded_version(use_case))
+    client = client_for(editor)
+    path = reverse("training:run-list", args=[use_case.pk])
+    offered = "Choose the settings to judge"
+    assert offered not in shown(client.get(path))
+    train_final(actor=editor, cross_validation=found)
+    assert offered not in shown(client.get(f"{path}?after=999999"))
+    folded_version(use_case)
+    assert offered in shown(client.get(path))
+
+
+def test_lists_and_stages_leave_the_reports_of_versions_where_they_are(editor, use_case, version, client_for):
+    """The report of a large version has megabytes, and a list once read it again for every run."""
+    train_final(actor=editor, cross_validation=judged(editor, version))
+    one = UseCase.objects.get(pk=use_case.pk)
+    with CaptureQueriesContext(connection) as queries:
+        states([one])
+    assert not [q["sql"] for q in queries if '"report"' in q["sql"]]
+    with CaptureQueriesContext(connection) as queries:
+        client_for(editor).get(reverse("training:run-list", args=[use_case.pk]))
+    lists = ('FROM "datasets_trainingrun"', 'FROM "datasets_crossvalidation"')
+    assert not [q["sql"] for q in queries if '"report"' in q["sql"] and any(x in q["sql"] for x in lists)]
 
 
 def test_answers_leave_as_csv_and_jsonl_with_no_formula_in_a_cell(editor, use_case, client_for):

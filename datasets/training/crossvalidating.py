@@ -245,26 +245,44 @@ def retry(*, actor: User | None, cross_validation: CrossValidation) -> CrossVali
 def train_final(*, actor: User | None, cross_validation: CrossValidation) -> TrainingRun:
     """The one model trained on all rows outside the test, with the cross-validated settings. Twice is once.
 
-    What it is expected to score is what the folds scored. Raises: Conflict before the folds are judged.
+    What it is expected to score is what the folds scored. One that was cancelled left no model, and makes room.
+    Raises: Conflict before the folds are judged.
     """
     if cross_validation.state != RunState.SUCCEEDED:
         raise Conflict("Wait until every fold is judged; then a final model knows what to expect.")
     known = TrainingRun.objects.filter(cross_validation=cross_validation).first()
-    if known is None:
+    if known is None or known.state == RunState.CANCELLED:
         try:
-            return services.create_run(
-                actor=actor,
-                version=cross_validation.version,
-                backend=get_backend(cross_validation.backend),
-                settings=cross_validation.settings,
-                seed=cross_validation.seed,
-                cross_validation=cross_validation,
-            )
+            with transaction.atomic():
+                _let_go(actor, known)
+                return services.create_run(
+                    actor=actor,
+                    version=cross_validation.version,
+                    backend=get_backend(cross_validation.backend),
+                    settings=cross_validation.settings,
+                    seed=cross_validation.seed,
+                    cross_validation=cross_validation,
+                )
         except IntegrityError:
             known = TrainingRun.objects.get(cross_validation=cross_validation)
     if known.state == RunState.FAILED and actor is not None:
         return services.retry(actor=actor, run=known)
     return known
+
+
+def _let_go(actor: User | None, cancelled: TrainingRun | None) -> None:
+    """A cancelled final model is one no more, so that another can be trained."""
+    if cancelled is None:
+        return
+    left = TrainingRun.objects.filter(pk=cancelled.pk, state=RunState.CANCELLED)
+    if left.update(cross_validation=None):
+        audit.record(
+            actor=actor,
+            team=cancelled.team,
+            verb="training.replaced",
+            target=cancelled,
+            note=f"no longer the final model of cross-validation {cancelled.cross_validation_id}",
+        )
 
 
 # -- called by the job -----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 
+from datasets.forms import PressForm
 from datasets.training.contract import Backend, Setting
 
 
@@ -23,11 +24,10 @@ def field_for(setting: Setting) -> forms.Field:
     return forms.CharField(initial=shown, max_length=40, widget=widget, **common)
 
 
-class SettingsForm(forms.Form):
+class SettingsForm(PressForm):
     """Fields made from the chosen backend's schema, and the seed."""
 
-    def __init__(self, *args: Any, backend: Backend, n_folded: int = 0, **kwargs: Any) -> None:
-        """`n_folded`: rows that folds hold, where the version carries some."""
+    def __init__(self, *args: Any, backend: Backend, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.backend = backend
         for setting in backend.schema:
@@ -39,12 +39,6 @@ class SettingsForm(forms.Form):
             required=False,
             help_text="The same rows, settings and seed give the same model.",
         )
-        if n_folded and not backend.unavailable:
-            self.fields["trains_final"] = forms.BooleanField(
-                label=f"After the folds, train the final model on all {n_folded:,} rows",
-                required=False,
-                help_text="It may expect what the folds scored; only sealed test rows can judge it.",
-            )
 
     @property
     def usual(self) -> list[forms.BoundField]:

@@ -25,7 +25,9 @@ def states(use_cases: list[UseCase]) -> dict[int, StageState]:
         run.pk: run
         for run in TrainingRun.objects.filter(
             Q(pk__in=newest.values("last")) | Q(pk__in=newest.values("best"))
-        ).select_related("version")
+        )
+        .select_related("version")
+        .defer("version__report", "version__stats")
     }
     wanted: dict[int, dict[str, int | None]] = {}
     for run in sorted(runs.values(), key=lambda run: run.pk):

@@ -7,9 +7,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from datasets.models import TrainingRun
+from datasets.models import CrossValidation, TrainingRun
 from datasets.tests.folded import folded_version, judged
-from datasets.training.crossvalidating import train_final
+from datasets.training.crossvalidating import start_cross_validation, train_final
 from datasets.training.services import keep_result
 from evaluations import services
 from evaluations.errors import NotComparable
@@ -47,6 +47,42 @@ def test_two_configurations_are_compared_row_by_row(editor, viewer, outsider, us
     assert "is worse than" in client.get(turned).content.decode()
     assert path in client.get(reverse("training:cross-validation-detail", args=[strong.pk])).content.decode()
     assert client_for(outsider).get(path).status_code == 404
+
+
+def test_more_rows_come_without_reading_every_answer_again(editor, use_case, client_for):
+    version = folded_version(use_case, train=188)
+    weak = judged(editor, version, wrong=lambda i: i % 4 == 0)
+    strong = judged(editor, version, wrong=lambda i: i % 6 == 0, backend="local-nearest")
+    path = reverse("evaluations:fold-comparison", args=[strong.pk])
+    client = client_for(editor)
+    whole = client.get(path, {"with": weak.pk, "show": "better"})
+    with CaptureQueriesContext(connection) as queries:
+        more = client.get(
+            path,
+            {"with": weak.pk, "show": "better", "part": "rows", "after": whole.context["next"]},
+            headers={"HX-Request": "true"},
+        )
+    # of places 0 to 199, 50 are multiples of 4, 34 of 6 and 17 of 12: 33 better, 17 worse
+    assert (whole.context["n_better"], whole.context["n_worse"]) == (33, 17)
+    assert (more.context["n_better"], more.context["n_worse"]) == (33, 17)
+    assert more.content.decode().count("<article") == 13
+    asked = [q["sql"] for q in queries if 'FROM "datasets_foldanswer"' in q["sql"]]
+    assert asked
+    assert not [sql for sql in asked if not any(x in sql for x in ("LIMIT", "COUNT(", " IN ("))]
+
+
+def test_a_comparison_of_what_is_not_finished_shows_how_far_it_is(editor, use_case, client_for):
+    """Without a baseline in the address the newest other one was taken, and the answer was 400."""
+    version = folded_version(use_case)
+    judged(editor, version)
+    waiting = start_cross_validation(actor=editor, version=version, seed=3)
+    path = reverse("evaluations:fold-comparison", args=[waiting.pk])
+    client = client_for(editor)
+    page = client.get(path)
+    assert page.status_code == 200
+    assert f'id="job-{waiting.job_id}"' in page.content.decode()
+    CrossValidation.objects.filter(pk=waiting.pk).update(state="cancelled")
+    assert "Nothing to compare" in client.get(path).content.decode()
 
 
 def test_other_rows_and_unfinished_ones_are_not_compared(editor, use_case, client_for):

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
+from datasets.domain.training import RunState
 from datasets.models import CrossValidation, FoldAnswer
 from datasets.training.contract import get_backend
 from datasets.training.presenting import decimal, title_of
@@ -18,7 +19,7 @@ from evaluations.presenting import lineage
 from evaluations.services.folds import compare_folds
 from foundation.ui.charts import Dot, Dots, dots_with_band
 from foundation.ui.formats import grouped, p_value, points
-from foundation.ui.htmx import render_page
+from foundation.ui.htmx import render_page, wants_fragment
 
 PAGE_ROWS = 20
 # Others over the same folds that are offered as the baseline.
@@ -50,8 +51,20 @@ def fold_comparison(request: HttpRequest, candidate: CrossValidation) -> HttpRes
         "use_case": candidate.use_case,
         "lineage": lineage(candidate.use_case, candidate.version, path, ("Comparison", "", True)),
     }
-    if other is None:
-        return render_page(request, "evaluations/fold_comparison.html", None, shared)
+    # Without figures there is nothing to compare yet, whatever else was judged.
+    waits = candidate.state != RunState.SUCCEEDED
+    if other is None or waits:
+        return render_page(request, "evaluations/fold_comparison.html", None, {**shared, "waits": waits})
+    rows = _rows(request, candidate, other)
+    is_part = request.GET.get("part") == "rows" and wants_fragment(request)
+    if is_part and other.version_id == candidate.version_id and other.state == RunState.SUCCEEDED:
+        # The next rows need no answer but their own.
+        return render_page(
+            request,
+            "evaluations/fold_comparison.html",
+            "evaluations/_fold_pair_rows.html",
+            {**shared, "baseline": other, **rows, **_turned(candidate, other)},
+        )
     found = compare_folds(baseline=other, candidate=candidate)
     names = [f"{title_of(one.backend)}, cross-validation {one.number}" for one in (other, candidate)]
     context: dict[str, Any] = {
@@ -60,17 +73,16 @@ def fold_comparison(request: HttpRequest, candidate: CrossValidation) -> HttpRes
         "baseline_name": names[0],
         "candidate_name": names[1],
         "found": found,
-        **_rows(request, candidate, other),
+        **rows,
+        "n_worse": found.worse,
+        "n_better": found.better,
+        "headline": _headline(found, *names),
+        "p_text": p_value(found.found.p),
+        "tone": found.verdict.tone,
+        "dots": _dots(found),
+        "told": _told(other, candidate),
+        "others": [(one, title_of(one.backend)) for one in others],
     }
-    if request.GET.get("part") != "rows":
-        context |= {
-            "headline": _headline(found, *names),
-            "p_text": p_value(found.found.p),
-            "tone": found.verdict.tone,
-            "dots": _dots(found),
-            "told": _told(other, candidate),
-            "others": [(one, title_of(one.backend)) for one in others],
-        }
     return render_page(
         request, "evaluations/fold_comparison.html", "evaluations/_fold_pair_rows.html", context
     )
@@ -121,6 +133,16 @@ def _told(baseline: CrossValidation, candidate: CrossValidation) -> list[tuple[s
     names = [*was, *(name for name in now if name not in was)]
     rows = [(name, was.get(name, "not used"), now.get(name, "not used")) for name in names]
     return [row for row in rows if row[1] != row[2]]
+
+
+def _turned(candidate: CrossValidation, baseline: CrossValidation) -> dict[str, int]:
+    """How many rows got worse and better, counted over the wrong ones alone: they have an index of their own."""
+    wrong = FoldAnswer.objects.filter(is_right=False)
+    both = wrong.filter(
+        cross_validation=candidate, row__in=wrong.filter(cross_validation=baseline).values("row")
+    ).count()
+    n_wrong = [one.metrics["n"] - one.metrics["right"] for one in (candidate, baseline)]
+    return {"n_worse": n_wrong[0] - both, "n_better": n_wrong[1] - both}
 
 
 def _rows(request: HttpRequest, candidate: CrossValidation, baseline: CrossValidation) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from datasets.domain.crossvalidation import APART_P
+from datasets.domain.power import wilson
 from datasets.domain.splitting import Strategy
 from datasets.domain.training import RunState
 from datasets.models import CrossValidation, Example, FoldAnswer
@@ -39,6 +40,14 @@ MOST_BARS = 14
 MOST_PAIRS = 8
 # Others over the same folds that are offered to compare with.
 MOST_OTHERS = 8
+# What a final model is doing, or did; the rows are named between the two.
+FINAL_WORDS = {
+    RunState.QUEUED: "will be taught by",
+    RunState.RUNNING: "is being taught by",
+    RunState.SUCCEEDED: "is taught by",
+    RunState.FAILED: "failed and left no model; try it again to teach it by",
+    RunState.CANCELLED: "was cancelled and left no model; train another to have one taught by",
+}
 
 
 def cross_validation_detail(request: HttpRequest, found: CrossValidation) -> HttpResponse:
@@ -50,7 +59,9 @@ def cross_validation_detail(request: HttpRequest, found: CrossValidation) -> Htt
         "backend": get_backend(found.backend),
         "tone": TONES[RunState(found.state)],
         "is_done": is_done,
+        "is_cancelled": found.state == RunState.CANCELLED,
         "can_retry": found.state == RunState.FAILED,
+        "settings": [*get_backend(found.backend).shown(found.settings), ("Seed", str(found.seed))],
         "lineage": _lineage(found),
     }
     if is_done:
@@ -88,17 +99,27 @@ def _figures(found: CrossValidation) -> dict[str, Any]:
         "facts": _facts(found),
         "cautions": _cautions(found),
         "dots": _dots(found),
-        "labels": sorted(labels, key=lambda row: (row["f1"], row["label"])),
+        "labels": sorted(map(_with_claimed, labels), key=lambda row: (row["f1"], row["label"])),
         "n_more_labels": metrics.get("n_labels", 0) - len(labels),
         "label_chart": _label_chart(labels),
         "confusion": _confusion(metrics),
         "pairs": metrics["confusion"][:MOST_PAIRS],
-        "settings": [*get_backend(found.backend).shown(found.settings), ("Seed", str(found.seed))],
         "final": final,
+        "needs_final": final is None or final.state == RunState.CANCELLED,
+        "final_words": FINAL_WORDS[RunState(final.state)] if final else "",
         "final_is_done": final is not None and final.state == RunState.SUCCEEDED,
         "final_tone": TONES[RunState(final.state)] if final else "",
         "others": [(other, title_of(other.backend)) for other in others],
     }
+
+
+def _with_claimed(row: dict[str, Any]) -> dict[str, Any]:
+    """A label's figures with how many rows were answered so, and the interval of its precision by them."""
+    if not row["precision"]:
+        return row
+    claimed = round(row["right"] / row["precision"])
+    low, high = wilson(row["right"], claimed)
+    return {**row, "claimed": claimed, "claimed_low": low, "claimed_high": high}
 
 
 def _facts(found: CrossValidation) -> list[tuple[str, ...]]:
@@ -112,13 +133,26 @@ def _facts(found: CrossValidation) -> list[tuple[str, ...]]:
         (
             "folds from lowest to highest",
             f"{percent(metrics['lowest'], 0)} to {percent(metrics['highest'], 0)}",
-            f"standard deviation {metrics['sd'] * 100:.1f} points, {found.n_folds} folds",
+            f"standard deviation {metrics['sd'] * 100:.1f} points, {found.n_folds} folds, n = {grouped(metrics['n'])}",
         ),
     ]
     if metrics.get("macro_f1") is not None:
-        rows.append(("macro F1", grouped(metrics["macro_f1"], 3), "every label counts the same"))
+        rows.append(
+            (
+                "macro F1",
+                grouped(metrics["macro_f1"], 3),
+                f"every label counts the same, n = {grouped(metrics['n'])}",
+            )
+        )
     if metrics.get("train") is not None:
-        rows.append(("on the rows they learnt from", percent(metrics["train"], 1), "mean over the folds"))
+        taught = sum(line["n_train"] for line in metrics["folds"]) // max(len(metrics["folds"]), 1)
+        rows.append(
+            (
+                "on the rows they learnt from",
+                percent(metrics["train"], 1),
+                f"mean over {found.n_folds} models, n = {grouped(taught)} each; no guess at new rows, so no interval",
+            )
+        )
     rows.append(("to train", duration(found.seconds), f"{found.n_folds} models, on this machine"))
     return rows
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
+from datasets.domain.crossvalidation import Offer
 from datasets.domain.statuses import VersionState
 from datasets.domain.training import RunState
 from datasets.models import CrossValidation, DatasetVersion, TrainingRun
@@ -17,18 +18,22 @@ from datasets.training.forms import SettingsForm
 from datasets.training.presenting import TONES, decimal, title_of
 from decisions.models import UseCase
 from foundation.teams.errors import BadInput, PortalError
+from foundation.teams.presses import once
 from foundation.ui.charts import Bar, Bars, Lines, Point, Series, bars_with_intervals, line_with_band
 from foundation.ui.formats import duration, grouped, percent, usd
 from foundation.ui.htmx import redirect, render_page, toast
 
 PAGE_SIZE = 50
 MOST_FOLDED = 20
+# Of the version a list shows its number; its report may be megabytes.
+UNREAD = ("version__report", "version__stats")
 
 
 def run_list(request: HttpRequest, use_case: UseCase) -> HttpResponse:
     """The training runs of one use case, newest first."""
     before = decimal(request.GET.get("after"))
     runs = TrainingRun.objects.filter(use_case=use_case).select_related("version__dataset", "job")
+    runs = runs.defer(*UNREAD)
     if before:
         runs = runs.filter(pk__lt=before)
     page = list(runs.order_by("-pk")[: PAGE_SIZE + 1])
@@ -42,7 +47,7 @@ def run_list(request: HttpRequest, use_case: UseCase) -> HttpResponse:
         "use_case": use_case,
         "rows": [_row(run) for run in page[:PAGE_SIZE]],
         "folded": [] if before else _folded(use_case),
-        "offer": folding.offer_for(version) if version else None,
+        "offer": _offer(version) if version and not before else None,
         "next": page[PAGE_SIZE - 1].pk if len(page) > PAGE_SIZE else None,
         "version": version,
         "lineage": [
@@ -51,6 +56,14 @@ def run_list(request: HttpRequest, use_case: UseCase) -> HttpResponse:
         ],
     }
     return render_page(request, "training/run_list.html", None, context)
+
+
+def _offer(version: DatasetVersion) -> Offer | None:
+    """Cross-validation, while it is worth offering on this version and was not done on it."""
+    found = folding.offer_for(version)
+    if found is None or not found.is_advised or version.cross_validations.exists():
+        return None
+    return found
 
 
 def _row(run: TrainingRun) -> dict[str, Any]:
@@ -69,6 +82,7 @@ def _row(run: TrainingRun) -> dict[str, Any]:
 
 def _folded(use_case: UseCase) -> list[dict[str, Any]]:
     found = CrossValidation.objects.filter(use_case=use_case).select_related("version__dataset")
+    found = found.defer(*UNREAD)
     return [
         {
             "found": one,
@@ -85,30 +99,31 @@ def run_new(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
     choices = backends_for(services.task_of(version))
     name = request.POST.get("backend") or request.GET.get("backend") or choices[0].name
     backend = next((b for b in choices if b.name == name), choices[0])
-    offer = folding.offer_for(version)
-    form = SettingsForm(
-        request.POST if request.method == "POST" else None,
-        backend=backend,
-        n_folded=offer.n_rows if offer and offer.has_folds else 0,
-    )
+    form = SettingsForm(request.POST if request.method == "POST" else None, backend=backend)
     if request.method == "POST" and form.is_valid():
+        told: dict[str, Any] = {
+            "actor": request.user,
+            "version": version,
+            "backend": backend.name,
+            "settings": form.given(),
+            "seed": form.cleaned_data.get("seed") or 0,
+        }
+        pressed: dict[str, Any] = {"user": request.user, "press": form.cleaned_data["press"]}
+        over = request.POST.get("over")
         try:
-            if request.POST.get("over") == "folds":
-                found = folding.start_cross_validation(
-                    actor=request.user,
-                    version=version,
-                    backend=backend.name,
-                    settings=form.given(),
-                    seed=form.cleaned_data.get("seed") or 0,
-                    trains_final=form.cleaned_data.get("trains_final", False),
+            if over in ("folds", "folds-final"):
+                found, _ = once(
+                    **pressed,
+                    purpose=f"cross-validation.{version.pk}",
+                    model=CrossValidation,
+                    make=lambda: folding.start_cross_validation(**told, trains_final=over == "folds-final"),
                 )
                 return redirect(request, "training:cross-validation-detail", found.pk)
-            run = services.start_training(
-                actor=request.user,
-                version=version,
-                backend=backend.name,
-                settings=form.given(),
-                seed=form.cleaned_data.get("seed") or 0,
+            run, _ = once(
+                **pressed,
+                purpose=f"training.{version.pk}",
+                model=TrainingRun,
+                make=lambda: services.start_training(**told),
             )
             return redirect(request, "training:run-detail", run.pk)
         except BadInput as error:
