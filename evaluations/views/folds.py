@@ -137,10 +137,8 @@ def _told(baseline: CrossValidation, candidate: CrossValidation) -> list[tuple[s
 
 def _turned(candidate: CrossValidation, baseline: CrossValidation) -> dict[str, int]:
     """How many rows got worse and better, counted over the wrong ones alone: they have an index of their own."""
-    wrong = FoldAnswer.objects.filter(is_right=False)
-    both = wrong.filter(
-        cross_validation=candidate, row__in=wrong.filter(cross_validation=baseline).values("row")
-    ).count()
+    was = FoldAnswer.objects.filter(cross_validation=baseline, is_right=False).values("row")
+    both = FoldAnswer.objects.filter(cross_validation=candidate, is_right=False, row__in=was).count()
     n_wrong = [one.metrics["n"] - one.metrics["right"] for one in (candidate, baseline)]
     return {"n_worse": n_wrong[0] - both, "n_better": n_wrong[1] - both}
 
