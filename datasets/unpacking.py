@@ -5,6 +5,7 @@ A packed file says nothing true about its size, so what comes out is counted aga
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
@@ -14,9 +15,11 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+from django.conf import settings
 
 from datasets.errors import UnusableFile
 
@@ -25,6 +28,8 @@ BLOCK_BYTES = 256 * 1024
 MAX_RATIO = 250
 FREE_BYTES = 64 * 1024 * 1024
 MAX_UNPACKED_BYTES = 16 * 1024 * 1024 * 1024
+# Parquet is packed already, and is written to the disk whole before a row of it is read.
+MAX_PARQUET_RATIO = 4
 # A part without a byte inside costs time and gives nothing; a packer writes one at the end at most.
 MAX_EMPTY_MEMBERS = 1_000
 # A member costs about 5 microseconds however little is in it. Appending rows one by one makes such files.
@@ -40,7 +45,7 @@ def allowed_bytes(packed: int) -> int:
     return min(MAX_UNPACKED_BYTES, max(FREE_BYTES, packed * MAX_RATIO))
 
 
-def too_much(packed: int) -> str:
+def _too_much(packed: int) -> str:
     """The sentence about a file that unpacks to more than it may."""
     return (
         f"The file holds {packed:,} bytes and unpacks to more than {allowed_bytes(packed) // 1024 // 1024:,} MB, "
@@ -54,8 +59,11 @@ class Unzipped(io.RawIOBase):
     A file may have millions of members of one byte: each costs a small window of the packed bytes, never the whole block.
     """
 
-    def __init__(self, packed: BinaryIO, size: int) -> None:
+    def __init__(self, packed: BinaryIO, size: int, *, allowed: int = 0, too_much: str = "") -> None:
+        """`allowed` bytes may come out, and `too_much` says so; else what a table of text may."""
         self._packed, self._size, self._out = packed, size, 0
+        self._allowed = allowed or allowed_bytes(size)
+        self._too_much = too_much or _too_much(size)
         self._unzip = zlib.decompressobj(wbits=31)
         self._block, self._at, self._window = b"", 0, FIRST_WINDOW_BYTES
         self._is_over = False
@@ -134,8 +142,8 @@ class Unzipped(io.RawIOBase):
         self._at += len(packed) - len(left)
         self._window = min(BLOCK_BYTES, 4 * self._window)
         self._out += len(piece)
-        if self._out > allowed_bytes(self._size):
-            raise UnusableFile(too_much(self._size), field="file")
+        if self._out > self._allowed:
+            raise UnusableFile(self._too_much, field="file")
         return piece
 
     def _fault(self, words: str) -> UnusableFile:
@@ -181,15 +189,40 @@ def zipped_parquet_lines(
     """The same of a Parquet file inside a gzip file of `size` bytes: unpacked into a file without a name in `folder`.
 
     Parquet is read from its end. A file without a name is gone with whoever held it, however they ended.
+    Raises: UnusableFile where it unpacks to more than Parquet does, or the disk has no room for it.
     """
-    with tempfile.TemporaryFile(dir=folder) as out:
-        shutil.copyfileobj(io.BufferedReader(Unzipped(packed, size), BLOCK_BYTES), out, BLOCK_BYTES)
-        out.flush()
+    with _unpacked_parquet(packed, size, folder) as out:
         fd = out.fileno()
         # What may come out is counted against the file that came in, not against what came out of that.
         child = _child(Path(f"/dev/fd/{fd}"), str(rows), str(n_bytes), str(allowed_bytes(size)), fds=(fd,))
         with _running(child) as found:
             yield found
+
+
+def _unpacked_parquet(packed: BinaryIO, size: int, folder: Path) -> BinaryIO:
+    allowed = min(settings.UPLOAD_MAX_BYTES, max(FREE_BYTES, size * MAX_PARQUET_RATIO))
+    words = (
+        f"The Parquet file inside unpacks from {size:,} bytes to more than {allowed // 1024 // 1024:,} MB. Parquet packs "
+        "by itself: save it with its own compression (zstd or snappy) and import that without gzip."
+    )
+    out: BinaryIO | None = None
+    try:
+        out = cast(BinaryIO, tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - whoever asked closes it
+        unzipped = Unzipped(packed, size, allowed=allowed, too_much=words)
+        shutil.copyfileobj(io.BufferedReader(unzipped, BLOCK_BYTES), out, BLOCK_BYTES)
+        out.flush()
+    except BaseException as error:
+        with suppress(OSError):  # what could not be written is tried again on closing
+            if out is not None:
+                out.close()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UnusableFile(
+                "The disk of the portal has no room to unpack this file. Import it without gzip, or ask whoever runs "
+                "the portal to make room.",
+                field="file",
+            ) from None
+        raise
+    return out
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -171,3 +173,33 @@ def test_the_columns_people_chose_are_remembered_for_files_like_it(dataset, stag
 def test_layouts_from_before_packed_files_are_still_read():
     assert Layout.from_json({"format": "jsonl", "columns": ["a"]}).compression == ""
     assert importing.is_sharded(Layout.from_json({"format": "jsonl"}))
+
+
+def test_parquet_in_gzip_may_unpack_to_four_times_its_size_and_no_more(dataset, stage, monkeypatch):
+    """24 kB that hold 4 MB: a table of text may, at 250 to 1, but Parquet is packed already."""
+    monkeypatch.setattr(unpacking, "FREE_BYTES", 2 * 1024 * 1024)
+    data = gzip.compress(b"PAR1" + os.urandom(20_000) + bytes(4 * 1024 * 1024))
+    assert 20_000 < len(data) < 30_000
+    with pytest.raises(UnusableFile, match=r"more than 2 MB\. Parquet packs by itself"):
+        stage(dataset, data, "rows.parquet.gz")
+
+
+def test_parquet_in_gzip_never_unpacks_to_more_than_may_be_uploaded(tmp_path, settings):
+    settings.UPLOAD_MAX_BYTES = 1024 * 1024
+    data = gzip.compress(b"PAR1" + os.urandom(20_000) + bytes(2 * 1024 * 1024))
+    with (
+        pytest.raises(UnusableFile, match="more than 1 MB"),
+        unpacking.zipped_parquet_lines(io.BytesIO(data), len(data), tmp_path),
+    ):
+        pass
+
+
+def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):
+    data = gzip.compress(b"PAR1" + os.urandom(400_000))
+    # Every write to this device says that there is no room.
+    monkeypatch.setattr(unpacking.tempfile, "TemporaryFile", lambda dir: open("/dev/full", "wb"))
+    with (
+        pytest.raises(UnusableFile, match="no room to unpack"),
+        unpacking.zipped_parquet_lines(io.BytesIO(data), len(data), tmp_path),
+    ):
+        pass
