@@ -7,7 +7,7 @@ numbers, and lists where a value is text or bytes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain, pairwise, repeat
 from typing import Any
@@ -97,7 +97,8 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
     """The split of the rows as they are now, by the recipe alone. Same rows and recipe: same checksum anywhere."""
     known = known_of(dataset, threshold=recipe.near_threshold, task_kind=recipe.task_kind)
     loaded = (_by_check(dataset, known, progress) if known else None) or _by_text(dataset, progress)
-    rows = loaded.take(_first_of_equals(loaded))
+    synthetic = synthetic_ids(dataset)
+    rows = loaded.take(_first_of_equals(loaded, synthetic))
     left_out = len(loaded) - len(rows)
     del loaded
 
@@ -130,7 +131,7 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
         labels=rows.labels,
         units=units,
         times=rows.times,
-        furthest=_furthest(dataset, recipe, rows.example_ids.tolist(), rows.digests),
+        furthest=_furthest(dataset, recipe, synthetic, rows.example_ids.tolist(), rows.digests),
         by_rank=by_rank,
     )
     left_out_leaks: dict[str, int] = {}
@@ -205,7 +206,6 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
             **{s.value: [folds[i] for i in order[s].tolist()] for s in (Split.TRAIN, Split.VALIDATION)},
             **_bound(dataset, units, order),
         }
-    synthetic = synthetic_ids(dataset)
     if synthetic:
         for name, ids in (("synthetic", synthetic), ("written_from", given_ids(dataset))):
             is_one = np.isin(rows.example_ids, list(ids))
@@ -217,10 +217,11 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
     return Frozen(len(rows), sizes, report, numbers_of.as_json(), total, list(numbers_of.labels), rows=frozen)
 
 
-def _first_of_equals(rows: _Rows) -> np.ndarray:
+def _first_of_equals(rows: _Rows, synthetic: Collection[int]) -> np.ndarray:
     """Positions in the order of digests, one of each digest.
 
-    By digest, then label, group and time: which of two equal rows stays must not hang on its place in a file.
+    By digest, then label, group and time; a person's row before a model's, which only trains. Which of two equal rows
+    stays must not hang on its place in a file, nor on which file came first.
     """
     order = byte_order(rows.digests)
     ordered = [rows.digests[i] for i in order.tolist()]
@@ -229,9 +230,9 @@ def _first_of_equals(rows: _Rows) -> np.ndarray:
     sizes = np.diff(firsts, append=len(rows))
     found = order[firsts]
 
-    def key(i: int) -> tuple[str, str, str, int]:
-        at = rows.times[i]
-        return rows.labels[i], rows.groups[i], at.isoformat() if at else "", int(rows.example_ids[i])
+    def key(i: int) -> tuple[str, str, str, bool, int]:
+        at, example = rows.times[i], int(rows.example_ids[i])
+        return rows.labels[i], rows.groups[i], at.isoformat() if at else "", example in synthetic, example
 
     for place in np.flatnonzero(sizes > 1).tolist():
         found[place] = min(order[firsts[place] : firsts[place] + sizes[place]].tolist(), key=key)
@@ -402,9 +403,10 @@ def _bound(dataset: Dataset, units: np.ndarray, order: dict[Split, np.ndarray]) 
     return {"units": named, "written": {str(key): given for key, given in written_from(dataset).items()}}
 
 
-def _furthest(dataset: Dataset, recipe: Recipe, example_ids: list[int], digests: list[bytes]) -> list[int]:
+def _furthest(
+    dataset: Dataset, recipe: Recipe, synthetic: Collection[int], example_ids: list[int], digests: list[bytes]
+) -> list[int]:
     """How far each row may go (splitting.assign): written by a model or learnt from, training only; seen, not the test."""
-    synthetic = synthetic_ids(dataset)
     seen = _digests(dataset, recipe.fresh_after)
     learnt = _digests(dataset, (*recipe.learnt_from, *recipe.learnt_whole), split=Split.TRAIN)
     learnt |= _digests(dataset, recipe.learnt_whole, split=Split.VALIDATION)

@@ -43,9 +43,9 @@ from foundation.llm.errors import LLMError, SpendLimitReached
 from foundation.llm.models import Connection
 from foundation.teams.errors import PortalError
 
-# A shard is about this many bytes of JSONL: some tenths of a second of work, so cancel and progress are quick.
 # So many rows that cannot be used, with fewer than one in a hundred that can, are no file of rows.
 HOPELESS = 100_000
+# A shard is about this many bytes of JSONL: some tenths of a second of work, so cancel and progress are quick.
 SHARD_BYTES = 2 * 1024 * 1024
 SHARDS_A_PLAN = 64
 STRETCHES_A_PLAN = 64
@@ -107,19 +107,28 @@ class ImportRows(Kind):
         """Parse and write one part after another; each answers with its counts."""
         import_ = _import_of(job)
         mapping = ColumnMapping.from_json(job.recipe["mapping"])
+        # A part has too few lines to say that a file is hopeless, so those before it count as well.
+        before = imports.count_shards(job)
         for item in items:
             if item.payload.get("stream"):
                 counts = self._stream(job, import_, mapping, work)
             else:
-                counts = self._shard(job, import_, mapping, item.payload, work)
+                counts = self._shard(job, import_, mapping, item.payload, work, before)
             if (
                 counts is None
             ):  # stopped half-way: the part is read again later, slices already written are known
                 return
+            before.update(counts)
             yield Outcome(item, result=dict(counts))
 
     def _shard(
-        self, job: Job, import_: Import, mapping: ColumnMapping, payload: dict[str, Any], work: Work
+        self,
+        job: Job,
+        import_: Import,
+        mapping: ColumnMapping,
+        payload: dict[str, Any],
+        work: Work,
+        before: Counter[str],
     ) -> Counter[str]:
         if payload["giant"]:
             imports.write_bad_rows(
@@ -141,7 +150,7 @@ class ImportRows(Kind):
             imports.write_examples(import_=import_, rows=batch.good, pace=pace)
             imports.write_bad_rows(import_=import_, rows=batch.bad)
             counts.update(good=len(batch.good), bad=len(batch.bad), blank=batch.n_blank)
-            _stop_if_hopeless(counts)
+            _stop_if_hopeless(before + counts)
             work.heartbeat()
         return counts
 
@@ -199,12 +208,15 @@ class ImportRows(Kind):
 
 
 def _stop_if_hopeless(counts: Counter[str]) -> None:
-    """Raises PortalError where nearly nothing can be used: 250 kB of gzip hold 22 million rows of nothing, each an error to keep."""
+    """Raises PortalError where nearly nothing can be used.
+
+    250 kB of gzip hold 22 million rows of nothing, each an error to keep.
+    """
     bad, good = counts["bad"], counts["good"]
     if bad >= HOPELESS and 100 * good < bad:
         usable = f"Only {good:,}" if good else "None"
         raise PortalError(
-            f"{usable} of {good + bad:,} rows in a row can be used, so reading stopped and nothing was imported. "
+            f"{usable} of {good + bad:,} rows can be used, so reading stopped and nothing was imported. "
             "Look at the columns: this may be another kind of file."
         )
 

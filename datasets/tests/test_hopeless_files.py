@@ -40,6 +40,16 @@ def test_a_file_of_nothing_stops_early(dataset, bring_in, name, n_good):
     assert 200 <= BadRow.objects.count() < 1000
 
 
+def test_parts_too_short_to_say_so_are_counted_together(dataset, bring_in, monkeypatch):
+    # 100 lines a part: none of them holds 200 rows of nothing
+    line = b'{"text":"","label":"x"}\n'
+    monkeypatch.setattr(jobs, "SHARD_BYTES", 100 * len(line))
+    done = bring_in(dataset, line * 3000, skip=True)
+    assert done.state == "failed"
+    assert "can be used, so reading stopped" in done.error
+    assert 200 <= BadRow.objects.count() < 1000
+
+
 def test_a_file_with_many_bad_rows_comes_in_when_they_may_be_skipped(dataset, bring_in):
     rows = tickets(40)
     data = "".join(jsonl([row]) + "nothing\n" * 15 for row in rows)

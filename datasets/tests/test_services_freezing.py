@@ -9,8 +9,9 @@ import random
 import pytest
 
 from datasets import services
+from datasets.domain.statuses import SYNTHETIC
 from datasets.errors import Blocked, Sealed
-from datasets.models import Dataset, DatasetVersion, Example, Finding, VersionRow
+from datasets.models import Dataset, DatasetVersion, Example, Finding, Import, VersionRow
 from datasets.reading import version_rows
 from datasets.services import fixing, versions
 from datasets.tests.conftest import jsonl, tickets
@@ -53,6 +54,20 @@ def test_the_same_rows_in_another_order_and_dataset_give_the_same_checksum(team,
     assert rows_of(one) == rows_of(two)
     assert two.report["left_out"]["exact_duplicates"] == 3
     assert freeze(editor, dataset, seed="t").checksum != one.checksum
+
+
+@pytest.mark.parametrize("first", ["person", "model"])
+def test_of_two_equal_rows_the_one_a_person_brought_stays(dataset, bring_in, editor, first):
+    rows = tickets(40)
+    for who in (first, "model" if first == "person" else "person"):
+        # The model wrote all rows anew: were its rows to stay, nothing could be tested on.
+        done = bring_in(dataset, jsonl(rows if who == "person" else rows[::-1]), f"{who}.jsonl")
+        if who == "model":
+            Import.objects.filter(pk=done.pk).update(source=SYNTHETIC)
+    version = freeze(editor, dataset, seed="s")
+    assert version.report["left_out"]["exact_duplicates"] == 40
+    assert (version.n_rows, sum(version.report["synthetic"].values())) == (40, 0)
+    assert version.n_test > 0
 
 
 def test_near_duplicates_groups_and_equal_prompts_never_stand_in_two_splits(team, editor, use_case, bring_in):
