@@ -180,7 +180,7 @@ def judge(course: Course) -> Found | Waiting:
         if waiting := state_of(run.job, "Asking the judge"):
             return waiting
         run.refresh_from_db()
-    unscored = run.n_sample - run.n_scored
+    unscored = run.n_sample - run.n_answered
     if run.average is None:
         return Found(f"None of {run.n_sample} rows could be scored; each says why.", {"quality": run.pk})
     return Found(

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, ExpressionWrapper, OuterRef, Q, Subquery
+from django.db.models import Exists, ExpressionWrapper, OuterRef, Q
 from django.db.models.expressions import RawSQL
 from django.db.models.lookups import Exact
 
@@ -321,9 +321,9 @@ class FixedRow(models.Model):
 
 
 class ReviewQuerySet(TeamQuerySet):
-    def latest_ids(self) -> Subquery:
-        """For an outer Dataset query: the id of its newest review."""
-        return Subquery(self.filter(dataset=OuterRef("pk")).order_by("-id").values("id")[:1])
+    def planned(self) -> ReviewQuerySet:
+        """Reviews whose queue is whole; one that is being planned hides no finished one."""
+        return self.filter(n_total__gt=0)
 
 
 class Review(TeamOwned):
@@ -422,7 +422,9 @@ class QualityRun(TeamOwned):
     # Asked through the provider's batches: half the price, answers later, no second try for a broken reply.
     in_batches = models.BooleanField(default=False, db_default=False)
     n_sample = models.PositiveIntegerField(default=0)
+    # Rows the average is taken over, and rows that were scored but speak to their judge: those have no part in it.
     n_scored = models.PositiveIntegerField(default=0)
+    n_suspicious = models.PositiveIntegerField(default=0, db_default=0)
     average = models.FloatField(null=True, blank=True)
     low = models.FloatField(null=True, blank=True)
     high = models.FloatField(null=True, blank=True)
@@ -435,6 +437,11 @@ class QualityRun(TeamOwned):
 
     def __str__(self) -> str:
         return f"quality of {self.n_sample} rows"
+
+    @property
+    def n_answered(self) -> int:
+        """Rows the judge gave a score, believed or not."""
+        return self.n_scored + self.n_suspicious
 
 
 class Judgement(WorkItem):

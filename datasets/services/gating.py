@@ -67,11 +67,15 @@ def blockers(dataset: Dataset) -> list[dict[str, str]]:
 
 def _speaks(dataset: Dataset) -> QuerySet[QualityRun]:
     least = min(quality.LEAST_FOR_GATE, dataset.n_active)
+    percent = quality.LEAST_SCORED_PERCENT
+    # Rows that speak to their judge were answered: a quarter of them must not switch the gate off. Few believed rows
+    # can stop a freeze but never lift what an earlier judging stopped.
+    speaks_up = Q(n_scored__gte=least * percent // 100) | Q(average__lt=quality.GATE)
     return (
         QualityRun.objects.filter(dataset=dataset, n_sample__gte=least, average__isnull=False)
         .exclude(finished_at=None)
         .exclude(how="again")
-        .filter(n_sample__lte=F("n_scored") * 100 / quality.LEAST_SCORED_PERCENT)
+        .filter(speaks_up, n_sample__lte=(F("n_scored") + F("n_suspicious")) * 100 / percent)
     )
 
 
@@ -107,8 +111,8 @@ def _whole(dataset: Dataset) -> list[tuple[str, str]]:
         found.append(
             ("quality", f"Dataset quality too low: {run.average:.2f}. At least {quality.GATE} is needed.")
         )
-    review = Review.objects.filter(dataset=dataset).order_by("-id").first()
-    if review is None or not review.n_total:
+    review = Review.objects.planned().filter(dataset=dataset).order_by("-id").first()
+    if review is None:
         found.append(("review", "Nobody has looked at a sample of the rows yet."))
     elif not review.is_finished:
         found.append(

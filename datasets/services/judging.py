@@ -453,13 +453,17 @@ def finish_quality(*, job: Job) -> QualityRun:
     Rows that speak to their judge have a score of their own and no part in the average: nobody may talk it up.
     """
     run = QualityRun.objects.select_related("dataset__team").get(pk=job.recipe["run"])
-    believed = Judgement.objects.filter(run=run, suspicious=False).exclude(overall=None)
-    scores = list(believed.values_list("overall", flat=True))
+    answered = Judgement.objects.filter(run=run).exclude(overall=None)
+    scores = list(answered.filter(suspicious=False).values_list("overall", flat=True))
     found = quality.summarise([s for s in scores if s is not None], sample_size=run.n_sample)
     with transaction.atomic():
         moved = QualityRun.objects.filter(pk=run.pk, finished_at=None).update(finished_at=timezone.now())
         QualityRun.objects.filter(pk=run.pk).update(
-            n_scored=found.n_scored, average=found.average, low=found.low, high=found.high
+            n_scored=found.n_scored,
+            n_suspicious=answered.filter(suspicious=True).count(),
+            average=found.average,
+            low=found.low,
+            high=found.high,
         )
         if moved:
             audit.record(actor=job.created_by, team=run.dataset.team, verb="quality.finished", target=run)
@@ -484,7 +488,7 @@ def _report_weak(run: QualityRun) -> None:
         for row in weak
     ]
     n = len(rows)
-    headline = f"{n:,} of {run.n_scored:,} judged row{' is' if n == 1 else 's are'} below {quality.GATE}"
+    headline = f"{n:,} of {run.n_answered:,} judged row{' is' if n == 1 else 's are'} below {quality.GATE}"
     put_finding(
         run=checks, found=Found("judged_weak", headline, rows, n, {"run": run.pk, "model": run.model})
     )

@@ -137,6 +137,25 @@ def test_a_judging_that_says_little_lifts_no_gate(filled, later):
     assert "quality" not in {b["rule"] for b in services.blockers(filled)}
 
 
+def test_rows_that_speak_to_their_judge_switch_no_gate_off(filled, editor, team):
+    run, _ = judge(editor, filled, team, size=20)
+    Judgement.objects.filter(run=run).update(overall=0.2)
+    told = Judgement.objects.filter(run=run).order_by("pk").values_list("pk", flat=True)[:5]
+    Judgement.objects.filter(pk__in=list(told)).update(suspicious=True)
+    run = judging.finish_quality(job=run.job)
+    # 20 answered, 5 of them not believed: 15 of 20 are 75 %, and the judging speaks all the same
+    assert (run.n_scored, run.n_suspicious, run.n_answered) == (15, 5, 20)
+    assert services.standing_judging(filled) == run
+    assert "quality" in {b["rule"] for b in services.blockers(filled)}
+    headline = filled.checks.findings.get(rule="judged_weak").headline
+    assert headline == "20 of 20 judged rows are below 0.7"
+    # five believed rows stop, and lift nothing
+    _finished(filled, 0.9, n_sample=100, n_scored=5, n_suspicious=95)
+    assert services.standing_judging(filled) == run
+    worse = _finished(filled, 0.1, n_sample=100, n_scored=5, n_suspicious=95)
+    assert services.standing_judging(filled) == worse
+
+
 def test_judge_again_pressed_twice_is_one_paid_job(filled, editor, team, client_for):
     from datasets.models import QualityRun
 
