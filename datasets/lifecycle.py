@@ -41,7 +41,7 @@ def states(use_cases: list[UseCase]) -> dict[int, StageState]:
             remember_frozen(use_case, max(frozen_here))
     # A frozen version speaks for its dataset, so only the others' reviews are asked for.
     open_ids = [pk for pk in ids if pk not in versions]
-    reviews = {r.dataset_id: r for r in Review.objects.filter(dataset__in=open_ids).order_by("id")}
+    reviews = {r.dataset_id: r for r in Review.objects.planned().filter(dataset__in=open_ids).order_by("id")}
     return {
         use_case.pk: _state(use_case, by_use_case[use_case.pk], versions, reviews) for use_case in use_cases
     }

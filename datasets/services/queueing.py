@@ -31,6 +31,7 @@ _ITEM = (
 KIND = "datasets.review"
 # A sample is drawn from all rows; of more than this that is a job.
 ROWS_AT_ONCE = 5000
+ROWS_A_BEAT = 5000
 ITEMS_A_BEAT = 8000
 MOST_NEEDED = 100
 # They stand first in a queue, so its summary finds them there.
@@ -64,7 +65,7 @@ def press_review(
     if (standing := _standing(dataset)) is not None:
         return standing
     _check(dataset, share=share, most_needed=most_needed, double_share=double_share, readers=readers)
-    n_before = Review.objects.filter(dataset=dataset, n_total__gt=0).count()
+    n_before = Review.objects.planned().filter(dataset=dataset).count()
     return start_job(
         actor=actor,
         team=dataset.team,
@@ -103,14 +104,17 @@ def plan_review(
     labels: list[str] = []
     rows = Example.objects.filter(dataset=dataset).active().order_by("id")
     columns = rows.values_list("id", "content__digest", "label", "content_id")
-    for n, (key, hashed, label, content) in enumerate(columns.iterator(chunk_size=5000)):
-        if not n % 5000:
-            beat("Reading rows")
-        if content in sealed:
-            continue
-        keys.append(key)
-        digests.append(bytes(hashed))
-        labels.append(label)
+    last = 0
+    # Block by block: `beat` writes, and SQLite refuses a write beside a cursor whose snapshot is older than another's.
+    while block := list(columns.filter(id__gt=last)[:ROWS_A_BEAT]):
+        beat("Reading rows")
+        last = block[-1][0]
+        for key, hashed, label, content in block:
+            if content in sealed:
+                continue
+            keys.append(key)
+            digests.append(bytes(hashed))
+            labels.append(label)
     beat("Drawing the sample")
     seed = seed or f"review-{dataset.pk}-{dataset.revision}"
     place = {key: i for i, key in enumerate(keys)}
@@ -164,8 +168,8 @@ def forget_unplanned(dataset: Dataset) -> None:
 
 def _standing(dataset: Dataset) -> Review | None:
     """The queue that people work on now."""
-    standing = Review.objects.filter(dataset=dataset).order_by("-id").first()
-    return standing if standing is not None and standing.n_total and not standing.is_finished else None
+    standing = Review.objects.planned().filter(dataset=dataset).order_by("-id").first()
+    return standing if standing is not None and not standing.is_finished else None
 
 
 def _check(

@@ -351,7 +351,7 @@ def fail_version(*, version: DatasetVersion, error: str) -> None:
 
 
 def _review_summary(dataset: Dataset) -> dict[str, Any]:
-    review = Review.objects.filter(dataset=dataset).order_by("-id").first()
+    review = Review.objects.planned().filter(dataset=dataset).order_by("-id").first()
     if review is None:
         return {"n_total": 0, "n_done": 0}
     names = review.items.exclude(verdict="").values_list("reviewer_name", flat=True).distinct()[:20]

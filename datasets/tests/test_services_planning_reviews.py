@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
+from django.db import connection
 from django.urls import reverse
 
 from datasets import bulk, services
-from datasets.models import Review, ReviewItem
+from datasets.models import Dataset, Review, ReviewItem
 from datasets.services import queueing
 from datasets.tests.conftest import jsonl, tickets
 from foundation.jobs.models import Job, Shard
@@ -108,6 +112,55 @@ def test_a_killed_planning_leaves_no_queue_and_the_next_worker_makes_a_whole_one
     assert run_until_idle(60)
     whole = Review.objects.get()
     assert (whole.n_total, whole.items.count(), ReviewItem.objects.count()) == (60, 60, 60)
+
+
+@pytest.fixture
+def on_a_file(transactional_db, tmp_path):
+    """The database of the tests as a file: only there does SQLite refuse a write after an older read."""
+    if connection.vendor != "sqlite":
+        pytest.skip("SQLite alone has one writer")
+    connection.ensure_connection()
+    in_memory = connection.connection
+    path = tmp_path / "portal.sqlite3"
+    connection.connection = connection.get_new_connection(
+        {**connection.get_connection_params(), "database": str(path)}
+    )
+    connection.connection.isolation_level = None  # as Django sets it: it begins transactions itself
+    in_memory.backup(connection.connection)
+    connection.connection.execute("PRAGMA journal_mode=WAL")
+    yield path
+    connection.connection.close()
+    connection.connection = in_memory
+
+
+@pytest.mark.django_db(transaction=True)
+def test_progress_is_written_between_blocks_while_others_write(on_a_file, filled, editor, monkeypatch):
+    monkeypatch.setattr(queueing, "ROWS_A_BEAT", 25)
+    steps = []
+
+    def beat(step):
+        with contextlib.closing(sqlite3.connect(on_a_file, isolation_level=None)) as other:
+            other.execute("UPDATE datasets_dataset SET description = 'by another process'")
+        Dataset.objects.filter(pk=filled.pk).update(description=step)
+        steps.append(step)
+
+    review = services.plan_review(actor=editor, dataset=filled, share=1.0, beat=beat)
+    assert steps.count("Reading rows") == 3  # 60 rows by 25
+    assert review.n_total == 60
+
+
+def test_a_review_that_is_being_planned_hides_no_finished_one(filled, editor, client_for, monkeypatch):
+    done = services.plan_review(actor=editor, dataset=filled, share=1.0)
+    services.accept_all(actor=editor, review=done, reviewer="Ada")
+    assert "review" not in {b["rule"] for b in services.blockers(filled)}
+    Review.objects.create(team=filled.team, dataset=filled, seed="half", n_sample=60)
+    assert "review" not in {b["rule"] for b in services.blockers(filled)}
+    version = services.start_freeze(actor=editor, dataset=filled, override_reason="small on purpose")
+    assert run_until_idle(60)
+    version.refresh_from_db()
+    assert version.report["review"]["n_total"] == 60
+    page = client_for(editor).get(reverse("datasets:dataset-detail", args=[filled.pk])).content.decode()
+    assert reverse("datasets:review-detail", args=[done.pk]) in page
 
 
 def test_a_cancelled_planning_leaves_nothing(many, editor, monkeypatch):

@@ -90,7 +90,7 @@ def dataset_detail(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """Everything about one dataset: imports, findings, review, quality, versions, and the one next step."""
     imports = list(dataset.imports.select_related("created_by")[:6])
     findings = services.open_findings(dataset)
-    review = Review.objects.filter(dataset=dataset).first()
+    review = Review.objects.planned().filter(dataset=dataset).first()
     quality, newer = gating.judgings(dataset)
     versions = list(dataset.versions.select_related("created_by").defer("stats")[:6])
     newest = next((v for v in versions if v.is_frozen), None)
