@@ -92,12 +92,13 @@ class Vault:
         )
         if not history:
             return set()
-        # A twin that was edited since: its text now, which nearly says what the one before said.
-        asked = are_asked(version, [bytes(line[3]) for line in history])
-        sealed = {line[4] for line, is_asked in zip(history, asked, strict=True) if is_asked} & others
         had: dict[int, set[int]] = defaultdict(set)
         for row, before, after, _, current in history:
             had[row] |= {before, after, current}
+        # A twin that was edited since: every text it had then nearly says what the one before said.
+        asked = are_asked(version, [bytes(line[3]) for line in history])
+        twins = {line[0] for line, is_asked in zip(history, asked, strict=True) if is_asked}
+        sealed = set().union(*(had[row] for row in twins)) & others
         # The version and the split are picked here: SQLite would walk the whole test by the index of those.
         holding = VersionRow.objects.filter(content_id__in=set().union(*had.values()))
         for held_by, split, tested in holding.values_list("version_id", "split", "example_id"):

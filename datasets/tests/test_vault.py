@@ -89,6 +89,17 @@ def test_an_edited_copy_of_a_test_row_stays_sealed(version, client_for, viewer, 
     assert row.content.prompt not in page
 
 
+def test_every_text_between_the_edits_of_a_copy_is_sealed(version, dataset, bring_in):
+    row = asked_rows(version)[0]
+    bring_in(dataset, jsonl([{"text": row.content.prompt, "label": row.content.completion}]))
+    copy = Example.objects.filter(dataset=dataset).latest("pk")
+    first = change(copy, prompt=f"{row.content.prompt} please")
+    second = change(copy, prompt="quite another text now")
+    assert first.after_id == second.before_id
+    between, now = first.after_id, second.after_id
+    assert sealed_contents(dataset, [between, now]) == {between, now}
+
+
 def test_nobody_edits_a_sealed_row_nor_fixes_it_by_a_tick(version, client_for, editor, dataset, bring_in):
     row = asked_rows(version)[0]
     answer = client_for(editor).post(
