@@ -256,7 +256,7 @@ def apply_fix(
         _relabel(fix, dataset, finding, frozenset(only or ()), actor)
     else:
         _rewrite(fix, dataset, finding, _rewriter(chosen.key, dataset), actor, beat, only)
-    fix.n_rows = fix.rows.count() if chosen.drops else fix.edits.count()
+    fix.n_rows = fix.rows.count() if chosen.drops else fix.edits.filter(undone_at=None).count()
     fix.save(update_fields=["n_rows"])
     return fix
 
@@ -332,7 +332,9 @@ def _rewrite(
     only: Collection[int] | None,
 ) -> None:
     """Give the finding's rows (`only` these) new text; the old content stays and the edit remembers both."""
-    rows = finding.rows.filter(example__state=ExampleState.ACTIVE).exclude(example__edits__fix=fix)
+    # A row whose rewriting a person took back may be rewritten again.
+    rewritten = fix.edits.order_by().filter(undone_at=None).values("example")
+    rows = finding.rows.filter(example__state=ExampleState.ACTIVE).exclude(example__in=rewritten)
     if only is not None:
         rows = rows.filter(example__in=only)
     keys = list(rows.order_by("id").values_list("example_id", flat=True))
@@ -370,7 +372,8 @@ def relabelled(example: Example, label: str) -> tuple[tuple[str, str, str, str],
 def _relabel(fix: Fix, dataset: Dataset, finding: Finding, only: frozenset[int], actor: User | None) -> None:
     """Give ticked rows the label the finding suggests."""
     rows = finding.rows.filter(example__in=only, example__state=ExampleState.ACTIVE).exclude(suggestion="")
-    suggested = dict(rows.exclude(example__edits__fix=fix).values_list("example_id", "suggestion"))
+    relabelled_now = fix.edits.order_by().filter(undone_at=None).values("example")
+    suggested = dict(rows.exclude(example__in=relabelled_now).values_list("example_id", "suggestion"))
     for part in bulk.chunks(sorted(suggested), 60):
         changed = []
         for example in Example.objects.filter(pk__in=part).select_related("content"):

@@ -12,7 +12,7 @@ from datasets.domain.cleaning import normalise
 from datasets.domain.records import MAX_TAG
 from datasets.domain.statuses import ExampleState, Verdict
 from datasets.errors import EditedMeanwhile, NothingToDo
-from datasets.models import Content, Dataset, Edit, Example, Reading, Review, ReviewItem
+from datasets.models import Content, Dataset, Edit, Example, Fix, FixedRow, Reading, Review, ReviewItem
 from datasets.policies import check_can_change, check_can_edit, check_can_settle
 from datasets.services.checks import move_counts, replace_contents, undo_edit
 from datasets.vault import check_not_sealed
@@ -97,6 +97,7 @@ def undo_example_edit(*, actor: User | None, edit: Edit) -> bool:
     with transaction.atomic():
         moved = edit.undone_at is None and undo_edit(dataset, edit)
         if moved:
+            Fix.objects.filter(pk=edit.fix_id, undone_at=None, n_rows__gt=0).update(n_rows=F("n_rows") - 1)
             audit.record(actor=actor, team=dataset.team, verb="example.edit_undone", target=edit.example)
     return moved
 
@@ -116,10 +117,19 @@ def set_state(*, actor: User | None, example: Example, active: bool) -> Example:
             state = ExampleState.ACTIVE if active else ExampleState.REJECTED
             Example.objects.filter(pk=row.pk).update(state=state, edition=F("edition") + 1)
             move_counts(dataset, [row.pk], 1 if active else -1, other)
+            if active:
+                _leave_fixes(row)
             verb = "example.restored" if active else "example.rejected"
             audit.record(actor=actor, team=dataset.team, verb=verb, target=row)
     example.refresh_from_db()
     return example
+
+
+def _leave_fixes(row: Example) -> None:
+    """A row that a person brought back is no longer mended by the fix that took it out; its finding stands again."""
+    for fixed in FixedRow.objects.filter(example=row, fix__undone_at=None):
+        Fix.objects.filter(pk=fixed.fix_id, n_rows__gt=0).update(n_rows=F("n_rows") - 1)
+        fixed.delete()
 
 
 _COUNTER = {Verdict.ACCEPTED: "n_accepted", Verdict.EDITED: "n_edited", Verdict.REJECTED: "n_rejected"}

@@ -114,6 +114,29 @@ def test_masking_and_repairing_rewrite_the_text_and_keep_the_old(dirty, editor):
     assert Edit.objects.count() == 2
 
 
+def is_mended(dataset, rule) -> bool:
+    return next(f.is_mended for f in services.open_findings(dataset) if f.rule == rule)
+
+
+def test_a_row_that_a_person_brings_back_opens_its_finding_again(dirty, editor):
+    fix = services.apply_fix(actor=editor, finding=finding(dirty, "exact_duplicate"), action="drop_extra")
+    assert is_mended(dirty, "exact_duplicate")
+    row = fix.rows.first().example
+    services.set_state(actor=editor, example=row, active=True)
+    assert not is_mended(dirty, "exact_duplicate")
+    again = services.apply_fix(actor=editor, finding=finding(dirty, "exact_duplicate"), action="drop_extra")
+    assert (again.pk, again.n_rows, is_mended(dirty, "exact_duplicate")) == (fix.pk, 2, True)
+
+
+def test_a_rewriting_that_a_person_takes_back_opens_its_finding_again(dirty, editor):
+    fix = services.apply_fix(actor=editor, finding=finding(dirty, "pii"))
+    assert is_mended(dirty, "pii")
+    assert services.undo_example_edit(actor=editor, edit=fix.edits.get())
+    assert not is_mended(dirty, "pii")
+    again = services.apply_fix(actor=editor, finding=finding(dirty, "pii"))
+    assert (again.pk, again.n_rows, is_mended(dirty, "pii")) == (fix.pk, 1, True)
+
+
 def test_undo_does_not_take_away_what_a_person_wrote_since(dirty, editor):
     fix = services.apply_fix(actor=editor, finding=finding(dirty, "pii"))
     example = fix.edits.get().example
