@@ -195,6 +195,8 @@ class Result(WorkItem):
             *WorkItem.Meta.indexes,
             models.Index(fields=["evaluation", "score", "position"], name="results_by_score"),
             models.Index(fields=["evaluation", "position"], name="results_in_order"),
+            # Deleting a version's rows asks for their results.
+            models.Index(fields=["row"], name="results_of_a_row"),
         ]
 
     def __str__(self) -> str:

@@ -111,6 +111,8 @@ class FoldAnswer(models.Model):
             models.Index(
                 fields=["cross_validation", "row"], condition=Q(is_right=False), name="wrong_out_of_fold"
             ),
+            # Deleting a version's rows asks for their answers.
+            models.Index(fields=["row"], name="fold_answers_of_a_row"),
         ]
 
     def __str__(self) -> str:

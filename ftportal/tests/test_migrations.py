@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.apps import apps
-from django.db import migrations, models
+from django.db import connection, migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.models import NOT_PROVIDED
@@ -13,6 +13,7 @@ from django.db.models import NOT_PROVIDED
 LARGE = {
     ("datasets", "content"), ("datasets", "example"), ("datasets", "versionrow"), ("datasets", "findingrow"),
     ("datasets", "fixedrow"), ("datasets", "edit"), ("datasets", "judgement"), ("datasets", "reviewitem"),
+    ("datasets", "foldanswer"),
     ("evaluations", "result"), ("deployments", "prediction"), ("deployments", "feedback"),
 }  # fmt: skip
 # Shipped before there was a million rows anywhere; a migration that has run is not written anew.
@@ -26,6 +27,7 @@ SHIPPED = {
         "datasets",
         "0010_labels_and_gate",
     ): "SQLite rebuilds the rows of findings; a new check writes them anew",
+    ("datasets", "0013_cross_validations"): "makes the tables of folds, and their indexes on nothing",
     ("decisions", "0003_frozen_rows"): "one row a use case, and triggers",
     ("decisions", "0004_ranges_scenarios_actuals"): "one row a decision",
     ("evaluations", "0002_looks_count_in_the_vault"): "one row a look: dozens",
@@ -81,6 +83,19 @@ def found(loader: MigrationLoader) -> dict[tuple[str, str], list[str]]:
 
 
 FLOORS = {"foundation", "decisions", "datasets", "evaluations", "deployments"}
+
+
+@pytest.mark.django_db
+def test_what_points_at_a_row_of_a_version_is_found_by_it():
+    """Deleting 200 rows read all 100,000 answers of the folds: 0.54 s, again and again for a large version."""
+    missing = []
+    for relation in apps.get_model("datasets", "VersionRow")._meta.related_objects:
+        table, column = relation.related_model._meta.db_table, relation.field.column
+        with connection.cursor() as cursor:
+            known = connection.introspection.get_constraints(cursor, table).values()
+        if not any(one["index"] and one["columns"][:1] == [column] for one in known):
+            missing.append(f"{table}.{column}")
+    assert missing == []
 
 
 def test_no_new_migration_blocks_a_large_table():
