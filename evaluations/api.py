@@ -8,13 +8,14 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from ninja import Router, Schema
 
-from datasets.models import DatasetVersion
+from datasets.models import CrossValidation, DatasetVersion
 from decisions.models import UseCase
 from evaluations import policies, services
 from evaluations.domain.comparison import Margins
 from evaluations.models import Candidate, Comparison, Evaluation, Result
 from evaluations.services.candidates import as_plain
 from evaluations.services.evaluations import plain_quote
+from evaluations.services.folds import compare_folds
 from foundation.llm.models import Connection
 
 router = Router(tags=["evaluations"])
@@ -226,3 +227,29 @@ def _candidates(request: HttpRequest, pks: list[int]) -> list[Candidate]:
         for c in Candidate.objects.of(request.team).filter(pk__in=pks).select_related("connection__team")
     }
     return [rows[pk] for pk in dict.fromkeys(pks) if pk in rows]
+
+
+@router.get("/cross-validations/{pk}/comparison", url_name="cross-validation-comparison")
+def compare_cross_validations(request: HttpRequest, pk: int, baseline: int) -> dict[str, Any]:
+    """One cross-validation against another over the same folds, row by row: difference, interval, verdict."""
+    mine = CrossValidation.objects.of(request.team)
+    candidate = get_object_or_404(mine, pk=pk)
+    other = get_object_or_404(mine, pk=baseline)
+    found = compare_folds(baseline=other, candidate=candidate)
+    return {
+        "baseline": other.pk,
+        "candidate": candidate.pk,
+        "n": found.found.n,
+        "difference": found.found.difference,
+        "low": found.found.low,
+        "high": found.found.high,
+        "p": found.found.p,
+        "verdict": found.verdict.value,
+        "why": found.why,
+        "margin": found.margin,
+        "better": found.better,
+        "worse": found.worse,
+        "effective": found.effective,
+        "method": found.found.method,
+        "folds": [{"fold": one.fold, "n": one.n, "difference": one.difference} for one in found.folds],
+    }

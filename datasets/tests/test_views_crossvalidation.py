@@ -13,12 +13,13 @@ from django.urls import reverse
 
 from datasets.models import CrossValidation, TrainingRun
 from datasets.tests.folded import folded_version, judged
-from datasets.training.crossvalidating import start_cross_validation, train_final
+from datasets.training.crossvalidating import end_without_result, start_cross_validation, train_final
 from datasets.training.jobs import KINDS
 from datasets.training.lifecycle import states
 from decisions.models import UseCase
 from foundation.files import store
 from foundation.jobs.kinds import register_kinds
+from foundation.jobs.models import Job
 from foundation.teams.domain.roles import Role
 from foundation.teams.domain.scopes import Scope
 from foundation.teams.models import AuditEvent
@@ -398,8 +399,49 @@ def test_programs_start_it_read_it_and_page_through_its_answers(editor, team, ve
     answers = client.get(f"/api/v1/cross-validations/{found.pk}/answers", headers=head).json()
     assert len(answers["rows"]) == 60
     assert answers["next"] is None
+    first = answers["rows"][0]["row"]
+    client.get(f"/api/v1/cross-validations/{found.pk}/answers?after={first}", headers=head)
+    # one reading is one event, however many pages it takes
+    assert AuditEvent.objects.filter(verb="crossvalidation.exported").count() == 1
     early = client.get(f"/api/v1/cross-validations/{made.json()['id']}/answers", headers=head)
     assert early.status_code == 409
     final = client.post(f"/api/v1/cross-validations/{found.pk}/final", headers=head)
     assert final.status_code == 201
     assert final.json()["cross_validation"] == found.pk
+
+
+def test_programs_can_do_what_the_pages_do(editor, team, outsider, version, client):
+    _, key = issue_token(actor=editor, team=team, role=Role.EDITOR, name="k", scope=Scope.WRITE)
+    head = {"Authorization": f"Bearer {key}"}
+    one, other = judged(editor, version), judged(editor, version, seed=1, wrong=lambda i: i % 10 == 0)
+    at = f"/api/v1/cross-validations/{other.pk}"
+    lines = b"".join(client.get(f"{at}/export.jsonl", headers=head).streaming_content).splitlines()
+    assert sum(not json.loads(line)["right"] for line in lines) == 6
+    assert client.get(f"{at}/export.exe", headers=head).status_code == 404
+    compared = client.get(f"{at}/comparison?baseline={one.pk}", headers=head).json()
+    # of 60 rows 12 are wrong in one, and 6 of these in the other
+    assert (compared["n"], compared["better"], compared["worse"]) == (60, 6, 0)
+    assert compared["difference"] == pytest.approx(0.1)
+    assert client.get(f"{at}/comparison?baseline=999999", headers=head).status_code == 404
+    assert client.post(f"{at}/retry", headers=head).status_code == 409
+    CrossValidation.objects.filter(pk=other.pk).update(state="failed")
+    Job.objects.filter(pk=other.job_id).update(state="failed")
+    again = client.post(f"{at}/retry", headers=head)
+    assert again.status_code == 200, again.content
+    assert again.json()["state"] == "queued"
+
+
+def test_how_it_ended_is_on_record_and_what_followed_by_itself_is_nobodys_press(editor, version):
+    found = start_cross_validation(actor=editor, version=version)
+    for _ in range(2):
+        end_without_result(cross_validation_id=found.pk, cancelled=False, error="no memory")
+    assert AuditEvent.objects.get(verb="crossvalidation.failed").actor is None
+    found = start_cross_validation(actor=editor, version=version)
+    end_without_result(cross_validation_id=found.pk, cancelled=True, error="")
+    assert AuditEvent.objects.get(verb="crossvalidation.cancelled").target_id == str(found.pk)
+    judged(editor, version, trains_final=True)
+    run = TrainingRun.objects.get()
+    event = AuditEvent.objects.get(verb="training.started")
+    assert (event.actor, event.note) == (None, "local-classifier, as asked for with the folds")
+    # the one who asked is told how it ends
+    assert run.created_by == run.job.created_by == editor

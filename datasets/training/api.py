@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from ninja import Router, Schema
 
@@ -12,6 +12,7 @@ from datasets.models import CrossValidation, DatasetVersion, TrainingRun
 from datasets.training import crossvalidating as folding
 from datasets.training import fold_exports, services
 from datasets.training.contract import backends_for
+from foundation.ui.downloads import Download
 
 router = Router(tags=["training"])
 
@@ -181,8 +182,28 @@ def list_answers(request: HttpRequest, pk: int, after: int = 0) -> dict[str, Any
         ),
         [],
     )
-    fold_exports.record(actor=request.user, cross_validation=found, form="api")
+    fold_exports.record_reading(actor=request.user, cross_validation=found)
     return {"rows": rows, "next": rows[-1]["row"] if len(rows) == fold_exports.AT_ONCE else None}
+
+
+@router.get("/cross-validations/{pk}/export.{form}", url_name="cross-validation-export")
+def export_answers(request: HttpRequest, pk: int, form: str) -> Download:
+    """Every row's out-of-fold answer as one file, csv or jsonl, streamed."""
+    found = get_object_or_404(
+        CrossValidation.objects.of(request.team).select_related("version__dataset", "team"), pk=pk
+    )
+    if form not in fold_exports.FORMS:
+        raise Http404("There is no such format.")
+    pieces = fold_exports.pieces(cross_validation=found, form=form, user=request.user)
+    fold_exports.record(actor=request.user, cross_validation=found, form=form)
+    return Download(pieces, name=f"cross-validation-{found.use_case_id}-{found.number}.{form}")
+
+
+@router.post("/cross-validations/{pk}/retry", url_name="cross-validation-retry")
+def retry_cross_validation(request: HttpRequest, pk: int) -> dict[str, Any]:
+    """Try the folds again that failed; poll its job."""
+    found = get_object_or_404(CrossValidation.objects.of(request.team).select_related("job", "team"), pk=pk)
+    return folds_as_plain(folding.retry(actor=request.user, cross_validation=found))
 
 
 @router.post(

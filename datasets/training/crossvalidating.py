@@ -242,10 +242,13 @@ def retry(*, actor: User | None, cross_validation: CrossValidation) -> CrossVali
     return cross_validation
 
 
-def train_final(*, actor: User | None, cross_validation: CrossValidation) -> TrainingRun:
+def train_final(
+    *, actor: User | None, cross_validation: CrossValidation, by_itself: bool = False
+) -> TrainingRun:
     """The one model trained on all rows outside the test, with the cross-validated settings. Twice is once.
 
     What it is expected to score is what the folds scored. One that was cancelled left no model, and makes room.
+    `by_itself`: nobody pressed now; `actor` asked for it with the folds, and the record says so.
     Raises: Conflict before the folds are judged.
     """
     if cross_validation.state != RunState.SUCCEEDED:
@@ -262,6 +265,7 @@ def train_final(*, actor: User | None, cross_validation: CrossValidation) -> Tra
                     settings=cross_validation.settings,
                     seed=cross_validation.seed,
                     cross_validation=cross_validation,
+                    by_itself=by_itself,
                 )
         except IntegrityError:
             known = TrainingRun.objects.get(cross_validation=cross_validation)
@@ -389,9 +393,11 @@ def keep_result(*, cross_validation_id: int) -> bool:
 def end_without_result(*, cross_validation_id: int, cancelled: bool, error: str) -> None:
     """Note that it was cancelled or failed. A failed one keeps its answers for another try; a cancelled one does not."""
     state = RunState.CANCELLED if cancelled else RunState.FAILED
-    CrossValidation.objects.open().filter(pk=cross_validation_id).update(
-        state=state, error=error[:1000], finished_at=timezone.now()
-    )
+    with transaction.atomic():
+        ended = CrossValidation.objects.open().filter(pk=cross_validation_id)
+        if ended.update(state=state, error=error[:1000], finished_at=timezone.now()):
+            found = CrossValidation.objects.select_related("team").get(pk=cross_validation_id)
+            audit.record(actor=None, team=found.team, verb=f"crossvalidation.{state.value}", target=found)
     if not CrossValidation.objects.filter(pk=cross_validation_id, state=RunState.CANCELLED).exists():
         return
     answers = FoldAnswer.objects.filter(cross_validation=cross_validation_id)

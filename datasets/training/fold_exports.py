@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import orjson
+from django.utils import timezone
 
 from datasets.domain.training import RunState
 from datasets.models import CrossValidation, FoldAnswer
@@ -15,13 +17,15 @@ from datasets.vault import Vault
 from foundation.teams import audit
 from foundation.teams.domain.csv_cells import safe_cell
 from foundation.teams.errors import Conflict
-from foundation.teams.models import User
+from foundation.teams.models import AuditEvent, User
 
 FORMS = ("csv", "jsonl")
 COLUMNS = (
     "row", "split", "position", "example", "fold", "prompt", "expected", "answered", "confidence", "right", "sealed",
 )  # fmt: skip
 AT_ONCE = 1000
+# Pages that a program takes within so long are one reading.
+ONE_READING = timedelta(hours=1)
 
 
 def lines(
@@ -107,3 +111,17 @@ def record(*, actor: User | None, cross_validation: CrossValidation, form: str) 
         target=cross_validation,
         note=form,
     )
+
+
+def record_reading(*, actor: User | None, cross_validation: CrossValidation) -> None:
+    """Keep who reads the answers page by page: one event an hour, not one a page."""
+    told = AuditEvent.objects.of(cross_validation.team).filter(
+        verb="crossvalidation.exported",
+        target_type=CrossValidation._meta.label_lower,
+        target_id=str(cross_validation.pk),
+        actor=actor,
+        note="api",
+        at__gt=timezone.now() - ONE_READING,
+    )
+    if not told.exists():
+        record(actor=actor, cross_validation=cross_validation, form="api")

@@ -212,7 +212,7 @@ class CrossValidate(SubprocessKind):
         shutil.rmtree(fold_folder(pk), ignore_errors=True)
         found = _cross_validation_of(job)
         if found.trains_final:
-            folding.train_final(actor=found.created_by, cross_validation=found)
+            folding.train_final(actor=found.created_by, cross_validation=found, by_itself=True)
         return {"accuracy": found.metrics["accuracy"], "n": found.metrics["n"]}
 
     def abandoned(self, job: Job) -> None:

@@ -19,6 +19,7 @@ from decisions.domain.facts import EvidenceKind, TaskKind
 from decisions.services import record_evidence
 from foundation.files.models import Blob
 from foundation.jobs import services as jobs
+from foundation.jobs.models import Job
 from foundation.teams import audit
 from foundation.teams.errors import BadInput, Conflict
 from foundation.teams.models import User
@@ -82,9 +83,11 @@ def create_run(
     settings: Mapping[str, Any],
     seed: int,
     cross_validation: CrossValidation | None = None,
+    by_itself: bool = False,
 ) -> TrainingRun:
     """A run with checked settings, written and on its way; with a cross-validation, its final model on all rows.
 
+    `by_itself`: its folds ended and it followed; `actor` had asked for it then and pressed nothing now.
     Raises: Conflict when numbers were taken five times in a row, IntegrityError for a second final model.
     """
     use_case = version.dataset.use_case
@@ -105,7 +108,7 @@ def create_run(
                     created_by=actor,
                 )
                 run.job = jobs.start_job(
-                    actor=actor,
+                    actor=None if by_itself else actor,
                     team=version.team,
                     kind=JOB_KIND,
                     title=title + (", all rows" if cross_validation else ""),
@@ -114,9 +117,16 @@ def create_run(
                     url=reverse("training:run-detail", args=[run.pk]),
                     dedupe_key=f"train:{run.pk}",
                 )
+                if by_itself:
+                    # Who asked is told how it ends.
+                    Job.objects.filter(pk=run.job.pk).update(created_by=actor)
                 run.save(update_fields=["job"])
                 audit.record(
-                    actor=actor, team=version.team, verb="training.started", target=run, note=backend.name
+                    actor=None if by_itself else actor,
+                    team=version.team,
+                    verb="training.started",
+                    target=run,
+                    note=f"{backend.name}, as asked for with the folds" if by_itself else backend.name,
                 )
             return run
         except IntegrityError:
