@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('datasets', '0015_edition_that_was_read'),
+        ('datasets', '0016_rows_that_speak_to_their_judge'),
     ]
 
     operations = [
