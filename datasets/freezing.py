@@ -408,6 +408,8 @@ def _furthest(
 ) -> list[int]:
     """How far each row may go (splitting.assign): written by a model or learnt from, training only; seen, not the test."""
     seen = _digests(dataset, recipe.fresh_after)
+    for split in (Split.TRAIN, Split.VALIDATION):
+        seen |= _digests(dataset, recipe.never_tested, split=split)
     learnt = _digests(dataset, (*recipe.learnt_from, *recipe.learnt_whole), split=Split.TRAIN)
     learnt |= _digests(dataset, recipe.learnt_whole, split=Split.VALIDATION)
     if not synthetic and not seen and not learnt:

@@ -36,23 +36,29 @@ def check_can_evaluate(version: DatasetVersion, candidates: Sequence[Candidate],
             raise BadInput(f"“{candidate.name}” belongs to another use case.", field="candidates")
         if candidate.archived_at is not None:
             raise Conflict(f"“{candidate.name}” is archived.")
-        if split == Split.VALIDATION and has_learnt_validation_rows(candidate, version):
+        if n_learnt := n_learnt_rows(candidate, version, split):
+            if split == Split.VALIDATION:
+                raise Conflict(
+                    f"“{candidate.name}” learnt from validation rows too; its cross-validation tells what to expect of "
+                    "it. Evaluate it on test rows."
+                )
+            rows = "1 test row" if n_learnt == 1 else f"{n_learnt:,} test rows"
             raise Conflict(
-                f"“{candidate.name}” learnt from validation rows too; its cross-validation tells what to expect of it. "
-                "Evaluate it on test rows."
+                f"“{candidate.name}” learnt from {rows} of version {version.number}. Evaluate it on a version whose "
+                "test rows it never saw; a version frozen from now on keeps what it learnt from out of the test."
             )
 
 
-def has_learnt_validation_rows(candidate: Candidate, version: DatasetVersion) -> bool:
-    """Whether a final model after a cross-validation was taught by rows that this version validates on."""
+def n_learnt_rows(candidate: Candidate, version: DatasetVersion, split: str) -> int:
+    """How many rows of this split taught a final model after a cross-validation; 0 for any other candidate."""
     run = candidate.training_run
     if run is None or run.cross_validation_id is None:
-        return False
+        return 0
     taught = VersionRow.objects.filter(
         version=run.version_id, split__in=[Split.TRAIN, Split.VALIDATION], content=OuterRef("content")
     )
-    rows = VersionRow.objects.filter(version=version, split=Split.VALIDATION)
-    return rows.filter(Exists(taught)).exists()
+    rows = VersionRow.objects.filter(version=version, split=split)
+    return rows.filter(Exists(taught)).count()
 
 
 def check_reason(split: str, reason: str) -> None:

@@ -41,6 +41,8 @@ class Recipe:
     learnt_from: tuple[str, ...] = ()
     # The same of versions whose validation rows were learnt from too: by a final model after a cross-validation.
     learnt_whole: tuple[str, ...] = ()
+    # Checksums of versions that a final model learnt from: their training and validation rows never become a test.
+    never_tested: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.near_threshold <= 1:
@@ -63,6 +65,7 @@ class Recipe:
                 ("drop_leaks", sorted(self.drop_leaks)),
                 ("learnt_from", sorted(self.learnt_from)),
                 ("learnt_whole", sorted(self.learnt_whole)),
+                ("never_tested", sorted(self.never_tested)),
             )
             if value
         }
@@ -94,6 +97,7 @@ class Recipe:
             drop_leaks=tuple(value.get("drop_leaks", ())),
             learnt_from=tuple(value.get("learnt_from", ())),
             learnt_whole=tuple(value.get("learnt_whole", ())),
+            never_tested=tuple(value.get("never_tested", ())),
         )
 
 

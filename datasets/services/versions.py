@@ -17,10 +17,11 @@ from datasets.domain.gate import size_gate
 from datasets.domain.recipe import Recipe
 from datasets.domain.splitting import Ratios, Strategy
 from datasets.domain.statuses import LookKind, VersionState
+from datasets.domain.training import RunState
 from datasets.errors import Blocked
 from datasets.freezing import Frozen, compose
 from datasets.freezing_rows import write_rows
-from datasets.models import Dataset, DatasetVersion, Look, Review
+from datasets.models import Dataset, DatasetVersion, Look, Review, TrainingRun
 from datasets.policies import check_can_change, check_can_use
 from datasets.services.contents import clear_rows
 from datasets.services.fixing import fix_under_way
@@ -59,7 +60,8 @@ def start_freeze(
     `fresh_test` draws the test from rows no frozen version held; `drop_leaks` leaves out training rows that share a
     prompt, a group or a later time with the test. `learnt_from` are checksums of versions whose training rows train
     again, so that whoever learnt from them can be compared on validation and test; `learnt_whole` likewise with
-    their validation rows, which a final model after a cross-validation learnt from.
+    their validation rows, which a final model after a cross-validation learnt from. What any final model of this
+    dataset learnt from never becomes a test row, so that there is something left to judge it on.
 
     Raises: BadInput for shares, strategy or seed that make no sense, Blocked while a gate stands and no reason of
     10 characters is given.
@@ -184,10 +186,18 @@ def make_recipe(
             drop_leaks=tuple(sorted(set(drop_leaks))),
             learnt_from=tuple(sorted(set(learnt_from))),
             learnt_whole=tuple(sorted(set(learnt_whole))),
+            never_tested=_with_final_models(dataset),
         )
     except ValueError as error:
         field = "n_folds" if "folds" in str(error) else "drop_leaks" if "Leaks" in str(error) else "seed"
         raise BadInput(str(error), field=field) from None
+
+
+def _with_final_models(dataset: Dataset) -> tuple[str, ...]:
+    """Checksums of the versions that have a final model, or one on its way: it learnt from validation rows too."""
+    runs = TrainingRun.objects.filter(version__dataset=dataset).exclude(cross_validation=None)
+    kept = runs.exclude(state__in=[RunState.FAILED, RunState.CANCELLED])
+    return tuple(sorted(set(kept.values_list("version__checksum", flat=True))))
 
 
 # Which leak a press mends, and by which change of the recipe.

@@ -11,7 +11,16 @@ import pytest
 from datasets import services
 from datasets.domain.statuses import SYNTHETIC
 from datasets.errors import Blocked, Sealed
-from datasets.models import Dataset, DatasetVersion, Example, Finding, Import, VersionRow
+from datasets.models import (
+    CrossValidation,
+    Dataset,
+    DatasetVersion,
+    Example,
+    Finding,
+    Import,
+    TrainingRun,
+    VersionRow,
+)
 from datasets.reading import version_rows
 from datasets.services import fixing, versions
 from datasets.tests.conftest import jsonl, tickets
@@ -327,6 +336,28 @@ def test_what_a_final_model_learnt_from_trains_again_validation_rows_too(dataset
     three = freeze(editor, dataset, seed="another", learnt_from=[one.checksum])
     assert not taught <= {row.digest for row in version_rows(three, "train")}
     assert two.recipe["learnt_whole"] == [one.checksum] and "learnt_whole" not in three.recipe
+
+
+def test_what_a_final_model_learnt_from_never_becomes_a_test_row(dataset, bring_in, editor):
+    bring_in(dataset, jsonl(tickets(200)))
+    one = freeze(editor, dataset, seed="s", ratios=("0.8", "0.1", "0.1"), size_test_by_power=False)
+    taught = {row.digest for split in ("train", "validation") for row in version_rows(one, split)}
+    wide = {"seed": "s", "ratios": ("0.6", "0.2", "0.2"), "size_test_by_power": False}
+    free = freeze(editor, dataset, **wide)
+    assert {row.digest for row in version_rows(free, "test")} & taught
+    folds = CrossValidation.objects.create(
+        team=dataset.team, use_case=dataset.use_case, version=one, number=1, n_folds=5, n_rows=len(taught)
+    )
+    run = TrainingRun.objects.create(
+        team=dataset.team, use_case=dataset.use_case, version=one, number=1, cross_validation=folds
+    )
+    two = freeze(editor, dataset, **wide)
+    assert not {row.digest for row in version_rows(two, "test")} & taught
+    assert two.n_test and two.n_validation
+    assert two.recipe["never_tested"] == [one.checksum]
+    # a run that was given up taught nothing
+    TrainingRun.objects.filter(pk=run.pk).update(state="cancelled")
+    assert "never_tested" not in freeze(editor, dataset, **wide).recipe
 
 
 def test_a_fresh_test_holds_no_row_that_a_version_held_before(dataset, bring_in, editor):

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from datasets.models import CrossValidation, TrainingRun
+from datasets.models import CrossValidation, TrainingRun, VersionRow
 from datasets.tests.folded import folded_version, judged
 from datasets.training.crossvalidating import start_cross_validation, train_final
 from datasets.training.services import keep_result
@@ -122,3 +122,20 @@ def test_a_final_model_is_never_judged_on_validation_rows_it_learnt_from(editor,
         reason="The only fair rows for it.",
     )
     assert claim.split == "test"
+
+
+def test_a_final_model_is_never_judged_on_test_rows_it_learnt_from(editor, use_case):
+    found = judged(editor, folded_version(use_case))
+    run = train_final(actor=editor, cross_validation=found)
+    blob = store.put(team=run.team, stream=b"x", name="m", kind="model")
+    keep_result(run_id=run.pk, artefact=blob, metrics={"train": {"accuracy": 1.0, "n": 60}}, seconds=1.0)
+    candidate = services.candidate_for_run(actor=editor, run=TrainingRun.objects.get(pk=run.pk))
+    # a later version whose test is wider: one row that validated before is tested now
+    wider = folded_version(use_case)
+    moved = VersionRow.objects.filter(version=wider, split="test").first()
+    moved.content = VersionRow.objects.filter(version=found.version, split="validation").first().content
+    moved.save()
+    with pytest.raises(Conflict, match="learnt from 1 test row of version 2"):
+        services.start_evaluations(
+            actor=editor, version=wider, candidates=[candidate], split="test", reason="The only fair rows."
+        )
