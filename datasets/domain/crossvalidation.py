@@ -9,11 +9,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from statistics import NormalDist, fmean, stdev
+from statistics import fmean, stdev
 from typing import Any
 
+from datasets.domain.dependence import Share, clustered_share, student_t
 from datasets.domain.gate import FOLDS, WARNED_BELOW
-from datasets.domain.power import rows_needed, wilson
+from datasets.domain.power import rows_needed
 from datasets.domain.splitting import folds_of
 from datasets.domain.statuses import Split
 
@@ -24,6 +25,8 @@ INNER_FOLDS = 5
 # Folds this unlikely far apart by chance are worth a sentence.
 APART_P = 0.01
 MOST_LABELS = 200
+# Every pair that 24 labels can be mixed up in has its place in the matrix.
+MOST_PAIRS = 24 * 23
 
 
 class FoldsDivided(ValueError):
@@ -112,7 +115,10 @@ def choosing_rows(rows: Sequence[FoldRow], train: Sequence[int], *, seed: str) -
         labels=[rows[i].label for i in train],
         units=[rows[i].unit for i in train],
     )
-    chosen = {i for i, place in zip(train, places, strict=True) if place == 1}
+    sizes = Counter(places)
+    # One large unit fills a place with far more than a fifth; the place that comes nearest chooses.
+    nearest = min(sorted(sizes), key=lambda place: abs(sizes[place] - len(train) / INNER_FOLDS))
+    chosen = {i for i, place in zip(train, places, strict=True) if place == nearest}
     # A unit with a written row in it teaches as a whole: its people's rows must not be chosen by their copies.
     written = {rows[i].unit for i in train if not rows[i].is_judged}
     found = frozenset(i for i in chosen if rows[i].unit not in written)
@@ -137,61 +143,6 @@ class Judged:
         return self.predicted.strip() == self.expected.strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A share of right answers with its 95 % interval. `effective` is how many independent rows `n` are worth."""
-
-    n: int
-    right: int
-    share: float
-    low: float
-    high: float
-    n_units: int
-    effective: float
-
-
-def clustered_share(
-    rows: Sequence[tuple[int, bool]], *, n_models: int | None = None, confidence: float = 0.95
-) -> Share:
-    """The share of right answers over (unit, is right), with Wilson's interval for as many rows as they are worth.
-
-    Rows of one unit are not independent: n is divided by the design effect, the variance of the share with units
-    drawn whole over that with rows drawn singly (at least 1), and by (t / z)^2 for few units. Single rows give plain
-    Wilson. Where every answer is the same, units count as fully dependent: (sum n_u)^2 / sum n_u^2 rows.
-    `n_models`: rows answered by k models that shared most of what they learnt from err together a little; they are
-    worth k / (k + 1) of what they were. Measured and not proven: the record says how well it covers.
-    Raises: ValueError without rows.
-    Source: Wilson 1927; design effect and degrees of freedom as Korn and Graubard 1998, Survey Methodology 24:193-201.
-    That pooled rows carry a normal interval for the k-fold score: Bayle et al. 2020, arXiv:2007.12671.
-    """
-    n = len(rows)
-    if not n:
-        raise ValueError("A share needs at least one row.")
-    sizes: Counter[int] = Counter()
-    rights: Counter[int] = Counter()
-    for unit, is_right in rows:
-        sizes[unit] += 1
-        rights[unit] += is_right
-    m, right = len(sizes), sum(rights.values())
-    p = right / n
-    effective = float(n)
-    if m == 1:
-        # One customer says nothing about the next.
-        effective = 1.0
-    elif m < n:
-        if 0 < right < n:
-            between = sum((rights[u] - p * size) ** 2 for u, size in sizes.items()) * m / (m - 1) / n**2
-            effective = n / max(1.0, between / (p * (1 - p) / n))
-        else:
-            effective = n * n / sum(size * size for size in sizes.values())
-        z = NormalDist().inv_cdf((1 + confidence) / 2)
-        effective *= (z / _t(m - 1, confidence)) ** 2
-    if n_models is not None:
-        effective *= n_models / (n_models + 1)
-    low, high = wilson(right * effective / n, effective, confidence=confidence)  # type: ignore[arg-type]
-    return Share(n, right, p, low, high, m, effective)
-
-
 def corrected_t(
     scores: Sequence[float], *, held_to_train: float, confidence: float = 0.95
 ) -> tuple[float, float]:
@@ -205,14 +156,8 @@ def corrected_t(
     k = len(scores)
     if k < 2:
         raise ValueError("A spread needs at least two folds.")
-    half = _t(k - 1, confidence) * sqrt((1 / k + held_to_train) * stdev(scores) ** 2)
+    half = student_t(k - 1, confidence) * sqrt((1 / k + held_to_train) * stdev(scores) ** 2)
     return fmean(scores) - half, fmean(scores) + half
-
-
-def _t(df: int, confidence: float) -> float:
-    from scipy.special import stdtrit  # lazy: heavy, and only a finished cross-validation needs it
-
-    return float(stdtrit(df, (1 + confidence) / 2))
 
 
 def apart_p(folds: Sequence[tuple[int, int]], *, effective_share: float) -> float:
@@ -223,7 +168,7 @@ def apart_p(folds: Sequence[tuple[int, int]], *, effective_share: float) -> floa
     n, right = sum(size for _, size in folds), sum(count for count, _ in folds)
     if not 0 < right < n or len(folds) < 2:
         return 1.0
-    from scipy.special import chdtrc  # lazy, as above
+    from scipy.special import chdtrc  # lazy: heavy, and only a finished cross-validation needs it
 
     p = right / n
     far = sum((count - p * size) ** 2 / size for count, size in folds) / (p * (1 - p))
@@ -297,8 +242,11 @@ def _by_label(rows: Sequence[Judged], k: int) -> dict[str, Any]:
     return {
         "macro_f1": fmean(f1s),
         "n_labels": len(labels),
-        "labels": labels[:MOST_LABELS],
-        "confusion": [[expected, predicted, n] for (expected, predicted), n in pairs[:MOST_LABELS]],
+        # Of very many labels the weakest are kept: those are read.
+        "labels": sorted(
+            sorted(labels, key=lambda line: line["f1"])[:MOST_LABELS], key=lambda line: line["label"]
+        ),
+        "confusion": [[expected, predicted, n] for (expected, predicted), n in pairs[:MOST_PAIRS]],
     }
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from datasets.domain.crossvalidation import (
@@ -16,12 +16,12 @@ from datasets.domain.crossvalidation import (
     Judged,
     apart_p,
     choosing_rows,
-    clustered_share,
     corrected_t,
     offer,
     plan_folds,
     summarise,
 )
+from datasets.domain.dependence import clustered_share, few_units
 from datasets.domain.power import wilson
 from datasets.domain.splitting import folds_of
 from datasets.domain.statuses import Split
@@ -117,6 +117,13 @@ def test_every_row_of_people_is_judged_once_and_no_unit_stands_on_both_sides(fou
     assert plan_folds(rows, n_folds=n_folds) == folds
 
 
+@pytest.mark.parametrize("seed", ["a", "b", "c", "d"])
+def test_about_a_fifth_chooses_even_where_one_customer_has_most_rows(seed):
+    rows = [row(i + 1, 1, unit=0 if i < 300 else i) for i in range(500)]
+    # 300 rows are one place, the other 200 stand in four of about 50
+    assert 30 <= len(choosing_rows(rows, range(500), seed=seed)) <= 100
+
+
 # -- intervals -------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +167,66 @@ def test_units_that_disagree_within_do_not_widen_nor_narrow():
     share = clustered_share([(u, bool(k)) for u in range(20) for k in (0, 1)])
     # t(19) = 2.09302
     assert share.effective == pytest.approx(40 * (1.959964 / 2.093024) ** 2, rel=1e-5)
+
+
+def share_of(units, k=None):
+    """Of units given as (size, right)."""
+    rows = [(u, i < right) for u, (size, right) in enumerate(units) for i in range(size)]
+    return clustered_share(rows, n_models=k)
+
+
+@given(
+    size=st.integers(1, 12),
+    rights=st.lists(st.integers(0, 12), min_size=1, max_size=12),
+    at=st.integers(0, 11),
+    k=st.sampled_from([None, 5]),
+)
+@settings(max_examples=80, deadline=None)
+@example(size=7, rights=[2, 4, 6, 3], at=2, k=None)  # the unit that is ahead gets further ahead
+def test_one_more_right_answer_never_lowers_an_end(size, rights, at, k):
+    at %= len(rights)
+    units = [(size, min(right, size)) for right in rights]
+    assume(units[at][1] < size)
+    was = share_of(units, k)
+    now = share_of([*units[:at], (size, units[at][1] + 1), *units[at + 1 :]], k)
+    assert now.low >= was.low - 1e-9
+    assert now.high >= was.high - 1e-9
+
+
+@given(
+    units=st.lists(
+        st.integers(1, 30).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size))),
+        min_size=2,
+        max_size=12,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_no_answers_end_higher_than_all_right_ones_nor_lower_than_all_wrong_ones(units):
+    share = share_of(units)
+    assert share.low <= share_of([(size, size) for size, _ in units]).low + 1e-9
+    assert share.high >= share_of([(size, 0) for size, _ in units]).high - 1e-9
+    assert share.low <= share.share + 1e-9
+    assert share.high >= share.share - 1e-9
+
+
+def test_one_wrong_answer_among_many_tells_nothing_of_how_units_go_together():
+    def of(n_wrong):  # 40 customers of 5 rows, the wrong answers of as many customers
+        rows = [(u, not (u < n_wrong and i == 0)) for u in range(40) for i in range(5)]
+        return clustered_share(rows, n_models=5)
+
+    # 40 * 5/6, t(39) = 2.02269: 31.3 rows; 31.3 / (31.3 + 3.8415) = .891
+    assert of(0).low == pytest.approx(0.8907, abs=1e-3)
+    assert of(1).low == pytest.approx(of(0).low)
+    assert of(1).effective < 50
+    # many wrong ones do tell: nobody's rows go together, so nearly all 200 * .939 * 5/6 count
+    assert of(40).effective == pytest.approx(156.5, abs=1)
+
+
+def test_one_large_unit_among_small_ones_counts_as_few_units():
+    # 1 customer of 100 and 20 of 5: 200^2 / (100^2 + 20 * 25) = 3.8095, and t(2.8095) = 3.30 where t(20) is 2.09
+    assert few_units([100] + [5] * 20) == pytest.approx((1.959964 / 3.305) ** 2, rel=0.01)
+    rows = [(0, i < 50) for i in range(100)] + [(1 + i // 5, i % 2 == 0) for i in range(100)]
+    assert clustered_share(rows).effective < 71
 
 
 def test_the_corrected_t_is_half_as_wide_again_as_the_plain_one_over_five_folds():
@@ -206,6 +273,21 @@ def test_the_summary_holds_folds_labels_and_what_is_mixed_up():
     assert [x["f1"] for x in found["labels"]] == [0.75, 0.75]
     assert found["macro_f1"] == 0.75
     assert summarise(rows, n_train={}, labelled=False)["labels"] == []
+
+
+def test_of_very_many_labels_the_weakest_are_kept():
+    # 250 labels by name; the last 20 are never answered right
+    rows = [Judged(1 + i % 2, i, f"l{i:03}", f"l{i:03}" if i < 230 else "l000") for i in range(250)]
+    kept = summarise(rows, n_train={}, labelled=True)
+    assert kept["n_labels"] == 250
+    assert len(kept["labels"]) == 200
+    assert {f"l{i:03}" for i in range(230, 250)} <= {line["label"] for line in kept["labels"]}
+
+
+def test_the_matrix_of_24_labels_holds_every_error():
+    pairs = [(a, b) for a in range(24) for b in range(24) if a != b]
+    rows = [Judged(1 + i % 2, i, f"l{a}", f"l{b}") for i, (a, b) in enumerate(pairs)]
+    assert sum(n for *_, n in summarise(rows, n_train={}, labelled=True)["confusion"]) == len(pairs) == 552
 
 
 def test_it_is_offered_where_the_set_is_small_or_the_validation_rows_are_few():

@@ -403,9 +403,3 @@ def end_without_result(*, cross_validation_id: int, cancelled: bool, error: str)
     answers = FoldAnswer.objects.filter(cross_validation=cross_validation_id)
     while part := list(answers.values_list("pk", flat=True)[:CLEARED_AT_ONCE]):
         answers.filter(pk__in=part).delete()
-
-
-def expected_of(cross_validation: CrossValidation) -> dict[str, Any]:
-    """What a final model may expect, in the shape of a run's validation figures."""
-    found = cross_validation.metrics
-    return {name: found.get(name) for name in ("n", "right", "accuracy", "low", "high", "macro_f1")}

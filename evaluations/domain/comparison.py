@@ -143,12 +143,13 @@ def decide(
     p_holm: float | None,
     alpha: float,
     exact: bool,
+    unproven: str = "not proven once all measures are counted (Holm)",
 ) -> tuple[Verdict, str]:
     """The verdict and why, in a few words.
 
     Equivalent: the whole interval lies within the margin, whether or not a difference is proven. Better or worse: the
     interval leaves zero out and Holm's p is below alpha. Everything else is undecided; no data never passes.
-    `exact`: the interval holds for few rows too.
+    `exact`: the interval holds for few rows too. `unproven` says which test did not follow the interval.
     """
     if found.difference is None or found.low is None or found.high is None:
         return Verdict.UNDECIDED, "no row was scored in both"
@@ -160,7 +161,7 @@ def decide(
     if not outside:
         return Verdict.UNDECIDED, "the interval holds zero and reaches past the margin"
     if p_holm is None or p_holm >= alpha:
-        return Verdict.UNDECIDED, "not proven once all measures are counted (Holm)"
+        return Verdict.UNDECIDED, unproven
     gains = (found.difference > 0) == higher_is_better
     return (Verdict.BETTER if gains else Verdict.WORSE), "the interval leaves zero out"
 

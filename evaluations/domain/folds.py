@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from datasets.domain.dependence import design_effect, few_units, fully_dependent
 from evaluations.domain.comparison import Margins, decide
-from evaluations.domain.metrics import t_quantile
 from evaluations.domain.paired import Difference, mcnemar_exact, tango
 from evaluations.domain.statuses import Verdict
 
 USUAL = Margins()
+# How many moved rows the belief that rows of one unit move together is worth, before any is seen.
+MOVED_BEFORE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ def compare_over_folds(
         p_holm=found.p,
         alpha=margins.alpha,
         exact=True,
+        unproven="the interval leaves zero out, but the exact test does not prove it",
     )
     by_fold: dict[int, list[int]] = defaultdict(list)
     for fold, was, now in zip(folds, baseline, candidate, strict=True):
@@ -92,9 +95,9 @@ def _difference(
     """Tango's interval over as many rows as they are worth, and the exact sign test over units.
 
     Single rows: plain Tango and McNemar. Rows of one unit move together, so counts are divided by the design effect
-    (variance of the mean difference with units drawn whole over that with rows drawn singly, at least 1; where nobody
-    moved, units count as fully dependent) and by (t / z)^2 for few units; a unit votes once, by its net change. Models
-    of k folds learnt from much the same rows: k / (k + 1), as for a share (docs/decisions/0021).
+    and multiplied by what few units are worth (datasets.domain.dependence); a unit votes once, by its net change. Few
+    rows that moved tell little of how units move: the design effect is drawn to that of full dependence as if
+    MOVED_BEFORE rows had shown it, and wholly where nobody moved. Models of k folds learnt from much the same rows: k / (k + 1), as for a share (docs/decisions/0021).
     Source: Tango 1998; design effect on counts as Rao and Scott 1992, Biometrics 48:577-585; sign test over clusters
     as Datta and Satten 2008 discuss for paired binary data.
     """
@@ -110,20 +113,20 @@ def _difference(
     z = NormalDist().inv_cdf(1 - alpha / 2)
     effective = float(n)
     if 1 < m < n:
-        single = ((better + worse) / n - mean**2) / n
-        if single > 0:
-            whole = sum((net[u] - mean * size) ** 2 for u, size in sizes.items()) * m / (m - 1) / n**2
-            effective = n / max(1.0, whole / single)
-        else:
-            effective = n * n / sum(size * size for size in sizes.values())
-        effective *= (z / t_quantile(1 - alpha / 2, m - 1)) ** 2
+        full, moved = fully_dependent(sizes.values()), better + worse
+        design = full
+        if (single := moved / n - mean**2) > 0:
+            seen = design_effect(sum((net[u] - mean * size) ** 2 for u, size in sizes.items()), m, single, n)
+            design = seen + max(0.0, full - seen) * MOVED_BEFORE / (MOVED_BEFORE + moved)
+        effective = n / design * few_units(sizes.values(), confidence=1 - alpha)
     elif m == 1 and n > 1:
         effective = 1.0
     effective *= n_folds / (n_folds + 1)
-    part = effective / n
-    # The score interval knows no whole numbers; counts that are worth less may be fractions. It asks for one row.
-    scale = max(part, 1 / n)
-    low, high = tango(better * scale, worse * scale, n * scale, confidence=1 - alpha)  # type: ignore[arg-type]
+    # The score interval knows no whole numbers; counts that are worth less may be fractions. It asks for one row, and
+    # for no fewer than moved: rounding must not leave a hair less.
+    scale = max(effective / n, 1 / n)
+    rows = max(n * scale, 1.0, better * scale + worse * scale)
+    low, high = tango(better * scale, worse * scale, rows, confidence=1 - alpha)  # type: ignore[arg-type]
     wins, losses = sum(v > 0 for v in net.values()), sum(v < 0 for v in net.values())
     test = "exact McNemar test" if m == n else f"exact sign test over {m:,} units"
     method = f"Tango interval for {effective:.0f} independent rows, {test}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from evaluations.domain.folds import compare_over_folds
 from evaluations.domain.paired import mcnemar_exact, tango
@@ -72,3 +74,54 @@ def test_one_customer_alone_proves_nothing():
     found = compare_over_folds(baseline, candidate, units=[7] * 10, folds=[1] * 10)
     assert found.verdict is Verdict.UNDECIDED
     assert found.found.p == 1.0
+
+
+@pytest.mark.parametrize("n", [49, 98, 103, 107])
+def test_one_customer_of_any_size_is_compared(n):
+    # n * (1 / n) is a hair below 1 for these
+    found = compare_over_folds([True] * n, [False] * n, units=[7] * n, folds=[i % 2 for i in range(n)])
+    assert found.worse == n
+    assert -1 <= found.found.low <= found.found.high <= 1
+
+
+@given(n=st.integers(2, 60), k=st.integers(2, 10), better=st.integers(0, 60))
+@settings(max_examples=60, deadline=None)
+@example(n=11, k=5, better=3)
+def test_rows_that_all_moved_are_compared(n, k, better):
+    baseline = [i >= better for i in range(n)]
+    found = compare_over_folds(
+        baseline, [not was for was in baseline], units=range(n), folds=[i % k for i in range(n)]
+    )
+    assert found.better + found.worse == n
+    assert found.found.low <= found.found.difference + 1e-9
+    assert found.found.high >= found.found.difference - 1e-9
+
+
+@pytest.mark.parametrize(("better", "worse"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_a_moved_row_does_not_prove_what_none_that_moved_leaves_open(better, worse):
+    # 80 customers of 5: nobody moved is worth 80 rows at most, and one moved row tells nothing of how customers move
+    baseline, candidate = both(better, worse, 400 - better - worse)
+    units = [i % 80 for i in range(400)]
+    found = compare_over_folds(baseline, candidate, units=units, folds=[u % 5 for u in units])
+    assert found.verdict is Verdict.UNDECIDED
+    assert found.effective < 85
+
+
+def test_customers_of_unequal_size_count_as_few():
+    # one customer with half of the rows: 200^2 / (100^2 + 100) = 3.96, t(2.96) = 3.2 and not t(100) = 1.98
+    baseline, candidate = both(60, 60, 80)
+    pairs = list(zip(baseline, candidate, strict=True))
+    pairs = pairs[::2] + pairs[1::2]
+    units = [0] * 100 + list(range(1, 101))
+    found = compare_over_folds([p[0] for p in pairs], [p[1] for p in pairs], units=units, folds=FIVE)
+    assert found.effective < 200 * (1.96 / 3.18) ** 2
+
+
+def test_an_interval_without_its_test_says_which_test():
+    # 6 better, none worse, customers of 1: the interval leaves zero out, McNemar: 2 / 2^6 = .031; 5: .0625
+    baseline, candidate = both(5, 0, 20)
+    found = compare_over_folds(baseline, candidate, units=range(25), folds=[i % 5 for i in range(25)])
+    assert found.found.low > 0
+    assert found.verdict is Verdict.UNDECIDED
+    assert "Holm" not in found.why
+    assert "exact test" in found.why
