@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -171,7 +172,7 @@ class TooCommon(Exception):
     """Most texts hold the needle's parts: its index is no help, and a window of texts must be read."""
 
 
-def _proposed_within(sql: str, values: list[object]) -> list[int]:
+def _proposed_within(sql: str, values: list[Any]) -> list[int]:
     """What PostgreSQL proposes by its trigrams in INDEX_MS. Raises TooCommon.
 
     Its planner takes a needle of common parts for a rare one and would compare every text there is.
