@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
+
+from django.utils import timezone
 
 from datasets import bulk, importing, judging_jobs, label_jobs, writing_jobs
 from datasets.domain import quality
@@ -49,6 +52,9 @@ HOPELESS = 100_000
 SHARD_BYTES = 2 * 1024 * 1024
 SHARDS_A_PLAN = 64
 STRETCHES_A_PLAN = 64
+# What goes before making rows searchable, how often that asks, and how long it waits at most.
+BEFORE_AN_INDEX = ("datasets.import", "datasets.checks", "datasets.fix", "datasets.freeze")
+YIELD_S, WAITS_AT_MOST = 1.0, timedelta(minutes=15)
 
 
 def _import_of(job: Job) -> Import:
@@ -233,14 +239,27 @@ class IndexRows(Kind):
     def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
         """One item: slices until all rows are in."""
         import_ = _import_of(job)
-        total, done, pace = max(2, import_.n_good), 0, imports.indexing_pace()
+        total, done = max(2, import_.n_good), imports.n_indexed(import_)
+        pace = imports.indexing_pace()
         for item in items:
-            while n := imports.index_rows(import_=import_, pace=pace):
+            while True:
+                if _others_first(job):
+                    yield Wait(YIELD_S, "Waiting until the rows are checked", item)
+                    return
+                if not (n := imports.index_rows(import_=import_, pace=pace)):
+                    break
                 done += n
                 work.progress(min(done, total - 1), total, "Making rows searchable")
                 if work.cancelled:
                     return
             yield Outcome(item, result={"rows": done})
+
+
+def _others_first(job: Job) -> bool:
+    """Whether people wait for other work on rows: a search can do without its index, a freeze not without its check."""
+    if timezone.now() - job.created_at > WAITS_AT_MOST:
+        return False
+    return Job.objects.active().filter(team=job.team_id, kind__in=BEFORE_AN_INDEX).exists()
 
 
 class CheckRows(Kind):

@@ -431,6 +431,12 @@ def index_anew() -> int:
     return sum(start_indexing(actor=None, import_=import_) is not None for import_ in shown)
 
 
+def n_indexed(import_: Import) -> int:
+    """Rows of an import that are in the search index already."""
+    upto = Import.objects.filter(pk=import_.pk).values_list("indexed_upto", flat=True).get()
+    return Example.objects.filter(source_id=import_.pk, id__lte=upto).count() if upto else 0
+
+
 def index_rows(*, import_: Import, pace: bulk.Pace | None = None) -> int:
     """Put the next rows of an import into the search index. Returns how many; 0 when all are in. Once each.
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from datasets import listing, searching, services
 from datasets.domain.listing import STATES, Filters, fts_expression, grams
 from datasets.models import Content, Example, Finding, Import, VersionRow
-from datasets.services import imports
+from datasets.services import checks, imports
 from datasets.tests.conftest import jsonl, tickets
 from foundation.jobs.models import Job
 from foundation.jobs.services import run_until_idle
@@ -168,6 +168,22 @@ def test_an_import_makes_its_index_by_itself_and_once(rows):
         imports.start_indexing(actor=None, import_=Import.objects.select_related("dataset__team").get())
         is None
     )
+
+
+def test_making_rows_searchable_waits_for_what_people_wait_for(dataset, bring_in, monkeypatch):
+    """The index is as much work as the checks: beside them it would make people wait twice as long for their report."""
+    from datasets import jobs
+
+    order: list[str] = []
+    real_index, real_join = imports.index_rows, checks.join_parts
+    monkeypatch.setattr(imports, "index_rows", lambda **given: order.append("index") or real_index(**given))
+    monkeypatch.setattr(checks, "join_parts", lambda **given: order.append("report") or real_join(**given))
+    monkeypatch.setattr(jobs, "YIELD_S", 0.01)
+    bring_in(dataset, jsonl(tickets(30)))
+    assert run_until_idle(60)
+    assert order[0] == "report"
+    assert "index" in order
+    assert Job.objects.get(kind="datasets.index").state == "succeeded"
 
 
 def test_every_filter_against_plain_truth(rows, editor, bring_in):
