@@ -236,7 +236,7 @@ class IndexRows(Kind):
     parallel = 1
     quiet = True
 
-    def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome]:
+    def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome | Wait]:
         """One item: slices until all rows are in."""
         import_ = _import_of(job)
         total, done = max(2, import_.n_good), imports.n_indexed(import_)
