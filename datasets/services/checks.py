@@ -297,7 +297,8 @@ def _drop(fix: Fix, dataset: Dataset, example_ids: list[int], beat: Beat) -> Non
         done += len(part)
         rows = Example.objects.filter(pk__in=part, state=ExampleState.ACTIVE)
         with pace.transaction(len(part)):
-            keys = list(rows.values_list("id", flat=True))
+            # Held, so that what is counted is what moves: another fix may take out the same rows just now.
+            keys = list(rows.select_for_update().order_by("id").values_list("id", flat=True))
             if keys:
                 bulk.insert(FixedRow, ("fix_id", "example_id"), [(fix.pk, key) for key in keys], ignore=True)
                 rows.update(state=ExampleState.DROPPED)
@@ -469,7 +470,7 @@ def undo_fix(*, actor: User | None, fix: Fix, beat: Beat = _silent) -> Fix:
         others = FixedRow.objects.filter(~Q(fix=fix), fix__undone_at=None, example__in=part).values("example")
         rows = Example.objects.filter(pk__in=part, state=ExampleState.DROPPED).exclude(pk__in=others)
         with pace.transaction(len(part)):
-            keys = list(rows.values_list("id", flat=True))
+            keys = list(rows.select_for_update().order_by("id").values_list("id", flat=True))
             if keys:
                 Example.objects.filter(pk__in=keys).update(state=ExampleState.ACTIVE)
                 move_counts(dataset, keys, +1, "n_dropped")
