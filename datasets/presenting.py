@@ -184,8 +184,8 @@ def lengths_chart(stats: dict[str, Any]) -> SafeString | str:
     )
 
 
-def power_chart(n_test: int) -> SafeString:
-    """Power against the number of test rows, with a mark where this version stands."""
+def power_chart(n_test: int, *, mark: str = "this version") -> SafeString:
+    """Power against the number of test rows, with a mark where the version stands."""
     needed = rows_needed()
     top = max(2 * needed, min(n_test, 500), 300)
     xs = sorted({0, *range(25, top + 1, 25), needed, min(n_test, top)})
@@ -209,7 +209,7 @@ def power_chart(n_test: int) -> SafeString:
             zero=True,
             reference=WANTED_POWER,
             reference_name="80%",
-            marks=[charts.Mark(min(n_test, top), "this version")],
+            marks=[charts.Mark(min(n_test, top), mark)],
         )
     )
 
@@ -229,17 +229,21 @@ def parts_chart(version: DatasetVersion) -> SafeString:
 
 # Kinds of difference between two versions, in words that follow "rows".
 DIFFERENCES = {
-    "added": "were added",
-    "removed": "were removed",
-    "changed": "were changed",
-    "moved": "moved to another split",
+    "added": ("was added", "were added"),
+    "removed": ("was removed", "were removed"),
+    "changed": ("was changed", "were changed"),
+    "moved": ("moved to another split", "moved to another split"),
 }
 
 
 def diff_chart(counts: dict[str, int]) -> SafeString:
     """What two versions share and how they differ, as one bar; the largest differences are its finding."""
-    said = [f"{grouped(counts[kind])} {words}" for kind, words in DIFFERENCES.items() if counts[kind]]
-    same = f"{grouped(counts['same'])} are the same"
+    said = [
+        f"{grouped(counts[kind])} {words[counts[kind] != 1]}"
+        for kind, words in DIFFERENCES.items()
+        if counts[kind]
+    ]
+    same = f"{grouped(counts['same'])} {'is' if counts['same'] == 1 else 'are'} the same"
     title = f"Of the rows, {', '.join(said)}; {same}" if said else f"No row differs: {same} in both"
     tones = {"same": "mute", "added": "good", "removed": "bad", "changed": "warn", "moved": ""}
     parts = [charts.Part(kind.capitalize(), counts[kind], tone) for kind, tone in tones.items()]

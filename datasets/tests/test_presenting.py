@@ -147,3 +147,11 @@ def test_a_test_too_small_says_so_before_its_figure():
     assert "21 test rows are too few to see 75% → 85%: power 4%, 168 rows have 80%" in power_chart(21)
     assert "1,000 test rows see 75% → 85% with over 99% power" in power_chart(1000)
     assert "Without test rows nothing can be seen" in power_chart(0)
+    # Before a freeze there is no version to mark.
+    assert "this version" in power_chart(21)
+    assert "this version" not in power_chart(21, mark="as chosen")
+
+
+def test_one_row_that_differs_was_added_and_two_were():
+    counts = {"same": 1, "added": 1, "removed": 2, "changed": 0, "moved": 0}
+    assert "1 was added, 2 were removed; 1 is the same" in diff_chart(counts)

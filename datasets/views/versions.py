@@ -84,7 +84,7 @@ def version_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "number": number,
         "n_test": n_test,
         "power": power_sentence(n_test),
-        "power_chart": presenting.power_chart(n_test) if n_test else "",
+        "power_chart": presenting.power_chart(n_test, mark="as chosen") if n_test else "",
         "can_change": policies.can_change(dataset),
     }
     return htmx.render_page(request, "datasets/version_create.html", None, context, status=status)
