@@ -34,6 +34,7 @@ from datasets.services.reviewing import (
     undo_review,
 )
 from datasets.services.versions import (
+    allowed_folds,
     annotate,
     blockers,
     count_look,
@@ -45,6 +46,7 @@ from datasets.services.versions import (
 
 __all__ = [
     "accept_all",
+    "allowed_folds",
     "annotate",
     "apply_fix",
     "archive_dataset",

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datasets.datasheets import about
+from datasets.domain.crossvalidation import MOST_ROWS
 from datasets.domain.freezing_rules import MIN_REASON, Stance
 from datasets.domain.gate import size_gate
 from datasets.domain.recipe import Recipe
@@ -167,6 +168,12 @@ def make_recipe(
         strategy = Strategy(strategy)
     except ValueError:
         raise BadInput("Choose one of the ways to split.", field="strategy") from None
+    if n_folds and n_folds != allowed_folds(dataset, ratios, n_folds):
+        raise BadInput(
+            f"More than {MOST_ROWS:,} rows outside the test are not cross-validated: their validation rows judge well "
+            "enough. Freeze without folds.",
+            field="n_folds",
+        )
     fresh_after: tuple[str, ...] = ()
     if fresh_test:
         frozen = DatasetVersion.objects.frozen().filter(dataset=dataset)
@@ -191,6 +198,11 @@ def make_recipe(
     except ValueError as error:
         field = "n_folds" if "folds" in str(error) else "drop_leaks" if "Leaks" in str(error) else "seed"
         raise BadInput(str(error), field=field) from None
+
+
+def allowed_folds(dataset: Dataset, ratios: Ratios, n_folds: int) -> int:
+    """`n_folds`, or 0 where the dataset has grown beyond what is cross-validated."""
+    return 0 if dataset.n_active * (1 - float(ratios.test)) > MOST_ROWS else n_folds
 
 
 def _with_final_models(dataset: Dataset) -> tuple[str, ...]:
@@ -230,7 +242,7 @@ def repair_leaks(*, actor: User | None, version: DatasetVersion, repair: str) ->
         "strategy": recipe.strategy,
         "size_test_by_power": recipe.size_test_by_power,
         "keep_groups": recipe.keep_groups,
-        "n_folds": recipe.n_folds,
+        "n_folds": allowed_folds(version.dataset, recipe.ratios, recipe.n_folds),
         "fresh_test": bool(recipe.fresh_after),
         "drop_leaks": recipe.drop_leaks,
         "learnt_from": recipe.learnt_from,

@@ -338,6 +338,22 @@ def test_what_a_final_model_learnt_from_trains_again_validation_rows_too(dataset
     assert two.recipe["learnt_whole"] == [one.checksum] and "learnt_whole" not in three.recipe
 
 
+def test_folds_are_refused_where_nobody_cross_validates(dataset, bring_in, editor):
+    bring_in(dataset, jsonl(tickets(40)))
+    # 25,001 rows, a tenth of them tested on: 22,500 are left; of 22,000 19,800
+    Dataset.objects.filter(pk=dataset.pk).update(n_active=25_001)
+    with pytest.raises(BadInput, match="20,000 rows outside the test") as refused:
+        services.start_freeze(actor=editor, dataset=dataset, override_reason=REASON, n_folds=5)
+    assert refused.value.field == "n_folds"
+    assert (
+        services.start_freeze(actor=editor, dataset=dataset, override_reason=REASON).recipe.get("n_folds")
+        is None
+    )
+    Dataset.objects.filter(pk=dataset.pk).update(n_active=22_000)
+    made = services.start_freeze(actor=editor, dataset=dataset, override_reason=REASON, n_folds=5)
+    assert made.recipe["n_folds"] == 5
+
+
 def test_what_a_final_model_learnt_from_never_becomes_a_test_row(dataset, bring_in, editor):
     bring_in(dataset, jsonl(tickets(200)))
     one = freeze(editor, dataset, seed="s", ratios=("0.8", "0.1", "0.1"), size_test_by_power=False)

@@ -330,7 +330,7 @@ def _freeze(r: Retraining, now: datetime) -> bool:
                 strategy=recipe.strategy,
                 size_test_by_power=recipe.size_test_by_power,
                 keep_groups=recipe.keep_groups,
-                n_folds=recipe.n_folds,
+                n_folds=datasets.allowed_folds(before.dataset, recipe.ratios, recipe.n_folds),
                 drop_leaks=recipe.drop_leaks,
                 # What production learnt from must not become what it is judged on.
                 learnt_from=[before.checksum],
