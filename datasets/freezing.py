@@ -380,9 +380,11 @@ def given_ids(dataset: Dataset) -> set[int]:
     return {key for given in written_from(dataset).values() for key in given}
 
 
-def written_from(dataset: Dataset) -> dict[int, list[int]]:
-    """Of every example a model wrote and that takes part: the examples it was shown."""
-    rows = Example.objects.filter(dataset=dataset, source__source=SYNTHETIC).active()
+def written_from(dataset: Dataset, *, dropped_too: bool = False) -> dict[int, list[int]]:
+    """Of every example a model wrote and that takes part, or once did: the examples it was shown."""
+    rows = Example.objects.filter(dataset=dataset, source__source=SYNTHETIC)
+    if not dropped_too:
+        rows = rows.active()
     found: dict[int, list[int]] = {}
     for key, meta in rows.values_list("id", "meta"):
         told = orjson.loads(meta).get("given_rows") if meta else None

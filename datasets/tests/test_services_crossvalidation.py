@@ -8,9 +8,11 @@ import threading
 import time
 from pathlib import Path
 
+import orjson
 import pytest
 
-from datasets.models import CrossValidation, FoldAnswer, FoldRun, TrainingRun
+from datasets.domain.statuses import SYNTHETIC
+from datasets.models import CrossValidation, Example, FoldAnswer, FoldRun, Import, TrainingRun
 from datasets.tests.folded import folded_version, run_here
 from datasets.training import crossvalidating as folding
 from datasets.training import services as training
@@ -238,3 +240,27 @@ def test_a_version_frozen_before_units_were_kept_goes_by_its_groups(editor, use_
     _, rows = folding.fold_rows(version)
     assert [row.unit for row in rows] == units["train"] + units["validation"]
     assert all(row.is_judged for row in rows)
+
+
+@pytest.mark.django_db
+def test_a_written_row_that_is_dropped_later_is_still_never_judged(editor, use_case):
+    """Of a version that does not tell which rows a model wrote: known when it began, whatever becomes of the rows."""
+    version = folded_version(use_case)
+    told = version.report["folds"]
+    del told["written"]
+    version.save()
+    blob = store.put(team=version.team, stream=b"x", name="written.jsonl", kind="import")
+    source = Import.objects.create(
+        team=version.team, dataset=version.dataset, blob=blob, name="Written", source=SYNTHETIC, state="done"
+    )
+    row = version.rows.get(example_id=1000)
+    Example.objects.create(
+        pk=1000, team=version.team, dataset=version.dataset, source=source, line=1, content=row.content, label="billing",
+        state="dropped", meta=orjson.dumps({"given_rows": [1002]}).decode(),
+    )  # fmt: skip
+    found = start(editor, version)
+    assert (found.n_rows, found.n_written) == (60, 1)
+    Example.objects.filter(pk=1000).delete()
+    _, rows, folds = folding.plan_of(CrossValidation.objects.get(pk=found.pk))
+    assert sum(not row.is_judged for row in rows) == 1
+    assert sum(len(fold.held) for fold in folds) == 59

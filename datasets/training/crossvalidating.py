@@ -83,9 +83,23 @@ def estimate(version: DatasetVersion, backend: Backend, settings: Mapping[str, A
     return Estimate(seconds, one.cost_microusd * k, f"about {about}, {money}, for {k} models")
 
 
-def fold_rows(version: DatasetVersion) -> tuple[list[int], list[FoldRow]]:
+def written_of(version: DatasetVersion) -> dict[str, list[int]]:
+    """The version's rows that a model wrote, by example, and the examples each was written from.
+
+    Versions frozen before this was kept with the folds: what the dataset still knows, of rows dropped since too.
+    """
+    told = version.report.get("folds") or {}
+    if "written" in told:
+        return dict(told["written"])
+    return {str(key): given for key, given in written_from(version.dataset, dropped_too=True).items()}
+
+
+def fold_rows(
+    version: DatasetVersion, *, written: Mapping[str, Sequence[int]] | None = None
+) -> tuple[list[int], list[FoldRow]]:
     """Ids of the version's rows outside the test, in reading order, and what folding must know of each.
 
+    `written`: as `written_of` said before; asked now where it is None.
     Raises: Conflict when the version carries no folds.
     """
     told = version.report.get("folds") or {}
@@ -99,9 +113,8 @@ def fold_rows(version: DatasetVersion) -> tuple[list[int], list[FoldRow]]:
         .values_list("pk", "split", "position", "example_id", "label", "group", "content__digest")
     )
     units = told.get("units") or _units_by_group(version, found)
-    # Versions frozen before this was kept with the folds: what the rows still know.
-    written = told["written"] if "written" in told else written_from(version.dataset)
-    sources = {int(key): frozenset(given) for key, given in written.items()}
+    known = written_of(version) if written is None else written
+    sources = {int(key): frozenset(given) for key, given in known.items()}
     rows = [
         FoldRow(
             key=example or 0,
@@ -128,8 +141,9 @@ def _units_by_group(version: DatasetVersion, found: Sequence[tuple[Any, ...]]) -
 
 def plan_of(cross_validation: CrossValidation) -> tuple[list[int], list[FoldRow], list[Fold]]:
     """Row ids, rows and folds of a cross-validation: the same each time it is asked."""
-    version = cross_validation.version
-    ids, rows = fold_rows(version)
+    version, job = cross_validation.version, cross_validation.job
+    # What the version does not tell was kept when it began: a row deleted meanwhile changes no fold.
+    ids, rows = fold_rows(version, written=job.recipe.get("written") if job else None)
     return (
         ids,
         rows,
@@ -173,7 +187,9 @@ def start_cross_validation(
             f"{usable:,} rows are more than the {MOST_ROWS:,} that are cross-validated; its {version.n_validation:,} "
             "validation rows judge a run well enough."
         )
-    _, rows = fold_rows(version)
+    written = written_of(version)
+    _, rows = fold_rows(version, written=written)
+    told: dict[str, Any] = {} if "written" in version.report["folds"] else {"written": written}
     try:
         n_folds = len(plan_folds(rows, n_folds=n_folds_of(version)))
     except ValueError as error:
@@ -205,7 +221,7 @@ def start_cross_validation(
                     team=version.team,
                     kind=JOB_KIND,
                     title=f"Cross-validate {chosen.title.lower()} on {version.dataset.name} version {version.number}",
-                    recipe={"cross_validation": found.pk},
+                    recipe={"cross_validation": found.pk, **told},
                     subject=found,
                     url=reverse("training:cross-validation-detail", args=[found.pk]),
                     dedupe_key=f"cross-validate:{found.pk}",
