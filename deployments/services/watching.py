@@ -15,7 +15,7 @@ from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils import timezone
 
-from datasets.models import DatasetVersion
+from datasets.models import DatasetVersion, FoldAnswer
 from datasets.reading import version_rows
 from deployments.domain import drift, performance
 from deployments.domain.drift import Bins, FeatureDrift, Settings
@@ -53,7 +53,8 @@ def reference_of(version: ModelVersion) -> DriftReference:
     """How the version's rows look, made once and kept. Raises Conflict when it knows no rows.
 
     Validation rows, because their words are as new to the vocabulary as traffic's are; training rows when there are
-    none. What was answered is taken from the version's evaluation, since a model does not answer as its rows do.
+    none. What was answered is taken from the version's evaluation, since a model does not answer as its rows do. A
+    final model after a cross-validation learnt from its validation rows: the models of the folds answered for it.
     """
     if found := DriftReference.objects.filter(version=version).first():
         return found
@@ -72,6 +73,11 @@ def reference_of(version: ModelVersion) -> DriftReference:
         )
     columns, source = _columns(version, rows_of)
     answered = _answered(evaluation)
+    run = version.candidate.training_run
+    if not answered and run is not None and run.cross_validation_id is not None:
+        answered = _answered_out_of_fold(run.cross_validation_id, is_labelled="label" in columns)
+        if answered:
+            source += f", answers of {run.cross_validation}"
     columns.pop("label", None)
     columns.pop("answer_characters", None)
     columns |= answered
@@ -118,6 +124,16 @@ def _answered(evaluation: Evaluation | None) -> dict[str, list[Any]]:
     if labels:
         return {"label": labels}
     return {"answer_characters": [len(output) for _, output in rows]} if rows else {}
+
+
+def _answered_out_of_fold(cross_validation_id: int, *, is_labelled: bool) -> dict[str, list[Any]]:
+    said = (
+        FoldAnswer.objects.filter(cross_validation=cross_validation_id).exclude(predicted="").order_by("row")
+    )
+    answers = list(said.values_list("predicted", flat=True)[:REFERENCE_ROWS])
+    if not answers:
+        return {}
+    return {"label": answers} if is_labelled else {"answer_characters": [len(answer) for answer in answers]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.urls import reverse
 
+from datasets.tests.folded import folded_version, judged
+from datasets.training.crossvalidating import train_final
 from deployments.jobs import CheckDrift, CheckPerformance
 from deployments.models import DriftCheck, DriftReference, Feedback, PerformanceCheck, Prediction
 from deployments.services import watching
@@ -167,6 +169,19 @@ def test_a_reference_is_made_of_frozen_rows_once(endpoint, use_case, team, edito
     made = watching.reference_of(endpoint.baseline)
     assert made.n == 40 and "validation" in made.source and "characters" in made.features
     assert watching.reference_of(endpoint.baseline) == made and DriftReference.objects.count() == 1
+
+
+def test_what_a_final_model_answers_is_compared_with_what_the_folds_answered(endpoint, editor, use_case):
+    found = judged(editor, folded_version(use_case), wrong=lambda i: i < 20)
+    run = train_final(actor=editor, cross_validation=found)
+    candidate = endpoint.baseline.candidate
+    candidate.version, candidate.training_run = found.version, run
+    candidate.save()
+    made = watching.reference_of(endpoint.baseline)
+    assert f"answers of cross-validation {found.number}" in made.source
+    # 60 rows outside the test, as many of each label; of the first 20 ten of each are turned into the other
+    assert sum(made.features["label"]["counts"]) == 60
+    assert set(made.features["label"]["bins"]) >= {"billing", "login"}
 
 
 def test_both_checks_run_as_jobs_on_every_endpoint(endpoint, reference, team, editor):
