@@ -7,8 +7,10 @@ found again by what it wrote down. Knows no page and no command.
 from __future__ import annotations
 
 from datasets import importing
+from datasets.domain.crossvalidation import MOST_ROWS
 from datasets.domain.mapping import guess_mapping
 from datasets.domain.rules import RULES
+from datasets.domain.splitting import Ratios
 from datasets.models import (
     CheckRun,
     CrossValidation,
@@ -220,7 +222,7 @@ def freeze(course: Course) -> Found | Waiting:
             actor=course.actor,
             dataset=dataset,
             seed=course.recipe.get("seed", ""),
-            n_folds=course.recipe.get("n_folds", 0),
+            n_folds=versions.allowed_folds(dataset, Ratios(), course.recipe.get("n_folds", 0)),
             override_reason=TRIAL_REASON if standing else "",
         )
     if not version.is_frozen:
@@ -239,7 +241,7 @@ def train(course: Course) -> Found | Waiting:
     """A local model, with its training and validation scores."""
     version = course.row(DatasetVersion, "version")
     run = (
-        TrainingRun.objects.filter(version=version)
+        TrainingRun.objects.filter(version=version, cross_validation=None)
         .exclude(state__in=["failed", "cancelled"])
         .order_by("-id")
         .first()
@@ -252,7 +254,10 @@ def train(course: Course) -> Found | Waiting:
     words = f"{run.name} in {formats.duration(run.seconds or 0)}: {run.metrics.get('sentence', '')}"
     if not course.recipe.get("cross_validate"):
         return Found(words, {"run": run.pk})
-    folded = _cross_validated(course, version)
+    if (n_rows := version.n_train + version.n_validation) > MOST_ROWS:
+        words += f" Not cross-validated: {n_rows:,} rows are more than {MOST_ROWS:,}; validation judges well enough."
+        return Found(words, {"run": run.pk})
+    folded = _cross_validated(course, run)
     if isinstance(folded, Waiting):
         return folded
     found = folded.metrics
@@ -263,16 +268,23 @@ def train(course: Course) -> Found | Waiting:
     return Found(words, {"run": run.pk, "cross_validation": folded.pk})
 
 
-def _cross_validated(course: Course, version: DatasetVersion) -> CrossValidation | Waiting:
-    """The same configuration over the version's folds."""
-    found = (
-        CrossValidation.objects.filter(version=version)
-        .exclude(state__in=["failed", "cancelled"])
-        .order_by("-id")
-        .first()
+def _cross_validated(course: Course, run: TrainingRun) -> CrossValidation | Waiting:
+    """The configuration of the run over the folds of its version."""
+    known = CrossValidation.objects.filter(version=run.version_id, backend=run.backend, seed=run.seed)
+    # No fold draws a learning curve, so none is on the record.
+    wanted = {**run.settings, "learning_curve": False}
+    found = next(
+        (
+            one
+            for one in known.exclude(state__in=["failed", "cancelled"]).order_by("-id")
+            if {**one.settings, "learning_curve": False} == wanted
+        ),
+        None,
     )
     if found is None:
-        found = start_cross_validation(actor=course.actor, version=version)
+        found = start_cross_validation(
+            actor=course.actor, version=run.version, backend=run.backend, settings=run.settings, seed=run.seed
+        )
     if waiting := state_of(found.job, "Judging fold by fold"):
         return waiting
     found.refresh_from_db()
