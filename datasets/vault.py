@@ -13,7 +13,7 @@ import numpy as np
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
-from datasets.domain.statuses import SYNTHETIC, ImportState, LookKind, Split
+from datasets.domain.statuses import SYNTHETIC, ImportState, LookKind, Split, VersionState
 from datasets.domain.vault import Wear, wear
 from datasets.errors import Sealed
 from datasets.models import (
@@ -33,6 +33,8 @@ from foundation.teams.models import User
 # Of 32 bytes of a digest: among a billion texts, one asked of 10^10 is closed by mistake.
 KEPT_BYTES = 8
 MOST_MEMBERS = 100
+# In the report of a version: the earlier ones whose tests ask rows of its own.
+SHARES_TEST_WITH = "shares_test_with"
 
 
 def versions_with_looks(dataset: Dataset, user: User | None = None) -> VersionQuerySet:
@@ -188,23 +190,47 @@ def check_not_sealed(dataset: Dataset, content_ids: Iterable[int], *, user: User
         raise Sealed
 
 
-def _tests_within(version: DatasetVersion) -> list[int]:
-    """The versions whose test rows stand in the test of this one: itself, and what it was mixed from."""
-    found, waiting = [version.pk], [version.recipe]
+def earlier_with_rows_of(version: DatasetVersion) -> list[int]:
+    """Earlier frozen versions of the dataset whose test asks any text that the test of this one asks."""
+    earlier = SealedDigests.objects.filter(
+        version__dataset=version.dataset_id,
+        version__state=VersionState.FROZEN,
+        version__number__lt=version.number,
+    ).order_by("version__number")
+    kept = SealedDigests.objects.filter(version=version).values_list("data", flat=True).first()
+    own = np.frombuffer(_packed_digests(version.pk) if kept is None else bytes(kept), "<u8")
+    return [
+        pk
+        for pk, data in earlier.values_list("version_id", "data").iterator(chunk_size=4)
+        if _are_among(own, np.frombuffer(bytes(data), "<u8")).any()
+    ]
+
+
+def _tests_within(version: DatasetVersion) -> set[int]:
+    """Versions a look at which shows test rows of this one: itself, what it was mixed from, and the earlier versions
+    whose tests share rows with those. Versions frozen before this was kept in their report are compared now.
+    """
+    found, earlier, waiting = {version.pk}, set[int](), [version]
     while waiting and len(found) < MOST_MEMBERS:
-        mixed = [task["version"] for task in (waiting.pop() or {}).get("mix", {}).get("tasks", ())]
+        one = waiting.pop()
+        known = (one.report or {}).get(SHARES_TEST_WITH)
+        earlier.update(earlier_with_rows_of(one) if known is None and one.is_frozen else known or ())
+        mixed = [task["version"] for task in (one.recipe or {}).get("mix", {}).get("tasks", ())]
+        if not mixed:
+            continue
         members = DatasetVersion.objects.filter(pk__in=mixed, team_id=version.team_id).exclude(pk__in=found)
-        for pk, recipe in members.values_list("pk", "recipe"):
-            found.append(pk)
-            waiting.append(recipe)
-    return found
+        for member in members.only("id", "dataset_id", "number", "state", "recipe", "report"):
+            found.add(member.pk)
+            waiting.append(member)
+    return found | earlier
 
 
 def looks_at(version: DatasetVersion, *, most: int) -> list[Look]:
     """The newest looks at test rows of a version, each once: one at a mix is not shown again for each of its members."""
-    rows = Look.objects.filter(version__in=_tests_within(version)).select_related("by", "version__dataset")
+    tests = _tests_within(version)
+    rows = Look.objects.filter(version__in=tests).select_related("by", "version__dataset")
     seen: dict[int, Look] = {}
-    for look in rows.order_by("-id")[: most * (MOST_MEMBERS if version.recipe.get("mix") else 1)]:
+    for look in rows.order_by("-id")[: most * (MOST_MEMBERS if len(tests) > 1 else 1)]:
         root = look.through_id or look.pk
         if root not in seen or look.version_id == version.pk:
             seen[root] = look
@@ -212,7 +238,9 @@ def looks_at(version: DatasetVersion, *, most: int) -> list[Look]:
 
 
 def wear_of(version: DatasetVersion) -> Wear:
-    """How worn the test of a version is. Whoever looked at the test of a member looked at rows of the mix."""
+    """How worn the test of a version is. Whoever looked at the test of a member looked at rows of the mix, and whoever
+    looked at an earlier version at those of its rows that are asked again.
+    """
     looks = Look.objects.filter(version__in=_tests_within(version))
     n = looks.aggregate(n=Count(Coalesce("through_id", "pk"), distinct=True))["n"]
     return wear(version.n_test, n)

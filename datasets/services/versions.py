@@ -28,7 +28,7 @@ from datasets.services.contents import clear_rows
 from datasets.services.fixing import fix_under_way
 from datasets.services.gating import blockers, gate_of, standing_judging
 from datasets.services.labels import change_under_way
-from datasets.vault import keep_sealed_digests
+from datasets.vault import SHARES_TEST_WITH, earlier_with_rows_of, keep_sealed_digests
 from decisions.services import record_evidence
 from foundation.jobs.services import start_job
 from foundation.teams import audit
@@ -328,6 +328,7 @@ def flip_version(*, version: DatasetVersion, frozen: Frozen) -> DatasetVersion:
         report["findings"] = {f.rule: f.n_rows for f in dataset.checks.findings.unmended()}
         report["checks_are_current"] = dataset.checks_are_current
     keep_sealed_digests(version)
+    report[SHARES_TEST_WITH] = earlier_with_rows_of(version)
     with transaction.atomic():
         moved = DatasetVersion.objects.filter(pk=version.pk, state=VersionState.BUILDING).update(
             state=VersionState.FROZEN,
@@ -451,7 +452,7 @@ def count_look(
     """One more look at the test of a version. Inside the caller's transaction.
 
     The test of a mix is its members' tests: a look at it is one at each of them. The other way, `vault.wear_of` counts
-    a look at a member for every mix of it.
+    a look at a member for every mix of it, and one at an earlier version for the later ones that ask its rows again.
     """
     look = Look.objects.create(
         team_id=version.team_id,

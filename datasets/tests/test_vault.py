@@ -100,6 +100,31 @@ def test_every_text_between_the_edits_of_a_copy_is_sealed(version, dataset, brin
     assert sealed_contents(dataset, [between, now]) == {between, now}
 
 
+def test_a_look_at_an_older_version_wears_out_the_later_ones_that_ask_its_rows(
+    version, dataset, bring_in, editor, client_for
+):
+    bring_in(dataset, jsonl(tickets(90)[70:]))
+    newer = frozen(dataset, editor)
+    asked = set(VersionRow.objects.filter(version=newer, split="test").values_list("content_id", flat=True))
+    before = VersionRow.objects.filter(version=version, split="test").values_list("content_id", flat=True)
+    assert asked.intersection(before)
+    services.open_test_rows(actor=editor, version=version, reason="a complaint about one row")
+    assert [wear_of(v).n_looks for v in (version, newer)] == [1, 1]
+    # it opens no row that the older test does not ask
+    assert not services.has_looked(actor=editor, version=newer)
+    services.count_look(actor=editor, version=newer, kind="claim", reason="a first claim")
+    assert [wear_of(v).n_looks for v in (version, newer)] == [1, 2]
+    page = client_for(editor).get(reverse("datasets:version-detail", args=[newer.pk])).content.decode()
+    assert "a complaint about one row" in page
+    assert "of version 1, which asks some of these rows" in page
+    # as much for a version that was frozen before this was kept
+    del newer.report["shares_test_with"]
+    assert wear_of(newer).n_looks == 2
+    # and a fresh test starts anew
+    bring_in(dataset, jsonl(tickets(160)[90:]))
+    assert wear_of(frozen(dataset, editor, fresh_test=True)).n_looks == 0
+
+
 def test_nobody_edits_a_sealed_row_nor_fixes_it_by_a_tick(version, client_for, editor, dataset, bring_in):
     row = asked_rows(version)[0]
     answer = client_for(editor).post(
