@@ -117,8 +117,11 @@ class Look(TeamOwned):
     reason = models.TextField()
     # Which claim it was, in words; empty for an opening of the version's rows.
     subject = models.CharField(max_length=300, blank=True)
-    # A look at the test of a mix is one at each of its members' tests: the look it is a part of.
-    through = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="parts")
+    # A look at the test of a mix is one at each of its members' tests: the look it is a part of. Where
+    # the mix goes, the looks at tests of other use cases stay.
+    through = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="parts"
+    )
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -11,7 +11,16 @@ from django.urls import reverse
 
 from datasets import services, vault
 from datasets.errors import NothingToDo, Sealed
-from datasets.models import DatasetVersion, Edit, Example, Judgement, QualityRun, SealedDigests, VersionRow
+from datasets.models import (
+    DatasetVersion,
+    Edit,
+    Example,
+    Judgement,
+    Look,
+    QualityRun,
+    SealedDigests,
+    VersionRow,
+)
 from datasets.services import mixing
 from datasets.tests.conftest import jsonl, tickets
 from foundation.jobs.services import run_until_idle
@@ -134,6 +143,19 @@ def test_looks_at_members_wear_out_their_mix_and_each_look_counts_once(
     ]
     page = client_for(editor).get(reverse("datasets:version-detail", args=[mixes[0].pk])).content.decode()
     assert "of Small version 1, mixed in here" in page
+
+
+def test_looks_at_members_stay_when_their_mix_goes(team, editor, use_case, bring_in):
+    dataset = services.create_dataset(actor=editor, team=team, use_case=use_case, name="Member")
+    bring_in(dataset, jsonl(tickets(40)))
+    member = freeze(dataset, editor)
+    mixed = DatasetVersion.objects.create(team=team, dataset=dataset, number=99)
+    whole = Look.objects.create(team=team, version=mixed, kind="claim", reason="of the mix")
+    part = Look.objects.create(team=team, version=member, kind="claim", reason="of the mix", through=whole)
+    mixed.delete()
+    part.refresh_from_db()
+    assert part.through is None
+    assert vault.wear_of(member).n_looks == 1
 
 
 def test_fresh_rows_are_told_by_the_counts_of_imports(version, dataset, bring_in):
