@@ -37,6 +37,7 @@ SHOWN_ROWS = 20
 PIECE_BYTES = 65_536
 # Lines written to a file in one piece.
 LINES_AT_ONCE = 200
+BAD_ROWS_A_PIECE = 1000
 FOLDER = "hf"
 
 
@@ -184,14 +185,11 @@ def bad_rows_csv(*, import_: Import) -> Iterator[bytes]:
         return out.getvalue().encode()
 
     yield piece([["line", "column", "reason", "fix", "begins with"]])
-    waiting: list[list[str]] = []
-    for bad in BadRow.objects.filter(source=import_).order_by("line").iterator(chunk_size=1000):
-        waiting.append([str(bad.line), bad.column, bad.reason, bad.fix, bad.excerpt])
-        if len(waiting) == 1000:
-            yield piece(waiting)
-            waiting = []
-    if waiting:
-        yield piece(waiting)
+    rows, line = BadRow.objects.filter(source=import_).order_by("line"), -1
+    # Page by page: a cursor over all of them would stay open for as long as the reader takes.
+    while page := list(rows.filter(line__gt=line)[:BAD_ROWS_A_PIECE]):
+        yield piece([[str(bad.line), bad.column, bad.reason, bad.fix, bad.excerpt] for bad in page])
+        line = page[-1].line
 
 
 # --- checking before the download --------------------------------------------------------------------------------
