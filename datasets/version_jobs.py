@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from datasets.models import DatasetVersion
-from datasets.services import exports, mixing, versiondiffs, versions
+from datasets.services import exports, mixing, queueing, versiondiffs, versions
 from foundation.jobs.kinds import Kind, Outcome, Work
 from foundation.jobs.models import Job
 
@@ -55,6 +55,7 @@ class FreezeVersion(Kind):
         """Number, checksum and sizes."""
         version = DatasetVersion.objects.select_related("dataset", "team").get(pk=job.recipe["version"])
         if version.is_frozen:
+            queueing.take_sealed_out(actor=version.created_by, dataset=version.dataset)
             exports.start_export_check(actor=version.created_by, version=version)
         return {
             "version": version.number,

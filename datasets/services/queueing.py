@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Greatest
 from django.urls import reverse
 
 from datasets import bulk
@@ -32,6 +33,7 @@ KIND = "datasets.review"
 # A sample is drawn from all rows; of more than this that is a job.
 ROWS_AT_ONCE = 5000
 ROWS_A_BEAT = 5000
+SEALED_AT_ONCE = 500
 ITEMS_A_BEAT = 8000
 MOST_NEEDED = 100
 # They stand first in a queue, so its summary finds them there.
@@ -156,6 +158,43 @@ def plan_review(
         )
     review.refresh_from_db()
     return review
+
+
+def take_sealed_out(*, actor: User | None, dataset: Dataset) -> int:
+    """Rows of the queue that a freeze sealed before anybody judged them leave it, else it could never be finished.
+
+    Returns how many rows. Safe to repeat.
+    """
+    review = _standing(dataset)
+    if review is None:
+        return 0
+    n_gone = last = 0
+    waiting = review.items.filter(verdict="").order_by("position")
+    columns = waiting.values_list("id", "position", "example__content_id")
+    while part := list(columns.filter(position__gt=last)[:SEALED_AT_ONCE]):
+        last = part[-1][1]
+        sealed = sealed_contents(dataset, [content for _, _, content in part])
+        leaving = [key for key, _, content in part if content in sealed]
+        if not leaving:
+            continue
+        with transaction.atomic():
+            unjudged = ReviewItem.objects.filter(pk__in=leaving, verdict="")
+            held = list(unjudged.select_for_update(of=("self",)).values_list("id", "is_double", "in_sample"))
+            ReviewItem.objects.filter(pk__in=[row[0] for row in held]).delete()
+            Review.objects.filter(pk=review.pk).update(
+                n_total=F("n_total") - len(held),
+                n_double=Greatest(F("n_double") - sum(row[1] for row in held), 0),
+                n_sample=Greatest(F("n_sample") - sum(row[2] for row in held), 0),
+            )
+            audit.record(
+                actor=actor,
+                team=dataset.team,
+                verb="review.sealed_rows_left",
+                target=review,
+                note=f"{len(held)} rows",
+            )
+        n_gone += len(held)
+    return n_gone
 
 
 def forget_unplanned(dataset: Dataset) -> None:

@@ -15,7 +15,7 @@ from datasets.errors import EditedMeanwhile, NothingToDo
 from datasets.models import Content, Dataset, Edit, Example, Fix, FixedRow, Reading, Review, ReviewItem
 from datasets.policies import check_can_change, check_can_edit, check_can_settle
 from datasets.services.checks import move_counts, replace_contents, undo_edit
-from datasets.vault import check_not_sealed
+from datasets.vault import check_not_sealed, sealed_contents
 from foundation.teams import audit
 from foundation.teams.domain.roles import Role
 from foundation.teams.errors import BadInput
@@ -150,8 +150,8 @@ def review_example(
     """The judged row of the queue. An edit writes new content, a reject takes the row out.
 
     A row that two people read apart keeps both readings; the second one decides where it says the same, else the row
-    waits for `settle`. A first reading of a text that was changed since goes. Raises: EditedMeanwhile when the row changed under the reviewer, NothingToDo when it was judged
-    already, or read by this person.
+    waits for `settle`. A first reading of a text that was changed since goes. Raises: EditedMeanwhile when the row
+    changed under the reviewer, NothingToDo when it was judged already, or read by this person, Sealed for a test row.
     """
     verdict = Verdict(verdict)
     given = {"prompt": prompt, "completion": completion, "label": label}
@@ -165,7 +165,8 @@ def review_example(
             edition=edition,
             **given,
         )
-    example = Example.objects.select_related("content").get(pk=item.example_id)
+    example = Example.objects.select_related("content", "dataset").get(pk=item.example_id)
+    check_not_sealed(example.dataset, [example.content_id], user=actor)
     if edition is not None and example.edition != edition:
         raise EditedMeanwhile(example)
     proposal = {"prompt": "", "completion": "", "label": ""}
@@ -278,6 +279,8 @@ def _decide(
     dataset = review.dataset
     check_can_change(dataset)
     example = Example.objects.select_related("content", "dataset").get(pk=item.example_id)
+    # Queued before a freeze, sealed since: nobody judges what they may not read.
+    check_not_sealed(dataset, [example.content_id], user=actor)
     if edition is not None and example.edition != edition:
         raise EditedMeanwhile(example)
     edit = None
@@ -366,13 +369,14 @@ def accept_all(*, actor: User | None, review: Review, reviewer: str) -> int:
     if not reviewer.strip():
         raise BadInput("Say who looked at these rows.", field="reviewer")
     dataset = Dataset.objects.select_related("team").get(pk=review.dataset_id)
-    done = 0
-    while True:
-        part = list(
-            review.items.filter(verdict="").order_by("position").values_list("id", "example_id")[:500]
-        )
-        if not part:
-            break
+    done = last = 0
+    waiting = review.items.filter(verdict="").order_by("position")
+    columns = waiting.values_list("id", "example_id", "position", "example__content_id")
+    while read := list(columns.filter(position__gt=last)[:500]):
+        last = read[-1][2]
+        # Rows that are closed to this person wait for somebody who opened them.
+        closed = sealed_contents(dataset, [row[3] for row in read], user=actor) if actor else ()
+        part = [(key, example) for key, example, _, content in read if content not in closed]
         with transaction.atomic():
             moved = ReviewItem.objects.filter(pk__in=[key for key, _ in part], verdict="").update(
                 verdict=Verdict.ACCEPTED, reviewer=actor, reviewer_name=reviewer[:200], at=timezone.now()

@@ -12,7 +12,17 @@ from django.utils import timezone
 
 from datasets import listing, reporting, services
 from datasets.domain.listing import Filters
-from datasets.models import DatasetVersion, Example, Finding, FindingRow, Judgement, QualityRun, VersionRow
+from datasets.errors import Sealed
+from datasets.models import (
+    DatasetVersion,
+    Example,
+    Finding,
+    FindingRow,
+    Judgement,
+    QualityRun,
+    ReviewItem,
+    VersionRow,
+)
 from datasets.reporting import findings_csv
 from datasets.services import judging, mixing
 from datasets.tests.conftest import jsonl, tickets
@@ -173,7 +183,8 @@ def test_a_row_queued_before_the_freeze_is_neither_shown_nor_judged(dataset, bri
     review = services.plan_review(actor=editor, dataset=dataset, share=1.0)
     version = frozen(dataset, editor)
     row = asked_rows(version)[0]
-    item = review.items.get(example=row)
+    # A freeze takes such rows out; a queue that was open when it did so still holds one.
+    item = ReviewItem.objects.create(review=review, example=row, position=900)
     change(row, prompt="a colleague was quicker")
     client = client_for(editor)
     url = reverse("datasets:review-judge", args=[review.pk, item.pk])
@@ -191,6 +202,51 @@ def test_a_row_queued_before_the_freeze_is_neither_shown_nor_judged(dataset, bri
     answer = client.post(url, edit)
     assert answer.status_code == 409
     assert "a colleague was quicker" in answer.content.decode()
+
+
+def test_the_services_of_a_review_ask_the_vault_themselves(version, dataset, editor):
+    review = services.plan_review(actor=editor, dataset=dataset, share=1.0)
+    row = asked_rows(version)[0]
+    n_open = review.n_total
+    item = ReviewItem.objects.create(review=review, example=row, position=900)
+    for is_double in (False, True):
+        ReviewItem.objects.filter(pk=item.pk).update(is_double=is_double)
+        item.refresh_from_db()
+        with pytest.raises(Sealed):
+            services.review_example(actor=editor, item=item, verdict="rejected")
+    assert services.accept_all(actor=editor, review=review, reviewer="Ada") == n_open
+    item.refresh_from_db()
+    row.refresh_from_db()
+    assert (item.verdict, row.review, row.state) == ("", "", "active")
+
+
+def test_unjudged_rows_that_a_freeze_seals_leave_the_queue_so_that_it_can_be_finished(
+    dataset, bring_in, editor, client_for
+):
+    bring_in(dataset, jsonl(tickets(60)))
+    review = services.plan_review(actor=editor, dataset=dataset, share=1.0)
+    judged = review.items.order_by("position")[:30]
+    for item in judged:
+        services.review_example(actor=editor, item=item, verdict="accepted")
+    version = frozen(dataset, editor)
+    tested = {row.pk for row in asked_rows(version)}
+    done = {item.example_id for item in judged}
+    assert tested - done and tested & done
+    review.refresh_from_db()
+    assert review.n_total == review.n_sample == review.items.count() == 60 - len(tested - done)
+    assert not review.items.filter(verdict="", example__in=tested).exists()
+    assert review.items.filter(example__in=tested).count() == len(tested & done)
+    page = client_for(editor).get(reverse("datasets:review-detail", args=[review.pk]))
+    assert page.context["item"].example_id not in tested
+    # the arrows lead over the gaps
+    places = list(review.items.order_by("position").values_list("position", flat=True))
+    at = next(i for i in range(1, len(places) - 1) if places[i + 1] > places[i] + 1)
+    page = client_for(editor).get(reverse("datasets:review-detail", args=[review.pk]), {"at": places[at]})
+    assert (page.context["prev"], page.context["next"]) == (places[at - 1], places[at + 1])
+    n_left = review.n_left
+    assert 0 < services.accept_all(actor=editor, review=review, reviewer="Ada") == n_left
+    review.refresh_from_db()
+    assert review.is_finished
 
 
 def test_notes_labels_and_issues_tell_nothing_of_sealed_rows(version, client_for, viewer, dataset):

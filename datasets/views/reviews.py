@@ -148,6 +148,7 @@ def _context(request: HttpRequest, review: Review, item: ReviewItem | None, whos
             "may_settle": policies.can_settle(item, readings, request.user, request.role),
             "is_to_settle": not item.verdict and len(readings) >= 2,
         }
+    places = review.items.values_list("position", flat=True)
     return context | {
         "example": example,
         "is_sealed": example.content_id in sealed_contents(dataset, [example.content_id], user=request.user),
@@ -155,8 +156,9 @@ def _context(request: HttpRequest, review: Review, item: ReviewItem | None, whos
         "form": ExampleForm.of(example, is_labelled=is_labelled, known=list(dataset.label_counts)[:200]),
         "notes": [(RULES[row.finding.rule].title, row.note) for row in findings],
         "judgement": example.judgements.order_by("-id").first(),
-        "prev": item.position - 1 if item.position > 1 else None,
-        "next": item.position + 1 if item.position < review.n_total else None,
+        # Rows that a freeze sealed left gaps.
+        "prev": places.filter(position__lt=item.position).order_by("-position").first(),
+        "next": places.filter(position__gt=item.position).order_by("position").first(),
     }
 
 
