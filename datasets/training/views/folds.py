@@ -150,7 +150,7 @@ def _facts(found: CrossValidation) -> list[tuple[str, ...]]:
             (
                 "on the rows they learnt from",
                 percent(metrics["train"], 1),
-                f"mean over {found.n_folds} models, n = {grouped(taught)} each; no guess at new rows, so no interval",
+                f"mean over {found.n_folds} models, n = {grouped(taught)} each",
             )
         )
     rows.append(("to train", duration(found.seconds), f"{found.n_folds} models, on this machine"))
