@@ -108,7 +108,8 @@ HEADER = (
 def findings_csv(*, dataset: Dataset, user: User) -> Iterator[bytes]:
     """The shown report, one line a row of a finding; a finding about the whole dataset has one line without a row.
 
-    Sealed test rows keep their number and lose their text, and what notes and labels tell of it. Cells that a spreadsheet would run are made harmless.
+    Sealed test rows keep their number and lose their text, and what notes and labels tell of it. Cells that a
+    spreadsheet would run are made harmless.
     """
     yield _lines([HEADER])
     order = {"error": 0, "warning": 1, "note": 2}

@@ -139,7 +139,7 @@ class Vault:
         return VersionRow.objects.filter(version=self.version, split=Split.TEST)
 
 
-def _numbers(digests: Sequence[bytes]) -> np.ndarray:
+def _first_bytes(digests: Sequence[bytes]) -> np.ndarray:
     """Digests by their first bytes, as numbers."""
     return np.frombuffer(b"".join(d[:KEPT_BYTES] for d in digests), ">u8").astype(np.uint64)
 
@@ -154,7 +154,7 @@ def _are_among(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
 
 def are_asked(version: DatasetVersion, digests: Sequence[bytes]) -> np.ndarray:
     """Which of these texts the test of a version asks."""
-    return _are_among(_sealed_digests(version.pk, version.checksum), _numbers(digests))
+    return _are_among(_sealed_digests(version.pk, version.checksum), _first_bytes(digests))
 
 
 @lru_cache(maxsize=8)
@@ -168,7 +168,7 @@ def _sealed_digests(version_id: int, checksum: str) -> np.ndarray:
 def _packed_digests(version_id: int) -> bytes:
     rows = VersionRow.objects.filter(version_id=version_id, split=Split.TEST)
     found = rows.values_list("content__digest", flat=True).iterator(chunk_size=10_000)
-    return np.sort(_numbers([bytes(digest) for digest in found])).astype("<u8").tobytes()
+    return np.sort(_first_bytes([bytes(digest) for digest in found])).astype("<u8").tobytes()
 
 
 def keep_sealed_digests(version: DatasetVersion) -> None:

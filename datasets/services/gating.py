@@ -122,7 +122,7 @@ def _whole(dataset: Dataset) -> list[tuple[str, str]]:
 
 
 def _findings(dataset: Dataset) -> list[tuple[str, str]]:
-    """Findings of the shown report that nobody mended, with how many of their rows still take part."""
+    """Findings of the shown report that nobody mended, and whether the report is of the rows as they are."""
     if dataset.checks_id is None:
         return [("unchecked", "The rows were not checked yet.")]
     found = []

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.urls import reverse
 
 from datasets import bulk
-from datasets.checking import texts_of
+from datasets.active import texts_of
 from datasets.domain.cleaning import digest, loose
 from datasets.domain.duplicates import NearDuplicates
 from datasets.domain.leakage import leakage

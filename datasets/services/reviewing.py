@@ -96,7 +96,7 @@ def undo_example_edit(*, actor: User | None, edit: Edit) -> bool:
     check_not_sealed(dataset, [edit.before_id, edit.after_id], user=actor)
     with transaction.atomic():
         moved = edit.undone_at is None and undo_edit(dataset, edit)
-        if moved:
+        if moved and edit.fix_id is not None:
             Fix.objects.filter(pk=edit.fix_id, undone_at=None, n_rows__gt=0).update(n_rows=F("n_rows") - 1)
             audit.record(actor=actor, team=dataset.team, verb="example.edit_undone", target=edit.example)
     return moved

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from datasets import importing, jobs, services
@@ -10,7 +12,7 @@ from datasets.domain.layouts import MAX_LINE_BYTES
 from datasets.domain.mapping import ColumnMapping
 from datasets.errors import UnusableFile
 from datasets.models import BadRow, Content, Example, Import
-from datasets.services import imports
+from datasets.services import exports, imports
 from datasets.tests.conftest import SHARED, jsonl, tickets
 from foundation.jobs.models import Job, Shard
 from foundation.jobs.services import cancel_job, run_until_idle
@@ -45,6 +47,20 @@ def test_bad_rows_are_skipped_when_asked_and_all_are_listed(dataset, bring_in, c
     csv = b"".join(client.get(reverse("datasets:import-bad-rows", args=[done.pk])).streaming_content).decode()
     assert len(csv.splitlines()) == 151
     assert not [line for line in csv.splitlines()[1:] if any(cell[:1] in "=+-@" for cell in line.split(","))]
+
+
+def test_the_file_of_bad_rows_is_read_page_by_page(dataset, bring_in, monkeypatch):
+    done = bring_in(dataset, jsonl(tickets(5)) + "broken\n" * 25)
+    monkeypatch.setattr(exports, "BAD_ROWS_A_PIECE", 10)
+    pieces = []
+    with CaptureQueriesContext(connection) as asked:
+        for piece in exports.bad_rows_csv(import_=done):
+            pieces.append(piece.decode().splitlines())
+    assert [len(piece) for piece in pieces] == [1, 10, 10, 5]  # the header, then 25 rows by tens
+    lines = [int(line.split(",")[0]) for piece in pieces[1:] for line in piece]
+    assert lines == list(done.bad_rows.order_by("line").values_list("line", flat=True))
+    # every page is a question of its own, and the empty one says that it is over
+    assert [q["sql"].count("LIMIT 10") for q in asked] == [1, 1, 1, 1]
 
 
 def test_a_failed_import_can_be_mended_and_started_again(dataset, bring_in, editor):
