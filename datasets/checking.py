@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -276,10 +275,3 @@ class Checker:
                 len(rows),
                 {"labels": {label: counts[label] for label in list(counts) if label in thin}},
             )
-
-
-def by_cluster(rows: list[Row]) -> list[list[Row]]:
-    """Rows of a finding grouped by cluster."""
-    return [
-        list(group) for _, group in groupby(sorted(rows, key=lambda r: r.cluster), key=lambda r: r.cluster)
-    ]

@@ -6,7 +6,7 @@ Works on texts and row positions; knows no table. Deterministic: hashes come fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,16 +72,8 @@ class Clusters:
             parent = further
 
 
-def groups_of(keys: Iterable[Hashable]) -> list[list[int]]:
-    """Positions that share a key, only groups of two or more, in order of first appearance."""
-    seen: dict[Hashable, list[int]] = {}
-    for position, key in enumerate(keys):
-        seen.setdefault(key, []).append(position)
-    return [members for members in seen.values() if len(members) > 1]
-
-
 def groups_of_numbers(keys: np.ndarray) -> list[list[int]]:
-    """The same for an array of numbers, a million of them at once."""
+    """Positions that share a key, only groups of two or more, in order of first appearance. A million keys at once."""
     if not len(keys):
         return []
     order = np.argsort(keys, kind="stable")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from datasets.domain import quality
 from datasets.domain.cleaning import digest, length_problem, limits_for, loose, normalise
 from datasets.domain.conflicts import find_conflicts
-from datasets.domain.duplicates import groups_of, jaccard, near_clusters
+from datasets.domain.duplicates import groups_of_numbers, jaccard, near_clusters
 from datasets.domain.encoding import has_debris, is_lost, repair
 from datasets.domain.pii import find_pii, iban_is_valid, luhn, mask_pii
 
@@ -76,8 +76,8 @@ def sentence(rng, n):
 
 
 def test_groups_are_positions_that_share_a_key():
-    assert groups_of("abcab") == [[0, 3], [1, 4]]
-    assert groups_of([]) == []
+    assert groups_of_numbers(np.array([7, 5, 6, 7, 5])) == [[0, 3], [1, 4]]
+    assert groups_of_numbers(np.array([], np.uint64)) == []
 
 
 def test_near_duplicates_are_found_and_nothing_else():
