@@ -127,6 +127,7 @@ def test_a_worker_killed_while_importing_indexing_fixing_and_freezing_leaves_not
     lines = Example.objects.filter(dataset=dataset).order_by("line").values_list("line", flat=True)
     assert list(lines) == list(range(1, len(rows) + 1))
 
+    finished(Job.objects.get(kind="datasets.checks"))  # rows are made searchable after it
     if searching.exists():
         job = Job.objects.get(kind=imports.INDEX_KIND)
         killed(job, portal)
@@ -135,7 +136,6 @@ def test_a_worker_killed_while_importing_indexing_fixing_and_freezing_leaves_not
         finished(job)
         assert n_indexed() == len(rows)
 
-    finished(Job.objects.get(kind="datasets.checks"))
     dataset.refresh_from_db()
     finding = Finding.objects.get(run_id=dataset.checks_id, rule="exact_duplicate")
     monkeypatch.setattr(fixing, "ROWS_AT_ONCE", 0)
