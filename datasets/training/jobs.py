@@ -40,6 +40,17 @@ class ChildDied(RuntimeError):
         )
 
 
+def _failure(item: Any, returncode: int, stderr_tail: str) -> Outcome | None:
+    """What a child that did not end well leaves of its item. Raises: ChildDied when a signal ended it."""
+    if returncode < 0:
+        raise ChildDied(returncode)
+    if returncode:
+        return Outcome.failure(
+            item, last_line(stderr_tail) or f"The training process ended with code {returncode}."
+        )
+    return None
+
+
 class Train(SubprocessKind):
     """Fits one model in a child process and keeps it as a file of the team."""
 
@@ -77,12 +88,8 @@ class Train(SubprocessKind):
         self, job: Job, item: Any, data: dict[str, Any], returncode: int, stderr_tail: str
     ) -> Outcome:
         """Keep the model file; its figures are written by `store` once the lease is checked."""
-        if returncode < 0:
-            raise ChildDied(returncode)
-        if returncode:
-            return Outcome.failure(
-                item, last_line(stderr_tail) or f"The training process ended with code {returncode}."
-            )
+        if failure := _failure(item, returncode, stderr_tail):
+            return failure
         run = _run_of(job)
         with (folder_of(run.pk) / MODEL_FILE).open("rb") as stream:
             blob = store.put(
@@ -180,12 +187,8 @@ class CrossValidate(SubprocessKind):
         self, job: Job, item: Any, data: dict[str, Any], returncode: int, stderr_tail: str
     ) -> Outcome:
         """Keep the answers, unseen until all folds have theirs; the fold's figures go with its item."""
-        if returncode < 0:
-            raise ChildDied(returncode)
-        if returncode:
-            return Outcome.failure(
-                item, last_line(stderr_tail) or f"The training process ended with code {returncode}."
-            )
+        if failure := _failure(item, returncode, stderr_tail):
+            return failure
         found = _cross_validation_of(job)
         ids, rows, folds = folding.plan_of(found)
         fold = next(fold for fold in folds if fold.number == item.fold)
