@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 
 from foundation.ui.charts.frame import (
     TONES,
+    draw_value_ticks,
     figure,
     legend_of,
     nothing_measured,
@@ -72,21 +73,7 @@ def bars_with_intervals(chart: Bars) -> SafeString:
         rows.append((bar, said, top, is_long))
         top += BAR_ROW + (18 if is_long else 0)
     height = top
-    parts: list[SafeString] = []
-    for tick in axis.ticks:
-        share = axis.share(tick)
-        parts.append(
-            el(
-                "line",
-                x1=per_cent(share),
-                x2=per_cent(share),
-                y1="0",
-                y2=height,
-                cls="axis" if tick == 0 else "grid",
-            )
-        )
-        anchor = {0.0: None, 1.0: "end"}.get(share, "mid")
-        parts.append(el("text", axis.label(tick), x=per_cent(share), y=height, dy="16", cls=anchor))
+    parts = draw_value_ticks(axis, height, marks_zero=True)
     if (level := finite(chart.reference)) is not None:
         share = axis.share(level)
         parts.append(el("line", x1=per_cent(share), x2=per_cent(share), y1="0", y2=height, cls="zero"))

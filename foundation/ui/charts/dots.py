@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from foundation.ui.charts.bars import BAR_LETTERS
 from foundation.ui.charts.frame import (
     TONES,
+    draw_value_ticks,
     figure,
     nothing_measured,
     per_cent,
@@ -67,14 +68,7 @@ def dots_with_band(chart: Dots) -> SafeString:
     parts: list[SafeString] = []
     if chart.whole and (band := _band(chart.whole, axis, height)) is not None:
         parts.append(band)
-    for tick in axis.ticks:
-        share = axis.share(tick)
-        x = per_cent(share)
-        parts.append(
-            el("line", x1=x, x2=x, y1="0", y2=height, cls="axis" if tick == 0 and axis.low < 0 else "grid")
-        )
-        anchor = {0.0: None, 1.0: "end"}.get(share, "mid")
-        parts.append(el("text", axis.label(tick), x=x, y=height, dy="16", cls=anchor))
+    parts += draw_value_ticks(axis, height, marks_zero=axis.low < 0)
     if chart.whole and (middle := finite(chart.whole.value)) is not None:
         x = per_cent(axis.share(middle))
         parts.append(el("g", el("line", x1=x, x2=x, y1="0", y2=height, cls="stroke"), cls="s1"))

@@ -117,6 +117,19 @@ def draw_x_axis(axis: Axis, name: str = "") -> list[SafeString]:
     return out
 
 
+def draw_value_ticks(axis: Axis, height: int, *, marks_zero: bool) -> list[SafeString]:
+    """Lines down a plot of rows, `height` pixels of them, and their labels under it; `marks_zero` as the axis itself."""
+    out = []
+    for tick in axis.ticks:
+        share = axis.share(tick)
+        x = per_cent(share)
+        style = "axis" if tick == 0 and marks_zero else "grid"
+        out.append(el("line", x1=x, x2=x, y1="0", y2=height, cls=style))
+        anchor = {0.0: None, 1.0: "end"}.get(share, "mid")
+        out.append(el("text", axis.label(tick), x=x, y=height, dy="16", cls=anchor))
+    return out
+
+
 def hit_columns(columns: Sequence[tuple[float, str]]) -> list[SafeString]:
     """One invisible column a position (0 to 1), as wide as the way to its neighbours, that says its values."""
     ordered = sorted(columns)

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from foundation.ui.charts.bars import BAR_LETTERS
 from foundation.ui.charts.frame import (
+    draw_value_ticks,
     figure,
     legend_of,
     nothing_measured,
@@ -63,21 +64,7 @@ def tornado(chart: Tornado) -> SafeString:
         is_long = len(cause.name) + len(_ends(cause)) > BAR_LETTERS
         rows.append((cause, height, is_long))
         height += ROW + (18 if is_long else 0)
-    parts: list[SafeString] = []
-    for tick in axis.ticks:
-        share = axis.share(tick)
-        parts.append(
-            el(
-                "line",
-                x1=per_cent(share),
-                x2=per_cent(share),
-                y1="0",
-                y2=height,
-                cls="axis" if tick == 0 else "grid",
-            )
-        )
-        anchor = {0.0: None, 1.0: "end"}.get(share, "mid")
-        parts.append(el("text", axis.label(tick), x=per_cent(share), y=height, dy="16", cls=anchor))
+    parts = draw_value_ticks(axis, height, marks_zero=True)
     parts += [
         _bar(cause, top, axis.share, axis.share(middle), chart.unit, is_long=is_long)
         for cause, top, is_long in rows
