@@ -15,7 +15,7 @@ from datasets.domain.hashing import joined_keys, loose_keys
 from datasets.models import Content, Dataset, Example
 
 # Rows read at once, and the stretch one worker looks at: under a second of work, so cancel and progress are quick.
-BLOCK = 8000
+BLOCK = 4000
 # Characters read at once: rows may be megabytes long, and turning texts into numbers takes some ten bytes a character.
 MOST_CHARS = 16_000_000
 

@@ -1,13 +1,14 @@
 """All checks over the active rows of a dataset: reads them once, hands back findings. Writes nothing.
 
-Rows are looked at part by part, by as many workers as there are; one of them joins the parts and compares. Texts pass
-by in blocks; what stays of them are keys, lengths and signatures.
+Rows are looked at part by part, by as many workers as there are. Then one of them joins the signatures and says which
+rows are nearly alike, while another joins everything else and draws the report. Texts pass by in blocks; what stays of
+them are keys, lengths and signatures.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +19,13 @@ from datasets.binding import packed
 from datasets.domain.conflicts import find_conflicts
 from datasets.domain.duplicates import (
     ALL_PAIRS_UP_TO,
+    THRESHOLD,
     NearDuplicates,
     groups_from,
     groups_of_numbers,
 )
 from datasets.domain.hashing import joined_keys
+from datasets.domain.packing import pack, unpack
 from datasets.domain.rules import OUT_OF_BALANCE, RULES, THIN
 from datasets.domain.stats import imbalance, stats
 from datasets.looking import COLUMNS, Part, Row
@@ -40,59 +43,62 @@ class Found:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Report:
-    """What all checks say: findings in the order of the rules, and statistics."""
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Which rows are nearly the same: the root of each row's cluster, by position.
 
-    n_rows: int
-    findings: list[Found]
-    stats: dict[str, Any]
-    # Kept for freezing (binding.py); empty when not every pair of like rows was compared.
-    bindings: bytes = b""
+    `is_whole`: every pair of like rows was compared; among the rows of a crowd some may not have been.
+    """
+
+    roots: np.ndarray
+    is_whole: bool
+
+    def as_bytes(self) -> bytes:
+        """Packed, for the way to another worker: only rows whose root is another row."""
+        at = np.flatnonzero(self.roots != np.arange(len(self.roots)))
+        facts = {"n": len(self.roots), "is_whole": self.is_whole}
+        return pack(facts, {"at": at, "roots": self.roots[at]})
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> Alike:
+        """What `as_bytes` packed."""
+        facts, columns = unpack(data)
+        roots = np.arange(facts["n"])
+        roots[columns["at"]] = columns["roots"]
+        return cls(roots, facts["is_whole"])
 
 
 def _plural(n: int, one: str, many: str) -> str:
     return f"1 {one}" if n == 1 else f"{n:,} {many}"
 
 
-class Checker:
-    """Joins the parts of a dataset and says what all its rows together show."""
+class Joined:
+    """The columns of all parts, end to end, and which of several like rows is the one to keep."""
 
-    def __init__(self, task_kind: str) -> None:
+    def __init__(self, task_kind: str, parts: Iterable[Part]) -> None:
+        """Parts come in the order of their rows, and nothing is kept of one but what `_take` takes."""
         self.task_kind = task_kind
-        self.near = NearDuplicates()
-        self.flagged: dict[str, list[Row]] = {key: [] for key in RULES}
-        self.pii_kinds: Counter[str] = Counter()
-        self.texts = TextChecks(task_kind)
-        self.label_names: dict[str, int] = {}
-        self._columns: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
-
-    def take(self, part: Part) -> None:
-        """Join the next part; parts come in the order of their rows."""
-        for name in COLUMNS:
-            self._columns[name].append(getattr(part, name))
-        # Each part numbers its labels by itself.
-        codes = [self.label_names.setdefault(name, len(self.label_names)) for name in part.label_names]
-        self._columns["label_codes"][-1] = np.array(codes or [0], np.int32)[part.label_codes]
-        self.near.take(part.signed)
-        for rule, rows in part.flagged.items():
-            self.flagged[rule] += rows
-        self.pii_kinds.update(part.pii_kinds)
-        self.texts.join(part.texts)
-
-    def _close(self) -> None:
-        """One array a column."""
+        names: dict[str, int] = {}
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
+        for part in parts:
+            for name in COLUMNS:
+                columns[name].append(getattr(part, name))
+            # Each part numbers its labels by itself.
+            codes = [names.setdefault(name, len(names)) for name in part.label_names]
+            columns["label_codes"][-1] = np.array(codes or [0], np.int32)[part.label_codes]
+            self._take(part)
         joined = {
-            name: np.concatenate(parts) if parts else np.empty(0, np.int64)
-            for name, parts in self._columns.items()
+            name: np.concatenate(found) if found else np.empty(0, np.int64) for name, found in columns.items()
         }
-        self._columns.clear()
         self.ids, self.content_ids, self.exact = joined["ids"], joined["content_ids"], joined["exact"]
         self.prompt_keys, self.answer_keys = joined["prompt_keys"], joined["answer_keys"]
-        self.reviewed, self.label_codes = joined["reviewed"], joined["label_codes"]
+        self.reviewed = joined["reviewed"]
         self.n_prompt, self.n_completion = joined["n_prompt"], joined["n_completion"]
-        names = list(self.label_names)
-        self.labels = [names[code] for code in self.label_codes.tolist()]
+        by_code = list(names)
+        self.labels = [by_code[code] for code in joined["label_codes"].tolist()]
+
+    def _take(self, part: Part) -> None:
+        """What else is wanted of a part."""
 
     def _keeper(self, members: list[int]) -> int:
         return min(
@@ -108,9 +114,49 @@ class Checker:
         """All but the one to keep of each group."""
         return {i for group in groups for i in group} - {self._keeper(group) for group in groups}
 
-    def report(self, *, beat: Callable[[], None] = lambda: None) -> Report:
-        """The findings, in the order of the rules."""
-        self._close()
+
+class Comparer(Joined):
+    """Says which rows are nearly alike."""
+
+    def __init__(self, task_kind: str, parts: Iterable[Part]) -> None:
+        self._near = NearDuplicates()
+        super().__init__(task_kind, parts)
+
+    def _take(self, part: Part) -> None:
+        self._near.take(part.signed)
+
+    def alike(self, *, beat: Callable[[], None] = lambda: None) -> Alike:
+        """The clusters of like rows; a copy is compared with nobody, the row it repeats is."""
+        copies = self._spare(groups_of_numbers(self.exact))
+        clusters = self._near.clusters(
+            lambda at: texts_of(self.content_ids[at].tolist(), self.task_kind), beat=beat, leave_out=copies
+        )
+        return Alike(clusters.roots(), self._near.largest_bucket <= ALL_PAIRS_UP_TO)
+
+
+class Checker(Joined):
+    """Says what all rows of a dataset together show."""
+
+    def __init__(self, task_kind: str, parts: Iterable[Part]) -> None:
+        self._flagged: dict[str, list[Row]] = {key: [] for key in RULES}
+        self._pii_kinds: Counter[str] = Counter()
+        self._texts = TextChecks(task_kind)
+        self._spares: set[int] = set()
+        super().__init__(task_kind, parts)
+        self._counts = stats(self.n_prompt.tolist(), self.n_completion.tolist(), self.labels)
+
+    def _take(self, part: Part) -> None:
+        for rule, rows in part.flagged.items():
+            self._flagged[rule] += rows
+        self._pii_kinds.update(part.pii_kinds)
+        self._texts.join(part.texts)
+
+    def stats(self) -> dict[str, Any]:
+        """Lengths, labels and languages of the rows."""
+        return {**self._counts.as_json(), "languages": self._texts.spread()}
+
+    def findings(self) -> list[Found]:
+        """What is to be said without `Alike`, in the order of the rules."""
         found: dict[str, Found] = {}
         exact = groups_of_numbers(self.exact)
         found["exact_duplicate"] = self._duplicates("exact_duplicate", exact)
@@ -122,46 +168,39 @@ class Checker:
             if len(kept := [i for i in group if i not in copies]) > 1
         ]
         found["loose_duplicate"] = self._duplicates("loose_duplicate", loosely)
-        spare = copies | self._spare(loosely)
-        roots = self.near.clusters(
-            lambda at: texts_of(self.content_ids[at].tolist(), self.task_kind), beat=beat, leave_out=copies
-        )
-        joined = roots.roots()
-        bindings = self._bindings(joined)
-        near = [
-            kept for group in groups_from(joined) if len(kept := [i for i in group if i not in spare]) > 1
-        ]
-        found["near_duplicate"] = self._near(near)
+        self._spares = copies | self._spare(loosely)
         found["conflict"] = self._conflicts()
-        noted = self.texts.noted()
+        noted = self._texts.noted()
         for key, note in noted.items():
-            self.flagged[key] = [Row(example, note=words[:200]) for example, words in note.rows]
-        for key, rows in self.flagged.items():
+            self._flagged[key] = [Row(example, note=words[:200]) for example, words in note.rows]
+        for key, rows in self._flagged.items():
             if rows:
                 facts = noted[key].facts if key in noted else {}
                 found[key] = Found(key, self._headline(key, len(rows)), rows, len(rows), facts)
         if "pii" in found:
-            found["pii"].facts = {"kinds": dict(self.pii_kinds.most_common())}
-        counts = stats(self.n_prompt.tolist(), self.n_completion.tolist(), self.labels)
-        self._spread(found, counts.labels)
-        ordered = [found[key] for key in RULES if key in found and (found[key].rows or found[key].facts)]
-        return Report(
-            len(self.ids), ordered, {**counts.as_json(), "languages": self.texts.spread()}, bindings
-        )
+            found["pii"].facts = {"kinds": dict(self._pii_kinds.most_common())}
+        self._spread(found, self._counts.labels)
+        return [found[key] for key in RULES if key in found and (found[key].rows or found[key].facts)]
 
-    def _bindings(self, roots: np.ndarray) -> bytes:
-        """Rows that are nearly the same as another, or ask the same, for whoever freezes these rows."""
-        if self.near.largest_bucket > ALL_PAIRS_UP_TO:
-            # Some pairs of a crowd went uncompared: among fewer rows they might be.
+    def near_duplicates(self, alike: Alike) -> list[Found]:
+        """The finding about like rows that `findings`, asked before, does not name as copies; none if there are none."""
+        groups = groups_from(alike.roots)
+        near = [kept for group in groups if len(kept := [i for i in group if i not in self._spares]) > 1]
+        return [self._near(near)] if near else []
+
+    def bindings(self, alike: Alike) -> bytes:
+        """Rows that are nearly the same as another, or ask the same, for whoever freezes these rows (binding.py).
+
+        Empty when not every pair was compared: among fewer rows it might be.
+        """
+        if not alike.is_whole:
             return b""
+        roots = alike.roots
         sizes = np.bincount(roots, minlength=len(roots))
         _, which, asked = np.unique(self.prompt_keys, return_inverse=True, return_counts=True)
         bound = (sizes[roots] > 1) | (asked[which] > 1)
         return packed(
-            self.content_ids,
-            self.content_ids[bound],
-            threshold=self.near.threshold,
-            task_kind=self.task_kind,
+            self.content_ids, self.content_ids[bound], threshold=THRESHOLD, task_kind=self.task_kind
         )
 
     def _headline(self, key: str, n: int) -> str:
@@ -223,29 +262,23 @@ class Checker:
             )
         elif differing:
             headline += f"; {_plural(differing, 'more carries', 'more carry')} another label"
-        facts = (
-            {"groups": len(groups), "other_label": differing, "threshold": self.near.threshold}
-            if groups
-            else {}
-        )
+        facts = {"groups": len(groups), "other_label": differing, "threshold": THRESHOLD} if groups else {}
         return Found("near_duplicate", headline, rows, extra, facts)
 
     def _conflicts(self) -> Found:
-        # Only prompts that stand more than once can have two answers.
-        asked = sorted(i for group in groups_of_numbers(self.prompt_keys) for i in group)
-        found = find_conflicts(self.prompt_keys[asked].tolist(), self.answer_keys[asked].tolist())
+        found = find_conflicts(self.prompt_keys, self.answer_keys)
         rows, minority = [], 0
         for number, conflict in enumerate(found, 1):
-            dropped = {asked[i] for i in conflict.minority}
+            dropped = set(conflict.minority)
             minority += len(dropped)
             rows += [
                 Row(
                     int(self.ids[i]),
                     number,
-                    bool(conflict.majority) and i not in dropped,
+                    bool(dropped) and i not in dropped,
                     self.labels[i][:80],
                 )
-                for i in (asked[member] for member in conflict.members)
+                for i in conflict.members
             ]
         headline = f"{_plural(len(found), 'prompt has', 'prompts have')} more than one answer"
         facts = {"groups": len(found), "minority": minority} if found else {}

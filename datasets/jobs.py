@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 from django.utils import timezone
 
 from datasets import bulk, importing, judging_jobs, label_jobs, writing_jobs
+from datasets.checking import Alike
 from datasets.domain import quality
 from datasets.domain.layouts import Layout
 from datasets.domain.mapping import ColumnMapping
@@ -55,6 +57,9 @@ STRETCHES_A_PLAN = 64
 # What goes before making rows searchable, how often that asks, and how long it waits at most.
 BEFORE_AN_INDEX = ("datasets.import", "datasets.checks", "datasets.fix", "datasets.freeze")
 YIELD_S, WAITS_AT_MOST = 1.0, timedelta(minutes=15)
+# How soon an item of a check that waits for other items is offered again, and how often a worker that needs another's
+# answer looks for it.
+UNTIL_LOOKED_S, LOOK_AGAIN_S = 0.05, 0.02
 
 
 def _import_of(job: Job) -> Import:
@@ -265,8 +270,9 @@ def _others_first(job: Job) -> bool:
 class CheckRows(Kind):
     """Goes over all active rows of a dataset and shows a new report when it is whole.
 
-    Stretches of rows are looked at by as many workers as there are; the last item waits for them, compares the rows
-    of all stretches and writes the report.
+    Stretches of rows are looked at by as many workers as there are. Two more items wait for them: one compares the rows
+    of all stretches with each other, the other joins everything else, writes it down, and ends the report with what
+    the comparison found.
     """
 
     name = "datasets.checks"
@@ -276,7 +282,7 @@ class CheckRows(Kind):
     all_or_nothing = True
 
     def plan(self, job: Job, cursor: int) -> Plan:
-        """One item a stretch of rows, and one that joins them. The cursor is the last id that is planned."""
+        """One item a stretch of rows, then one that compares and one that reports. The cursor is the last id planned."""
         dataset = Dataset.objects.get(pk=job.recipe["dataset"])
         stretches, is_last = checks.check_stretches(dataset=dataset, after=cursor, most=STRETCHES_A_PLAN)
         place = Shard.objects.filter(job=job, payload__upto__lte=cursor).count() if cursor else 0
@@ -291,32 +297,56 @@ class CheckRows(Kind):
             for i, (after, upto) in enumerate(stretches)
         ]
         if is_last:
-            items.append(Shard(job=job, position=place + len(items), key="compare", payload={"join": True}))
+            n_parts = place + len(items)
+            items += [
+                Shard(job=job, position=n_parts + i, key=key, payload={"join": key, "n_parts": n_parts})
+                for i, key in enumerate(("compare", "report"))
+            ]
         return Plan(items, None if is_last else stretches[-1][1])
 
     def run(self, job: Job, items: Sequence[Any], work: Work) -> Iterator[Outcome | Wait]:
         """Look at stretches; join them once every one is done."""
         dataset = Dataset.objects.select_related("team", "use_case").get(pk=job.recipe["dataset"])
         for item in items:
-            if not item.payload.get("join"):
+            if "join" not in item.payload:
                 part = checks.look_at(dataset=dataset, after=item.payload["after"], upto=item.payload["upto"])
                 yield Outcome(item, result={"rows": len(part.ids)}, data=part.as_bytes())
                 continue
-            if Shard.objects.filter(job=job).exclude(pk=item.pk).exclude(state=ItemState.DONE).exists():
-                yield Wait(0.1, "Waiting for the last rows to be looked at", item)
+            if "n_parts" not in item.payload:
+                yield Outcome.failure(item, "The portal was renewed while this check ran. Check again.")
                 return
-            report = checks.join_parts(job=job, dataset=dataset, progress=work.progress)
-            if work.cancelled:
-                return
-            first = Shard.objects.filter(job=job).order_by("position").first()
-            run = checks.write_report(
-                job=job,
-                dataset=dataset,
-                report=report,
-                revision=first.payload.get("revision", job.recipe["revision"]) if first else 0,
-                beat=work.heartbeat,
-            )
+            n_parts = item.payload["n_parts"]
+            shards = Shard.objects.filter(job=job)
+            if shards.filter(position__lt=n_parts).exclude(state=ItemState.DONE).exists():
+                yield Wait(UNTIL_LOOKED_S, "Waiting for the last rows to be looked at", item)
+            elif item.payload["join"] == "compare":
+                alike = checks.find_alike(job=job, dataset=dataset, n_parts=n_parts, progress=work.progress)
+                if work.cancelled:
+                    return
+                yield Outcome(item, data=alike.as_bytes())
+            elif shards.filter(position=n_parts, state=ItemState.QUEUED).exists():
+                yield Wait(UNTIL_LOOKED_S, checks.COMPARING, item)
+            else:
+                yield from self._report(job, item, dataset, work)
+
+    def _report(self, job: Job, item: Any, dataset: Dataset, work: Work) -> Iterator[Outcome | Wait]:
+        n_parts = item.payload["n_parts"]
+        checker = checks.join_parts(job=job, dataset=dataset, n_parts=n_parts, progress=work.progress)
+        if work.cancelled:
+            return
+        first = Shard.objects.filter(job=job).order_by("position").first()
+        run = checks.write_report(
+            job=job,
+            dataset=dataset,
+            checker=checker,
+            alike=lambda: _awaited(job, n_parts, work),
+            revision=first.payload.get("revision", job.recipe["revision"]) if first else 0,
+            beat=work.heartbeat,
+        )
+        if run is not None:
             yield Outcome(item, result={"run": run.pk})
+        elif not work.cancelled:
+            yield Wait(UNTIL_LOOKED_S, checks.COMPARING, item)
 
     def store(self, job: Job, outcomes: Sequence[Outcome]) -> None:
         """Keep what was seen of each stretch."""
@@ -337,6 +367,20 @@ class CheckRows(Kind):
         checks.clear_parts(job)
         for run in CheckRun.objects.filter(job=job, finished_at=None):
             checks.remove_run(run)
+
+
+def _awaited(job: Job, position: int, work: Work) -> Alike | None:
+    """What the worker that compares has found; None if there is none any more, or somebody wants to stop.
+
+    It began before or just now, so waiting here is short; a worker that waits could not compare.
+    """
+    at_work = Shard.objects.filter(job=job, position=position, state=ItemState.RUNNING)
+    while (alike := checks.alike_at(job=job, position=position)) is None:
+        work.heartbeat()
+        if work.cancelled or not at_work.filter(lease_until__gte=timezone.now()).exists():
+            return checks.alike_at(job=job, position=position)
+        time.sleep(LOOK_AGAIN_S)
+    return alike
 
 
 class CheckExports(Kind):

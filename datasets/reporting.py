@@ -114,8 +114,10 @@ def findings_csv(*, dataset: Dataset, user: User) -> Iterator[bytes]:
     yield _lines([HEADER])
     order = {"error": 0, "warning": 1, "note": 2}
     vault = Vault(dataset, user)
+    in_turn = {rule: place for place, rule in enumerate(RULES)}
     findings = sorted(
-        Finding.objects.filter(run_id=dataset.checks_id), key=lambda f: (order[f.severity], f.pk)
+        Finding.objects.filter(run_id=dataset.checks_id),
+        key=lambda f: (order[f.severity], in_turn[f.rule], f.pk),
     )
     for finding in findings:
         head = (RULES[finding.rule].title, finding.severity, finding.headline)

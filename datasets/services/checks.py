@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 from django.conf import settings
@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from datasets import bulk, searching
 from datasets.active import BLOCK, active_rows, cuts, n_chars_of
-from datasets.checking import Checker, Found, Report
+from datasets.checking import Alike, Checker, Comparer, Found
 from datasets.domain.cleaning import digest, normalise
 from datasets.domain.conversations import change_strings
 from datasets.domain.encoding import repair
@@ -45,6 +45,9 @@ from foundation.teams import audit
 from foundation.teams.errors import BadInput, Conflict
 from foundation.teams.models import User
 
+# Called between pieces of work with (done, total, step).
+Progress = Callable[[int, int, str], None]
+COMPARING = "Comparing rows"
 _FINDING_ROW = ("finding_id", "example_id", "cluster", "keep", "note", "suggestion")
 
 
@@ -93,19 +96,31 @@ def look_at(*, dataset: Dataset, after: int, upto: int) -> Part:
     return look(block, task_kind=use_case.task_kind, labels=frozenset(use_case.task.label_names))
 
 
-def join_parts(*, job: Job, dataset: Dataset, progress: Callable[[int, int, str], None]) -> Report:
-    """The report over all parts of a job. Raises NothingToDo when parts are missing."""
-    positions = list(
-        CheckPart.objects.filter(job=job).order_by("position").values_list("position", flat=True)
-    )
-    if positions != list(range(len(positions))):
+def find_alike(*, job: Job, dataset: Dataset, n_parts: int, progress: Progress) -> Alike:
+    """Which of the rows in the first `n_parts` parts of a job are nearly the same. Raises NothingToDo if one is gone."""
+    comparer = Comparer(dataset.use_case.task_kind, _parts(job, n_parts, progress))
+    return comparer.alike(beat=lambda: progress(n_parts, n_parts + 1, COMPARING))
+
+
+def join_parts(*, job: Job, dataset: Dataset, n_parts: int, progress: Progress) -> Checker:
+    """Everything else the first `n_parts` parts of a job say. Raises NothingToDo if one is gone."""
+    return Checker(dataset.use_case.task_kind, _parts(job, n_parts, progress))
+
+
+def _parts(job: Job, n: int, progress: Progress) -> Iterator[Part]:
+    kept = CheckPart.objects.filter(job=job, position__lt=n)
+    if list(kept.order_by("position").values_list("position", flat=True)) != list(range(n)):
         raise NothingToDo("A part of this check is gone. Check again.")
-    checker = Checker(dataset.use_case.task_kind)
-    for position in positions:
-        data = CheckPart.objects.filter(job=job, position=position).values_list("data", flat=True).get()
-        checker.take(Part.from_bytes(data))
-        progress(position, len(positions) + 1, "Comparing rows")
-    return checker.report(beat=lambda: progress(len(positions), len(positions) + 1, "Comparing rows"))
+    for position in range(n):
+        # One at a time: each is about a megabyte.
+        yield Part.from_bytes(kept.filter(position=position).values_list("data", flat=True).get())
+        progress(position, n + 1, COMPARING)
+
+
+def alike_at(*, job: Job, position: int) -> Alike | None:
+    """What another worker found at that place of a job; None as long as it is not done."""
+    data = CheckPart.objects.filter(job=job, position=position).values_list("data", flat=True).first()
+    return None if data is None else Alike.from_bytes(data)
 
 
 def clear_parts(job: Job) -> None:
@@ -115,9 +130,18 @@ def clear_parts(job: Job) -> None:
 
 
 def write_report(
-    *, job: Job, dataset: Dataset, report: Report, revision: int, beat: Callable[[], None]
-) -> CheckRun:
-    """Write a report and show it at once in the place of the last one. Safe to repeat."""
+    *,
+    job: Job,
+    dataset: Dataset,
+    checker: Checker,
+    alike: Callable[[], Alike | None],
+    revision: int,
+    beat: Callable[[], None],
+) -> CheckRun | None:
+    """Write a report and show it at once in the place of the last one. Safe to repeat.
+
+    `alike` is asked once everything else is written; where it answers None nothing is shown, and None comes back.
+    """
     for old in CheckRun.objects.filter(job=job, finished_at=None):
         remove_run(old)
     run = CheckRun.objects.create(
@@ -125,13 +149,18 @@ def write_report(
         dataset=dataset,
         job=job,
         revision=revision,
-        n_rows=report.n_rows,
-        stats=report.stats,
+        n_rows=len(checker.ids),
+        stats=checker.stats(),
     )
-    for found in report.findings:
+    for found in checker.findings():
         _write_finding(run, found, beat)
-    if report.bindings:
-        Bindings.objects.create(run=run, data=report.bindings)
+    clusters = alike()
+    if clusters is None:
+        return None
+    for found in checker.near_duplicates(clusters):
+        _write_finding(run, found, beat)
+    if bindings := checker.bindings(clusters):
+        Bindings.objects.create(run=run, data=bindings)
         Bindings.objects.filter(run__dataset=dataset).exclude(run=run).delete()
     with transaction.atomic():
         CheckRun.objects.filter(pk=run.pk).update(finished_at=timezone.now())

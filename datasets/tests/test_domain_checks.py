@@ -150,8 +150,24 @@ def test_blocks_and_one_piece_give_the_same_clusters():
 
 
 def test_one_question_with_two_answers_is_a_conflict_and_a_tie_has_no_majority():
-    found = find_conflicts(["a", "a", "a", "b", "b", "c", "c"], ["x", "x", "y", "p", "q", "r", "r"])
+    found = find_conflicts(np.array(list("aaabbcc")), np.array(list("xxypqrr")))
     assert [(c.members, c.majority, c.minority) for c in found] == [((0, 1, 2), "x", (2,)), ((3, 4), "", ())]
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3))))
+def test_conflicts_are_the_prompts_with_more_than_one_answer_whatever_the_order(rows):
+    prompts, answers = (np.array([row[i] for row in rows], np.uint64) for i in (0, 1))
+    expected = []
+    for prompt in dict.fromkeys(prompt for prompt, _ in rows):
+        members = tuple(i for i, row in enumerate(rows) if row[0] == prompt)
+        given_ = [rows[i][1] for i in members]
+        most = sorted((given_.count(answer) for answer in set(given_)), reverse=True)
+        if len(most) > 1:
+            # What a majority drops: everybody but the largest crowd, nobody when two crowds are as large.
+            stays = next(a for a in given_ if given_.count(a) == most[0])
+            dropped = tuple(i for i in members if rows[i][1] != stays) if most[0] > most[1] else ()
+            expected.append((members, len(most), dropped))
+    assert [(c.members, c.n_answers, c.minority) for c in find_conflicts(prompts, answers)] == expected
 
 
 # --- personal data -----------------------------------------------------------------------------------------------

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
 
-from datasets import active, looking, services
+import numpy as np
+import pytest
+from django.utils import timezone
+
+from datasets import active, jobs, looking, services
+from datasets.checking import Alike
 from datasets.models import CheckPart, CheckRun, Example, FindingRow
 from datasets.services import checks
 from datasets.tests.conftest import jsonl, tickets
@@ -53,8 +58,8 @@ def test_a_report_is_the_same_however_the_rows_are_cut(dataset, bring_in, editor
         assert run_until_idle(60)
         job.refresh_from_db()
         assert job.state == "succeeded"
-        # 38 rows: ceil(38 / size) stretches and the one that joins them
-        assert job.total == -(-38 // size) + 1
+        # 38 rows: ceil(38 / size) stretches, the one that compares and the one that reports
+        assert job.total == -(-38 // size) + 2
         assert report_of(dataset) == whole
     assert {"exact_duplicate", "loose_duplicate", "near_duplicate", "conflict", "too_short"} <= {
         row[0] for row in whole[1]
@@ -80,6 +85,77 @@ def test_the_parts_wait_for_each_other(dataset, bring_in, editor, small_stretche
     dataset.refresh_from_db()
     assert dataset.checks_id != old
     assert dataset.checks.n_rows == 25
+
+
+@pytest.fixture
+def compared_elsewhere(dataset, bring_in, editor, small_stretches):
+    """(job, the item that compares, what it found) of a check whose comparison another worker has in hand."""
+    bring_in(dataset, jsonl(dirty_rows()))
+    job = services.start_checks(actor=editor, dataset=dataset)
+    comparing = Shard.objects.filter(job=job, key="compare")
+    while not comparing.exists() or Shard.objects.filter(job=job, state="queued").count() > 2:
+        work_on(job.pk, turn_s=0)
+    item = comparing.get()
+    comparing.update(
+        state="running", attempts=1, lease_token="another", lease_until=timezone.now() + timedelta(minutes=1)
+    )
+    found = checks.find_alike(
+        job=job, dataset=dataset, n_parts=item.payload["n_parts"], progress=lambda *_: None
+    )
+    return job, item, found
+
+
+def test_the_report_takes_in_what_another_worker_compares_meanwhile(dataset, compared_elsewhere, monkeypatch):
+    whole, old = report_of(dataset), dataset.checks_id
+    job, item, found = compared_elsewhere
+    waited: list[float] = []
+
+    def the_other_ends(seconds):
+        waited.append(seconds)
+        # Everything but the near-duplicates stands already, and nothing of it is shown.
+        run = CheckRun.objects.get(job=job)
+        assert "exact_duplicate" in set(run.findings.values_list("rule", flat=True))
+        assert run.finished_at is None and report_of(dataset)[1] == whole[1]
+        CheckPart.objects.create(job=job, position=item.position, data=found.as_bytes())
+        Shard.objects.filter(pk=item.pk).update(state="done", lease_token="", lease_until=None)
+
+    monkeypatch.setattr(jobs.time, "sleep", the_other_ends)
+    work_on(job.pk, turn_s=0)
+    assert waited == [jobs.LOOK_AGAIN_S]
+    monkeypatch.undo()
+    assert run_until_idle(60)
+    assert report_of(dataset) == whole and dataset.checks_id != old
+
+
+def test_a_report_whose_comparison_died_elsewhere_is_given_back_and_drawn_anew(
+    dataset, compared_elsewhere, monkeypatch
+):
+    whole, old = report_of(dataset), dataset.checks_id
+    job, item, _ = compared_elsewhere
+    lost = {"state": "queued", "lease_token": "", "lease_until": None}
+    monkeypatch.setattr(jobs.time, "sleep", lambda _: Shard.objects.filter(pk=item.pk).update(**lost))
+    work_on(job.pk, turn_s=0)
+    dataset.refresh_from_db()
+    assert dataset.checks_id == old
+    assert Shard.objects.get(job=job, key="report").state == "queued"
+    monkeypatch.undo()
+    assert run_until_idle(60)
+    assert report_of(dataset) == whole and dataset.checks_id != old
+    assert not CheckRun.objects.filter(job=job, finished_at=None).exists()
+
+
+def test_a_check_planned_by_an_older_release_ends_with_a_sentence(dataset, bring_in, editor, small_stretches):
+    bring_in(dataset, jsonl(tickets(25)))
+    old = dataset.checks_id
+    job = services.start_checks(actor=editor, dataset=dataset)
+    while not Shard.objects.filter(job=job, key="report").exists():
+        work_on(job.pk, turn_s=0)
+    Shard.objects.filter(job=job, key="compare").update(payload={"join": True})
+    assert run_until_idle(60)
+    job.refresh_from_db()
+    dataset.refresh_from_db()
+    assert (job.state, dataset.checks_id) == ("failed", old)
+    assert job.error == "The portal was renewed while this check ran. Check again."
 
 
 def test_a_cancelled_check_leaves_the_old_report_and_no_parts(dataset, bring_in, editor, small_stretches):
@@ -124,3 +200,10 @@ def test_rows_looked_at_in_small_slices_show_the_same(dataset, bring_in, monkeyp
     whole = looking.look(block, task_kind="answer", labels=frozenset())
     monkeypatch.setattr(looking, "CHARS_AT_ONCE", 200)
     assert looking.look(block, task_kind="answer", labels=frozenset()).as_bytes() == whole.as_bytes()
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_clusters_survive_their_way_between_workers(is_whole):
+    roots = np.array([0, 1, 0, 3, 1, 5])
+    again = Alike.from_bytes(Alike(roots, is_whole).as_bytes())
+    assert again.roots.tolist() == roots.tolist() and again.is_whole is is_whole

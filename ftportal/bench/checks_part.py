@@ -37,7 +37,7 @@ def run(folder: str) -> None:
 
     django.setup()
     from datasets.active import BLOCK, Loaded
-    from datasets.checking import Checker
+    from datasets.checking import Checker, Comparer
     from datasets.domain import quality
     from datasets.domain.cleaning import digest
     from datasets.domain.endings import ending_of, is_refusal
@@ -83,22 +83,23 @@ def run(folder: str) -> None:
         for i, r in enumerate(rows)
     ]  # fmt: skip
     before = ground.cpu_s()
-    checker = Checker("classify")
-    for start in range(0, ROWS, BLOCK):
-        checker.take(
-            look(loaded[start : start + BLOCK], task_kind="classify", labels=frozenset(material.LABELS))
-        )
+    parts = [
+        look(loaded[start : start + BLOCK], task_kind="classify", labels=frozenset(material.LABELS))
+        for start in range(0, ROWS, BLOCK)
+    ]
     looked = said("all checks of single rows", before)
     # Pairs that look alike are read again to be compared; here from memory, in the portal from the database.
     import datasets.checking as checking
 
     checking.texts_of = lambda ids, task_kind: [texts[i - 1] for i in ids]
     before = ground.cpu_s()
-    report = checker.report()
+    alike = Comparer("classify", parts).alike()
+    checker = Checker("classify", parts)
+    findings = [*checker.findings(), *checker.near_duplicates(alike)]
     said("comparing rows (duplicates, near, conflicts)", before)
     print(
         f"  whole {ROWS:,} rows: {looked / bare:.1f} x the floor's CPU for single rows; "
-        f"{sum(len(f.rows) for f in report.findings):,} rows in {len(report.findings)} findings; "
+        f"{sum(len(f.rows) for f in findings):,} rows in {len(findings)} findings; "
         f"peak {ground.peak_mb():.0f} MB",
         flush=True,
     )
