@@ -26,7 +26,6 @@ from evaluations.models import Candidate
 from foundation.files import store
 from foundation.llm import catalogue
 from foundation.llm.connections import connections_for, default_connection
-from foundation.llm.local.answering import MajorityModel, NearestModel
 from foundation.llm.models import Connection
 from foundation.teams import audit
 from foundation.teams.errors import BadInput, Conflict
@@ -214,6 +213,9 @@ def ensure_artefact(candidate: Candidate) -> Candidate:
         answers.append(answer_of(row, labelled=labelled))
     if not texts:
         raise Conflict(f"Version {version.number} has no training rows for “{candidate.name}” to learn from.")
+    # Here, because it brings scipy: a tenth of a process's memory, for what one press of a button needs.
+    from foundation.llm.local.answering import MajorityModel, NearestModel
+
     model: MajorityModel | NearestModel
     if candidate.kind == CandidateKind.MAJORITY:
         counts = Counter(answers)

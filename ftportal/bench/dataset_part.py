@@ -132,9 +132,10 @@ def _say(
         f"{f['seconds'] / floor['seconds']:.1f} x {which} (CPU {f['cpu_s'] / floor['cpu_s']:.1f} x)"
         for which, floor in floors.items()
     )
+    each = f" (workers {', '.join(map(str, f['each_mb']))} MB by themselves)" if f["each_mb"] else ""
     print(
         f"  {rows:>9,} rows, {name}: {f['seconds']:.1f} s, CPU {f['cpu_s']:.1f} s, {times}; "
-        f"peak {f['peak_mb']:.0f} MB over all its processes\n"
+        f"peak {f['peak_mb']:.0f} MB over all its processes{each}\n"
         f"    wall (CPU) by stage: {stages}\n"
         f"    near-duplicates found {near:,} of {len(pairs):,} ({near / max(1, len(pairs)):.4f}), across splits {leaked}, "
         f"wrongly dropped {wrongly}; {f['rows']:,} rows frozen (floor {floors['the floor']['rows']:,}); "
@@ -155,6 +156,7 @@ def _prepare(home: Path, data: Path, *, n_workers: int) -> dict[str, Any]:
     from datasets.models import Dataset, Example, Finding
     from datasets.services import checks, export, start_freeze
     from foundation.jobs.models import Job
+    from foundation.jobs.services import cancel_job
     from foundation.teams.models import User
 
     admin = User.objects.get()
@@ -194,8 +196,11 @@ def _prepare(home: Path, data: Path, *, n_workers: int) -> dict[str, Any]:
                 export(actor=None, version=version, split=part, stream=out)
         stage("export")
         seconds, cpu = time.perf_counter() - started, time.process_time() - started_cpu
+        # Making rows searchable waited for all of this; a worker would not leave before it is done.
+        for job in Job.objects.active().filter(kind="datasets.index"):
+            cancel_job(actor=admin, job=job)
     cpu += sum(worker["cpu_s"] for worker in workers)
-    peak_mb = ground.peak_mb() + sum(worker["peak_mb"] for worker in workers)
+    peak_mb = workers[0]["together_mb"] if workers else ground.peak_mb()
     where: dict[str, str | None] = {str(number): None for number in _numbers(data)}
     line_of = dict(Example.objects.filter(dataset=dataset).values_list("id", "line"))
     number_at = dict(enumerate(_numbers_by_line(data), 1))
@@ -206,6 +211,7 @@ def _prepare(home: Path, data: Path, *, n_workers: int) -> dict[str, Any]:
         "seconds": seconds,
         "cpu_s": cpu,
         "peak_mb": peak_mb,
+        "each_mb": sorted(round(worker["peak_mb"]) for worker in workers),
         "rows": version.n_rows,
         "where": where,
         "longest_wait_ms": max(waits, default=0.0),

@@ -324,11 +324,12 @@ def test_a_model_trained_here_is_asked_like_any_other(team, outsider, labelled, 
     assert local.load(blob) is local.load(blob), "kept in memory"
 
 
-def test_no_start_of_the_portal_pays_for_a_provider():
+def test_no_start_of_the_portal_pays_for_a_provider_or_for_training():
     code = (
         "import sys, django; django.setup();"
+        "from django.urls import get_resolver; get_resolver()._populate();"
         "import foundation.llm.door, foundation.llm.jobs, foundation.llm.views, foundation.llm.local, foundation.llm.admin;"
-        "print([m for m in ('anthropic', 'httpx2', 'sklearn') if m in sys.modules])"
+        "print([m for m in ('anthropic', 'httpx2', 'sklearn', 'scipy', 'pyarrow') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
