@@ -176,7 +176,9 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
             row.suggestion and row.example.label == row.suggestion
         )
     standing = list(finding.fixes.filter(undone_at=None).select_related("by"))
-    done = {fix.action for fix in standing}
+    tried = {fix.action for fix in standing}
+    # What found no row to change leaves the rule's other fixes to try.
+    is_mended = any(fix.n_rows for fix in standing)
     # A fix on its way: its buttons come back when it has ended.
     job = Job.objects.about(finding).open().first()
     rule = RULES[finding.rule]
@@ -205,7 +207,7 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
         "actions": [
             a
             for a in rule.actions
-            if a.key not in done and not standing and not job and finding.n_fixable and not a.each
+            if a.key not in tried and not is_mended and not job and finding.n_fixable and not a.each
         ],
         "is_current": finding.run_id == dataset.checks_id,
         "can_change": policies.can_change(dataset),
@@ -228,8 +230,11 @@ def finding_fix(request: HttpRequest, finding: Finding) -> HttpResponse:
     if isinstance(fix, Job):
         htmx.toast(request, "So many rows take a while. This page shows how far it is.")
         return htmx.redirect(request, "datasets:finding-detail", finding.pk)
-    words = "1 row" if fix.n_rows == 1 else f"{fix.n_rows:,} rows"
-    htmx.toast(request, f"Done: {words}. You can undo it on the finding's page.")
+    if fix.n_rows:
+        words = "1 row" if fix.n_rows == 1 else f"{fix.n_rows:,} rows"
+        htmx.toast(request, f"Done: {words}. You can undo it on the finding's page.")
+    else:
+        htmx.toast(request, "The fix found no row to change.")
     return htmx.redirect(request, "datasets:finding-detail", finding.pk)
 
 
