@@ -45,7 +45,7 @@ def balance_chart(labels: dict[str, int]) -> SafeString | str:
     title = (
         "Every label has about as many rows as the next"
         if ratio < 1.5
-        else f"The largest label has {ratio:.1f} times the rows of the smallest"
+        else f"The largest label has {ratio:,.{0 if ratio >= 20 else 1}f} times the rows of the smallest"
     )
     return charts.bars_with_intervals(
         charts.Bars(

@@ -546,7 +546,9 @@ def open_findings(dataset: Dataset) -> list[Finding]:
     found = list(Finding.objects.filter(run_id=dataset.checks_id).with_mended())
     standing = {
         fix.finding_id: fix
-        for fix in Fix.objects.filter(finding__in=found, undone_at=None).order_by("n_rows").select_related("by")
+        for fix in Fix.objects.filter(finding__in=found, undone_at=None)
+        .order_by("n_rows")
+        .select_related("by")
     }
     for finding in found:
         finding.standing = standing.get(finding.pk)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from datasets import presenting_findings
+from datasets import presenting_findings, services
 from datasets.models import Example, Finding, FindingRow
 from datasets.tests.conftest import jsonl, tickets
 from datasets.views.examples import PAGE
@@ -61,3 +61,44 @@ def test_groups_are_counted_by_their_rows_before_a_page_counts_them(large, monke
     assert presenting_findings.sizes_chart(large) == "chart"
     large.n_rows = presenting_findings.COUNTED_UP_TO + 1
     assert presenting_findings.sizes_chart(large) == ""
+
+
+def test_a_fix_that_found_no_row_leaves_the_rules_other_fixes_to_try(dataset, bring_in, editor, client_for):
+    """A tie has no majority: the press changed nothing, yet it took "Drop all of them" off the page."""
+    rows = [
+        {"text": "Has my top up gone through today?", "label": label} for label in ("pending", "reverted")
+    ]
+    bring_in(dataset, jsonl([*tickets(30), *rows]))
+    finding = Finding.objects.get(run=dataset.checks_id, rule="conflict")
+    client, page = client_for(editor), reverse("datasets:finding-detail", args=[finding.pk])
+    press = reverse("datasets:finding-fix", args=[finding.pk])
+    assert [a.key for a in client.get(page).context["actions"]] == ["keep_majority", "drop"]
+
+    told = client.post(press, {"action": "keep_majority"}, follow=True)
+    assert "The fix found no row to change." in [str(m) for m in told.context["messages"]]
+    assert [a.key for a in client.get(page).context["actions"]] == ["drop"]
+
+    told = client.post(press, {"action": "drop"}, follow=True)
+    assert "Done: 2 rows. You can undo it on the finding's page." in [
+        str(m) for m in told.context["messages"]
+    ]
+    assert client.get(page).context["actions"] == []
+    # of the two that stand, the dataset's page tells of the one that mended
+    assert open_finding(dataset, "conflict").standing.n_rows == 2
+
+
+def open_finding(dataset, rule: str) -> Finding:
+    return next(f for f in services.checks.open_findings(dataset) if f.rule == rule)
+
+
+def test_a_report_on_one_label_says_that_nothing_can_be_told_apart(dataset, bring_in, editor, client_for):
+    """It offered to look for wrong labels, and the press ended on an error page."""
+    bring_in(dataset, jsonl([{"text": f"Parcel {i} came broken", "label": "same"} for i in range(12)]))
+    client, page = client_for(editor), reverse("datasets:report", args=[dataset.pk])
+    shown = client.get(page).content.decode()
+    assert "Nothing can be told apart with one label" in shown
+    assert "Look for wrong labels" not in shown
+    bring_in(dataset, jsonl([{"text": f"Invoice {i} is too high", "label": "other"} for i in range(12)]))
+    shown = client.get(page).content.decode()
+    assert "Nothing can be told apart" not in shown
+    assert "Look for wrong labels" in shown

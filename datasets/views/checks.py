@@ -34,6 +34,9 @@ def report(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     stats = dataset.checks.stats if dataset.checks else {}
     found = {finding.rule for finding in findings}
     noise = stats.get("label_noise")
+    labels = stats.get("labels") or {}
+    only_label = next(iter(labels)) if task_kind == "classify" and len(labels) == 1 else None
+    jobs = list(Job.objects.about(dataset).open()[:3])
     quality, newer = gating.judgings(dataset)
     context = {
         "dataset": dataset,
@@ -51,13 +54,19 @@ def report(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "standing": gating.standing(dataset, gate=stances),
         "stats": stats,
         "noise": noise,
-        "can_look_for_noise": task_kind == "classify" and dataset.checks_are_current and not noise,
-        "balance": reporting.balance_chart(stats.get("labels") or {}),
+        "n_suspects": next((finding.n_rows for finding in findings if finding.rule == "label_noise"), 0),
+        "can_look_for_noise": task_kind == "classify"
+        and len(labels) > 1
+        and dataset.checks_are_current
+        and not noise
+        and not any(job.kind == label_noise.KIND for job in jobs),
+        "only_label": only_label,
+        "balance": reporting.balance_chart(labels),
         "lengths": presenting.lengths_chart(stats),
         "languages": reporting.languages_chart(stats.get("languages") or {}),
         "quality": quality,
         "newer_judging": newer,
-        "jobs": list(Job.objects.about(dataset).open()[:3]),
+        "jobs": jobs,
         "can_change": policies.can_change(dataset),
     }
     return htmx.render_page(request, "datasets/report.html", None, context)

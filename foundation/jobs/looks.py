@@ -82,7 +82,7 @@ def look(job: Job, *, now: datetime) -> Look:
         step="" if state.is_final else job.step,
         money=_money(job),
         kept=kept,
-        shows_bar=job.total > 0 and state is not JobState.SUCCEEDED,
+        shows_bar=job.total > 0 and state is not JobState.SUCCEEDED and not _is_one_piece(job),
         polls=not state.is_final,
         poll_after_s=5 if state is JobState.PAUSED else 1,
         can_cancel=state.may_become(JobState.CANCELLING),
@@ -93,12 +93,19 @@ def look(job: Job, *, now: datetime) -> Look:
     )
 
 
+def _is_one_piece(job: Job) -> bool:
+    """Whether a share of what runs is not known: a bar would stand at nothing until all of it is done."""
+    return job.total == 1 and not job.part_total and not job.settled and not job.status.is_final
+
+
 def _counts(job: Job) -> str:
     state = job.status
     if state is JobState.PLANNING:
         return f"{job.total:,} planned so far" if job.total else "working out what is to be done"
     if job.part_total and job.total <= 1 and not state.is_final:
         return f"{job.part_done:,} of {job.part_total:,}"
+    if _is_one_piece(job):
+        return "in one piece"
     parts = [f"{job.settled:,} of {job.total:,}"] if not state.is_final or job.settled < job.total else []
     if not parts:
         parts = [f"{job.done:,} done"]

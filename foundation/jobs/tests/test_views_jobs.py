@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from foundation.jobs import presence, services
+from foundation.jobs.looks import look
 from foundation.jobs.models import Job, WorkerSeen
 from foundation.teams.testing import assert_route_guarded
 
@@ -85,6 +86,18 @@ def test_the_polled_part_holds_no_button_and_speaks_every_fifth_time(client_for,
     assert all("<button" not in answer and "hx-get" in answer for answer in answers)
     assert ["hx-swap-oob" in answer for answer in answers] == [False] * 4 + [True] + [False] * 4 + [True]
     assert "?n=2" in answers[0]
+
+
+def test_work_in_one_piece_says_so_and_draws_no_bar_that_would_stand_at_nothing(job):
+    job.state, job.total, job.done = "running", 1, 0
+    seen = look(job, now=timezone.now())
+    assert (seen.counts, seen.shows_bar) == ("in one piece", False)
+    job.part_total, job.part_done = 10, 4  # it tells how far it is
+    seen = look(job, now=timezone.now())
+    assert (seen.counts, seen.shows_bar) == ("4 of 10", True)
+    job.part_total, job.part_done, job.total = 0, 0, 2
+    seen = look(job, now=timezone.now())
+    assert (seen.counts, seen.shows_bar) == ("0 of 2", True)
 
 
 def test_polling_ends_with_a_fresh_page(client_for, editor, job, finish):
