@@ -168,6 +168,16 @@ TEMPLATES = [
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 # --- data ----------------------------------------------------------------------------------------------------------
+# WAL and IMMEDIATE: writers queue for the lock instead of failing half-way (docs/decisions/0002, 0022).
+SQLITE_OPTIONS = {
+    "timeout": 20,
+    "transaction_mode": "IMMEDIATE",
+    "init_command": (
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000; "
+        # What the log is cut back to when it begins anew (foundation/database/wal.py).
+        "PRAGMA journal_size_limit=8000000;"
+    ),
+}
 DATABASE_URL = os.environ.get("DATABASE_URL", "").strip()
 if DATABASE_URL:
     try:
@@ -190,14 +200,9 @@ else:
         raise ImproperlyConfigured("DATABASE_URL is not set. Production runs on PostgreSQL.")
     DATABASES = {
         "default": {
-            "ENGINE": "django.db.backends.sqlite3",
+            "ENGINE": "foundation.database.sqlite3",
             "NAME": VAR_DIR / "portal.sqlite3",
-            # WAL and IMMEDIATE: writers queue for the lock instead of failing half-way (docs/decisions/0002).
-            "OPTIONS": {
-                "timeout": 20,
-                "transaction_mode": "IMMEDIATE",
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;",
-            },
+            "OPTIONS": SQLITE_OPTIONS,
         }
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

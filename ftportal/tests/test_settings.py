@@ -51,7 +51,7 @@ PRODUCTION = {
 
 def test_a_fresh_machine_needs_no_setting(tmp_path):
     done = settings_with(tmp_path)
-    assert done.stdout.strip() == "django.db.backends.sqlite3", done.stderr
+    assert done.stdout.strip() == "foundation.database.sqlite3", done.stderr
     assert (tmp_path / "secrets" / "secret_key").stat().st_mode & 0o777 == 0o600
 
 
