@@ -14,6 +14,8 @@ from typing import Any
 
 from django.db import connection, models, transaction
 
+from foundation.database import garbage, wal
+
 # About 20 ms of lock for an example with its content on SQLite.
 ROWS_A_TRANSACTION = 800
 # Seconds a transaction should hold the lock: well under the 40 ms that others may have to wait.
@@ -43,13 +45,9 @@ class Pace:
 
     least, most = 20, 4000
 
-    def __init__(self, n_rows: int = 200, *, rests: bool = False) -> None:
-        """`rests` leaves the lock free for as long as it was held, for work that does nothing between two writes.
-
-        SQLite keeps no queue: who waits looks again after 1, 2, 5, 10 … 100 ms, and may find it taken each time.
-        """
-        self.rests = rests
-        if rests:
+    def __init__(self, n_rows: int = 200, *, rows_differ: bool = False) -> None:
+        """`rows_differ`: taking away and indexing, where one row may cost many times what another does."""
+        if rows_differ:
             self.most = min(self.most, MOST_WHERE_ROWS_DIFFER)
         self.is_measured = connection.vendor == "sqlite"
         self.n_rows = min(self.most, n_rows if self.is_measured else ROWS_WITHOUT_A_LOCK)
@@ -57,14 +55,13 @@ class Pace:
     @contextmanager
     def transaction(self, n_rows: int) -> Iterator[None]:
         """A transaction that writes `n_rows`; what it took sets the size of the next."""
-        with transaction.atomic():
+        with garbage.put_off(), transaction.atomic():
             # The lock is ours from here on: waiting for it is not holding it.
             began, worked = time.perf_counter(), time.thread_time()
             yield
         held, work = time.perf_counter() - began, time.thread_time() - worked
         self.took(n_rows, held, work)
-        if self.rests and self.is_measured:
-            time.sleep(min(held, TARGET_S))
+        wal.keep_short()
 
     def took(self, n_rows: int, held: float, work: float) -> None:
         """Learn from one transaction: how long it held the lock, and its own work in it. Seconds."""

@@ -466,7 +466,7 @@ def index_rows(*, import_: Import, pace: bulk.Pace | None = None) -> int:
 def indexing_pace() -> bulk.Pace:
     """How many rows go into the search index at once, which is made ready for many."""
     searching.prepare()
-    pace = bulk.Pace(INDEXED_A_TRANSACTION, rests=True)
+    pace = bulk.Pace(INDEXED_A_TRANSACTION, rows_differ=True)
     pace.n_rows = min(pace.most, INDEXED_A_TRANSACTION)
     return pace
 
@@ -480,7 +480,7 @@ def merge_counts(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
 
 def clear_staged(*, import_: Import) -> int:
     """Remove rows of an import that never became visible, in short transactions. Returns how many."""
-    pace, removed = bulk.Pace(rests=True), 0
+    pace, removed = bulk.Pace(rows_differ=True), 0
     staged = Example.objects.filter(source_id=import_.pk).values_list("id", "content_id")
     while Import.objects.filter(pk=import_.pk).exclude(state=ImportState.DONE).exists():
         rows = list(staged[: pace.n_rows])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from django.db import connection
 
@@ -40,7 +42,13 @@ def test_work_shrinks_slices_at_once():
 
 
 def test_taking_rows_away_never_grows_to_slices_of_thousands():
-    pace = bulk.Pace(rests=True)
+    pace = bulk.Pace(rows_differ=True)
     for _ in range(20):
         pace.took(pace.n_rows, 0.001, 0.001)
     assert pace.n_rows == 1000
+
+
+def test_no_slice_is_held_up_by_a_search_for_garbage():
+    with bulk.Pace().transaction(1):
+        assert not gc.isenabled()
+    assert gc.isenabled()

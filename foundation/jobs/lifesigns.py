@@ -16,6 +16,7 @@ from typing import Any
 from celery import signals
 from django.db import connection
 
+from foundation.database import garbage
 from foundation.jobs import claiming, presence
 from foundation.jobs.models import WorkerSeen
 
@@ -26,6 +27,7 @@ SEEN_EVERY_S = 5.0
 _last_seen: dict[str, float] = {}
 _queues: dict[str, str] = {}
 _beat_name = ""
+_is_settled = False
 
 
 def _quietly(act: Callable[[], Any]) -> None:
@@ -46,6 +48,15 @@ def _seen_now_and_then(name: str, role: str, queues: str = "") -> None:
         return
     _last_seen[name] = time.monotonic()
     presence.seen(name, role, queues)
+
+
+@signals.worker_before_create_process.connect
+def children_inherit(**_: Any) -> None:
+    """What the parent has loaded by its first fork is permanent in every child: no collection there goes through it."""
+    global _is_settled
+    if not _is_settled:
+        _is_settled = True
+        garbage.settle()
 
 
 @signals.worker_ready.connect

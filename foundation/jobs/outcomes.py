@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from foundation.database import garbage
 from foundation.jobs import rowwriter
 from foundation.jobs.claiming import FREE, Claim, lease_length, rows
 from foundation.jobs.domain.states import ItemState
@@ -32,7 +33,7 @@ def write(held: Claim, answers: Sequence[Outcome | Wait]) -> int:
         by_pk.setdefault(item.pk, answer)
     model = held.kind.item_model
     prepared = _prepare(model, {pk: a for pk, a in by_pk.items() if isinstance(a, Outcome)})
-    with transaction.atomic():
+    with garbage.put_off(), transaction.atomic():
         ours = held.rows().filter(pk__in=list(by_pk))
         # This locks the rows: nobody can take them before the transaction ends.
         if ours.update(lease_until=now + lease_length()) != len(by_pk):

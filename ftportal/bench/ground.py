@@ -22,10 +22,13 @@ def fresh_portal() -> None:
     from django.core.management import call_command
     from django.urls import get_resolver
 
+    from foundation.database import garbage
+
     settings.JOBS_DOORBELL = False
     call_command("migrate", verbosity=0, interactive=False)
     # A worker has read its modules long before it hears of a job: half a second that is no part of a figure.
     get_resolver()._populate()
+    garbage.settle()
 
 
 def people() -> tuple[object, object]:

@@ -82,17 +82,19 @@ def _one(home: Path, rows: int) -> None:
     from datasets.domain.statuses import ImportState, VersionState
     from datasets.models import Dataset, DatasetVersion, Finding, Fix, Import
     from datasets.services import checks, imports, start_freeze, versions
+    from foundation.database import wal
     from foundation.jobs.models import Job
     from foundation.teams.models import User
 
     data = home / f"dirty-{rows}.jsonl"
     dirty.write_dirty(data, rows)
-    holds, stages = Holds(), []
+    holds, stages, logs = Holds(), [], []
 
     def stage(name: str, what: Callable[[], Any]) -> Any:
         began, n = time.monotonic(), len(holds.found)
         answer = what()
         stages.append((name, began, time.monotonic(), holds.found[n:]))
+        logs.append(wal.length())
         return answer
 
     with waiting.second_writer(EVERY_S) as waits, holds.watched():
@@ -132,6 +134,7 @@ def _one(home: Path, rows: int) -> None:
     print(f"  {rows:,} rows; the lock held (ms of wall, of work), and what a second writer waited (ms)")
     for name, start, end, held in stages:
         _say(name, held, waits.between(start, end))
+    print(f"    write-ahead log after a step: at most {max(logs) / 1e6:.1f} MB")
 
 
 def _again(home: Path, rows: int) -> Path:

@@ -1,0 +1,96 @@
+"""The write-ahead log stays short, however much is written and whoever reads meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import DEFAULT_DB_ALIAS
+from django.db.utils import ConnectionHandler
+
+from foundation.database import wal
+
+PAGE = "x" * 4000
+
+
+@pytest.fixture
+def opened(tmp_path, django_db_blocker):
+    """New connections to one database with what the settings say of its log."""
+    from ftportal.settings import SQLITE_OPTIONS
+
+    made = []
+
+    def opened():
+        database = {
+            "ENGINE": "foundation.database.sqlite3",
+            "NAME": tmp_path / "some.sqlite3",
+            "OPTIONS": SQLITE_OPTIONS,
+        }
+        db = ConnectionHandler({DEFAULT_DB_ALIAS: database})[DEFAULT_DB_ALIAS]
+        db.ensure_connection()
+        made.append(db)
+        return db
+
+    with django_db_blocker.unblock():
+        opened().connection.execute("CREATE TABLE kept (text text)")
+        yield opened
+        for db in made:
+            db.close()
+
+
+@pytest.fixture(autouse=True)
+def _asked_at_any_time(monkeypatch):
+    monkeypatch.setattr(wal, "ASKS_EVERY_S", -1)
+
+
+def _write(db, megabytes):
+    """Each row fills a page of 4 KB; a transaction is a megabyte."""
+    for _ in range(megabytes):
+        db.cursor().execute("BEGIN IMMEDIATE")
+        db.connection.executemany("INSERT INTO kept VALUES (?)", [(PAGE,)] * 250)
+        db.connection.execute("COMMIT")
+
+
+def test_a_reader_lets_the_log_grow_and_once_gone_it_is_short_again(opened):
+    writer, reader = opened(), opened()
+    _write(writer, 1)
+    reading = reader.connection.execute("SELECT text FROM kept")
+    reading.fetchone()
+    _write(writer, 30)
+    assert wal.length(writer) > 30_000_000
+    assert not wal.keep_short(writer)
+    assert len(reading.fetchall()) == 249  # it saw one moment: the first megabyte
+    assert wal.keep_short(writer)
+    _write(writer, 1)
+    assert wal.length(writer) <= 8_000_000
+
+
+def test_two_who_take_turns_keep_it_within_its_bound(opened):
+    """Between the copying and the next write somebody has always written, so SQLite alone never begins anew."""
+    one, other = opened(), opened()
+    longest = 0
+    for _ in range(40):
+        _write(one, 1)
+        reading = other.connection.execute("SELECT text FROM kept")
+        reading.fetchone()
+        _write(one, 1)
+        reading.close()
+        wal.keep_short(one)
+        longest = max(longest, wal.length(one))
+    assert longest < wal.LONG_BYTES + 4_000_000
+    assert one.connection.execute("SELECT count(*) FROM kept").fetchone() == (40 * 2 * 250,)
+
+
+def test_a_short_log_is_left_alone(opened):
+    db = opened()
+    _write(db, 2)
+    before = wal.length(db)
+    assert not wal.keep_short(db)
+    assert wal.length(db) == before > 2_000_000
+
+
+def test_inside_a_transaction_nothing_is_copied(opened):
+    db = opened()
+    reading = opened().connection.execute("SELECT name FROM sqlite_master")
+    reading.fetchone()
+    db.in_atomic_block = True
+    assert not wal.keep_short(db)
+    db.in_atomic_block = False
