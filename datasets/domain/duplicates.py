@@ -37,6 +37,10 @@ PAIRS_AT_ONCE, PAIR_BITS = 4096, 12
 SIGNED_AT_ONCE = 250
 # Texts fetched at once to verify pairs.
 FETCH_AT_ONCE = 2048
+# Bits of a row's sketch: most pairs that bands propose can be refused by comparing these, a hundred times sooner.
+SKETCH_BITS = 512
+# Far below one shingle: what floating point may lose of a bound on a count.
+ROUNDING = 1e-6
 
 
 class Clusters:
@@ -251,7 +255,7 @@ class NearDuplicates:
             roots = found.roots()
             apart = roots[rows[a]] != roots[rows[b]]
             a, b = a[apart], b[apart]
-            for i in np.flatnonzero(sets.likeness(a, b) >= self.threshold).tolist():
+            for i in sets.alike(a, b, self.threshold).tolist():
                 found.join(int(rows[a[i]]), int(rows[b[i]]))
         for number, crowd in enumerate(crowds):
             if number % 100 == 0:
@@ -266,9 +270,7 @@ class NearDuplicates:
             if known:
                 continue
             here = np.full(len(heads), i)
-            for at in np.flatnonzero(
-                sets.likeness(np.array(heads, np.int64), here) >= self.threshold
-            ).tolist():
+            for at in sets.alike(np.array(heads, np.int64), here, self.threshold).tolist():
                 known.append(heads[at])
                 found.join(int(rows[heads[at]]), int(rows[i]))
             if not known and len(heads) < MOST_HEADS:
@@ -311,6 +313,7 @@ class _ShingleSets:
         self, rows: np.ndarray, wanted: np.ndarray, by_chars: bool, fetch: Fetch, beat: Callable[[], None]
     ) -> None:
         parts, sizes = [], []
+        self.sketches = np.empty((len(wanted), SKETCH_BITS // 64), np.uint64)
         for start in range(0, len(wanted), FETCH_AT_ONCE):
             beat()
             texts = fetch(rows[wanted[start : start + FETCH_AT_ONCE]].tolist())
@@ -321,24 +324,29 @@ class _ShingleSets:
                 np.bincount((held >> np.uint64(64 - PAIR_BITS)).astype(np.int64), minlength=len(texts))
             )
             parts.append(held & np.uint64((1 << (64 - PAIR_BITS)) - 1))
+            self.sketches[start : start + len(texts)] = _sketches(held, len(texts))
         self.tokens = np.concatenate(parts)
         self.sizes = np.concatenate(sizes)
         self.starts = np.cumsum(self.sizes) - self.sizes
         self.place = np.full(len(rows), -1, np.int64)
         self.place[wanted] = np.arange(len(wanted))
 
-    def likeness(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Jaccard of each pair (a[i], b[i]); positions as they were `wanted`."""
-        if not len(a):
-            return np.empty(0)
-        return np.concatenate(
-            [
-                self._some(self.place[a[s : s + PAIRS_AT_ONCE]], self.place[b[s : s + PAIRS_AT_ONCE]])
-                for s in range(0, len(a), PAIRS_AT_ONCE)
-            ]
-        )
+    def alike(self, a: np.ndarray, b: np.ndarray, threshold: float) -> np.ndarray:
+        """The pairs i whose Jaccard (a[i] with b[i]) reaches the threshold; positions as they were `wanted`.
 
-    def _some(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        Shapes: `a` and `b` hold at most PAIRS_AT_ONCE.
+        """
+        a, b = self.place[a], self.place[b]
+        # A bit that stands in one sketch alone is a shingle of one set alone, and J >= t says that no more than
+        # (1 - t) / (1 + t) of both sets' shingles are. So nothing is refused here that is alike.
+        apart = np.bitwise_count(self.sketches[a] ^ self.sketches[b]).sum(axis=1, dtype=np.int64)
+        most = (1 - threshold) / (1 + threshold) * (self.sizes[a] + self.sizes[b]) + ROUNDING
+        left = np.flatnonzero(apart <= most)
+        if not len(left):
+            return left
+        return left[self._likeness(a[left], b[left]) >= threshold]
+
+    def _likeness(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         both = np.concatenate([self._tagged(a), self._tagged(b)])
         both.sort()
         # Each set holds a shingle once, so a tagged shingle that stands twice is in both.
@@ -355,6 +363,16 @@ class _ShingleSets:
         return tokens | (
             np.repeat(np.arange(len(places), dtype=np.uint64), sizes) << np.uint64(64 - PAIR_BITS)
         )
+
+
+def _sketches(held: np.ndarray, n: int) -> np.ndarray:
+    """A bit for every shingle of each of `n` rows, by the end of its hash; `held` has the row's number in the top bits."""
+    flags = np.zeros((n, SKETCH_BITS), np.uint8)
+    flags[
+        (held >> np.uint64(64 - PAIR_BITS)).astype(np.int64),
+        (held & np.uint64(SKETCH_BITS - 1)).astype(np.int64),
+    ] = 1
+    return np.packbits(flags, axis=1).view(np.uint64)
 
 
 def near_clusters(texts: Sequence[str], *, threshold: float = THRESHOLD) -> list[list[int]]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from datasets.domain import quality
 from datasets.domain.cleaning import digest, length_problem, limits_for, loose, normalise
 from datasets.domain.conflicts import find_conflicts
-from datasets.domain.duplicates import groups_of_numbers, jaccard, near_clusters
+from datasets.domain.duplicates import _ShingleSets, groups_of_numbers, jaccard, near_clusters
 from datasets.domain.encoding import has_debris, is_lost, repair
 from datasets.domain.pii import find_pii, iban_is_valid, luhn, mask_pii
 
@@ -135,6 +135,30 @@ def test_the_order_of_rows_changes_no_cluster():
     other = {frozenset(texts[order[i]] for i in group) for group in near_clusters([texts[i] for i in order])}
     assert one == other
     assert len(one) == 20
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 30), min_size=14, max_size=40), min_size=2, max_size=6),
+    st.sampled_from([0.5, 0.6, 0.75, 0.8, 0.9, 1.0]),
+)
+def test_the_quick_refusal_of_pairs_refuses_none_that_is_alike(numbers, threshold):
+    texts = [" ".join(f"word{n}" for n in row) for row in numbers]
+    texts += [f"{texts[0]} tail", texts[1]]
+    rows = np.arange(len(texts))
+    sets = _ShingleSets(rows, rows, False, lambda at: [texts[i] for i in at], lambda: None)
+    pairs = np.array(list(itertools.combinations(range(len(texts)), 2)))
+    found = sets.alike(pairs[:, 0], pairs[:, 1], threshold)
+    expected = [i for i, (a, b) in enumerate(pairs.tolist()) if jaccard(texts[a], texts[b]) >= threshold]
+    assert found.tolist() == expected
+
+
+def test_a_pair_exactly_at_the_threshold_is_alike():
+    # 16 and 18 words are 14 and 16 shingles of three words; the longer has all 14: 14 / 16 = 0.875 exactly
+    texts = [" ".join(f"word{n}" for n in range(16)), " ".join(f"word{n}" for n in range(18))]
+    rows = np.arange(2)
+    sets = _ShingleSets(rows, rows, False, lambda at: [texts[i] for i in at], lambda: None)
+    pair = np.array([0]), np.array([1])
+    assert [sets.alike(*pair, t).tolist() for t in (0.875, 0.876)] == [[0], []]
 
 
 def test_blocks_and_one_piece_give_the_same_clusters():
