@@ -108,20 +108,34 @@ RELIABLE = 0.8
 
 
 def agreement_chart(
-    alpha: Agreement, kappa: Agreement | None, *, n_same: int, n_pairs: int
+    alpha: Agreement, kappa: Agreement | None, verdicts: Agreement | None = None, *, n_same: int, n_pairs: int
 ) -> SafeString | str:
-    """How far two readers agree beyond chance, with intervals, against the bound from which data may be relied on."""
+    """How far two readers agree beyond chance, with intervals, against the bound from which data may be relied on.
+
+    `verdicts`: alpha of accepted, edited or rejected alone. Readers see the label that stands, so with many labels they
+    agree on the label far beyond chance even where they cannot agree which rows are wrong.
+    """
     known = [
         (name, one)
-        for name, one in (("Krippendorff’s alpha", alpha), ("Cohen’s kappa", kappa))
+        for name, one in (
+            ("Krippendorff’s alpha", alpha),
+            ("Cohen’s kappa", kappa),
+            ("Alpha of the verdicts alone", verdicts),
+        )
         if one is not None and one.value is not None
     ]
     if not known:
         return ""
+    said = f"beyond chance the agreement is {known[0][1].words}"
+    if alpha.value is not None and verdicts is not None and verdicts.words != alpha.words:
+        said += (
+            f" on labels, {verdicts.words} on verdicts"
+            if verdicts.value is not None
+            else " on labels; the verdicts are all the same"
+        )
     return charts.bars_with_intervals(
         charts.Bars(
-            title=f"Readers gave the same answer on {grouped(n_same)} of {grouped(n_pairs)} rows; "
-            f"beyond chance the agreement is {known[0][1].words}",
+            title=f"Readers gave the same answer on {grouped(n_same)} of {grouped(n_pairs)} rows; {said}",
             sub="0 is chance, 1 is perfect; with 95% intervals",
             unit="share",
             bars=[
@@ -166,9 +180,15 @@ def _agreement(review: Review) -> dict[str, Any]:
     n_same = sum(pair[0] == pair[1] for pair in answers)
     waiting = review.items.filter(is_double=True, verdict="", pk__in=read_twice(review)).count()
     alpha = krippendorff_alpha(answers, seed=review.pk)
+    verdicts = (
+        krippendorff_alpha([[r.verdict for r in found] for found in both], seed=review.pk)
+        if is_labelled
+        else None
+    )
     return {
         "alpha": alpha,
-        "agreement_chart": agreement_chart(alpha, kappa, n_same=n_same, n_pairs=len(both)),
+        "verdicts": verdicts,
+        "agreement_chart": agreement_chart(alpha, kappa, verdicts, n_same=n_same, n_pairs=len(both)),
         "kappa": kappa,
         "n_pairs": len(both),
         "n_same": n_same,

@@ -115,6 +115,18 @@ def test_agreement_names_its_word_and_the_bound_it_is_held_against():
     assert agreement_chart(Agreement(3, None, reason="all the same"), None, n_same=3, n_pairs=3) == ""
 
 
+def test_agreement_on_labels_both_readers_saw_does_not_pass_for_agreement_on_what_is_wrong():
+    """42 rows both accept, 4 both reject and 22 differ: 0.64 over ten labels, next to nothing over the verdicts."""
+    alpha, verdicts = Agreement(68, 0.64, 0.5, 0.75), Agreement(68, 0.05, -0.2, 0.3)
+    picture = agreement_chart(alpha, None, verdicts, n_same=46, n_pairs=68)
+    assert "beyond chance the agreement is substantial on labels, slight on verdicts" in picture
+    assert "Alpha of the verdicts alone" in picture
+    same = Agreement(68, None, reason="every answer is the same")
+    assert "substantial on labels; the verdicts are all the same" in agreement_chart(
+        alpha, None, same, n_same=68, n_pairs=68
+    )
+
+
 def test_a_thin_label_says_so_in_words_beside_its_colour():
     # THIN is 10: nine rows are thin, ten are not
     picture = balance_chart({"rare": 9, "usual": 10})

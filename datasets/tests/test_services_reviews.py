@@ -232,6 +232,8 @@ def test_the_summary_shows_agreement_with_its_interval_and_trouble_with_its_own(
     assert (page.context["n_same"], page.context["n_pairs"]) == (26, 30)
     assert page.context["alpha"].n == page.context["kappa"].n == 30
     assert 0.6 < page.context["kappa"].value < 0.95
+    # of 60 verdicts 10 + 14 reject, and 4 rows differ: alpha = 1 - 59 * (4 * 2) / (60^2 - 24^2 - 36^2) = 1 - 472 / 1728
+    assert page.context["verdicts"].value == pytest.approx(1 - 472 / 1728)
     row = page.context["rows"][0]
     assert (row["n_done"], row["n_trouble"]) == (26, 10)
     assert row["low"] < row["share"] < row["high"]
