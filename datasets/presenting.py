@@ -10,7 +10,7 @@ from typing import Any
 from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString
 
-from datasets.domain.power import WANTED_POWER, mcnemar_power, rows_needed, wilson
+from datasets.domain.power import WANTED_POWER, mcnemar_power, power_in_words, rows_needed, wilson
 from datasets.domain.splitting import Strategy
 from datasets.domain.stats import EDGES
 from datasets.domain.statuses import Split
@@ -198,8 +198,7 @@ def power_chart(n_test: int, *, mark: str = "this version") -> SafeString:
             f"{grouped(needed)} rows have {100 * WANTED_POWER:.0f}%"
         )
     else:
-        said = "over 99%" if power > 0.99 else f"{100 * power:.0f}%"
-        title = f"{grouped(n_test)} test rows see 75% → 85% with {said} power"
+        title = f"{grouped(n_test)} test rows see 75% → 85% with {power_in_words(power)} power"
     return charts.line_with_band(
         charts.Lines(
             title=title,
@@ -209,7 +208,10 @@ def power_chart(n_test: int, *, mark: str = "this version") -> SafeString:
             zero=True,
             reference=WANTED_POWER,
             reference_name="80%",
-            marks=[charts.Mark(min(n_test, top), mark)],
+            # Power changes no more where the axis ends; a mark out there says that it stands further on.
+            marks=[
+                charts.Mark(n_test, mark) if n_test <= top else charts.Mark(top, f"{mark}: further right")
+            ],
         )
     )
 

@@ -103,6 +103,11 @@ def rows_needed(
     return LARGEST_TEST
 
 
+def power_in_words(power: float) -> str:
+    """Power, 0 to 1, as a per cent that never claims certainty."""
+    return "over 99%" if power > 0.99 else f"{100 * power:.0f}%"
+
+
 def power_sentence(n_test: int) -> str:
     """What a test split can show, in one sentence."""
     if n_test <= 0:
@@ -110,7 +115,7 @@ def power_sentence(n_test: int) -> str:
     value = mcnemar_power(n_test)
     needed = rows_needed()
     rows = "1 test row sees" if n_test == 1 else f"{n_test:,} test rows see"
-    sentence = f"{rows} an improvement from 75% to 85% with {100 * value:.0f}% power"
+    sentence = f"{rows} an improvement from 75% to 85% with {power_in_words(value)} power"
     if value < WANTED_POWER:
         return f"{sentence}; {needed} rows would see it with 80%."
     return f"{sentence}."

@@ -52,6 +52,8 @@ def test_shares_that_cannot_be_are_refused():
 def test_the_sentence_says_what_a_test_sees():
     assert power_sentence(200) == "200 test rows see an improvement from 75% to 85% with 88% power."
     assert "168 rows would see it with 80%" in power_sentence(50)
+    # 1,000 rows miss such an improvement less than once in a million: still no certainty
+    assert power_sentence(1000) == "1,000 test rows see an improvement from 75% to 85% with over 99% power."
 
 
 def test_wilson_gives_the_interval_of_the_source():

@@ -159,6 +159,9 @@ def test_a_test_too_small_says_so_before_its_figure():
     assert "21 test rows are too few to see 75% → 85%: power 4%, 168 rows have 80%" in power_chart(21)
     assert "1,000 test rows see 75% → 85% with over 99% power" in power_chart(1000)
     assert "Without test rows nothing can be seen" in power_chart(0)
+    # The axis ends at 500: a test of a thousand rows does not stand there.
+    assert "this version: further right" in power_chart(1000)
+    assert "further right" not in power_chart(500)
     # Before a freeze there is no version to mark.
     assert "this version" in power_chart(21)
     assert "this version" not in power_chart(21, mark="as chosen")
