@@ -92,7 +92,7 @@ def _composition(version: DatasetVersion) -> Section:
     prompt, answer = numbers.get("prompt") or {}, numbers.get("completion") or {}
     labels = list((numbers.get("labels") or {}).items())
     sentences = [
-        f"{grouped(version.n_rows)} rows, each a question with its answer.",
+        f"{grouped(version.n_rows)} rows, each a {'text with its label' if version.task_kind == 'classify' else 'question with its answer'}.",
         f"Prompts have {grouped(prompt.get('min'))} to {grouped(prompt.get('max'))} characters, half of them at most "
         f"{grouped(prompt.get('median'))}; answers {grouped(answer.get('min'))} to {grouped(answer.get('max'))}.",
     ]
