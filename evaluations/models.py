@@ -195,8 +195,9 @@ class Result(WorkItem):
             *WorkItem.Meta.indexes,
             models.Index(fields=["evaluation", "score", "position"], name="results_by_score"),
             models.Index(fields=["evaluation", "position"], name="results_in_order"),
-            # Deleting a version's rows asks for their results.
+            # Deleting a version's rows, or texts, asks for their results.
             models.Index(fields=["row"], name="results_of_a_row"),
+            models.Index(fields=["content"], name="results_of_a_text"),
         ]
 
     def __str__(self) -> str:

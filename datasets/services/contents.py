@@ -25,31 +25,22 @@ MOST_S = 2.0
 CURSOR = "datasets:contents-swept-upto"
 
 
-def _references() -> tuple[list[models.ForeignKey], list[models.ForeignKey]]:
-    """Every column that may refer to a text, on whichever floor: those with an index, and those without."""
-    found = [
+def references_to(target: type[models.Model]) -> list[models.ForeignKey]:
+    """Every column that may refer to a row of `target`, on whichever floor."""
+    return [
         field
         for model in apps.get_models()
         for field in model._meta.concrete_fields
-        if isinstance(field, models.ForeignKey) and field.related_model is Content
+        if isinstance(field, models.ForeignKey) and field.related_model is target
     ]
-    indexed = [field for field in found if getattr(field, "db_index", False)]
-    return indexed, [field for field in found if field not in indexed]
 
 
 def _unreferenced(rows: QuerySet[Content]) -> list[int]:
     """Ids among `rows` that no row of any table refers to, in order."""
-    indexed, others = _references()
-    for field in indexed:
+    for field in references_to(Content):
         held = field.model._base_manager.filter(**{field.attname: OuterRef("pk")})
         rows = rows.filter(~Exists(held))
-    left = list(rows.order_by("id").values_list("id", flat=True))
-    for field in others:
-        if left:
-            held = field.model._base_manager.filter(**{f"{field.attname}__in": left})
-            known = set(held.values_list(field.attname, flat=True))
-            left = [key for key in left if key not in known]
-    return left
+    return list(rows.order_by("id").values_list("id", flat=True))
 
 
 def remove_unreferenced(content_ids: Sequence[int]) -> int:

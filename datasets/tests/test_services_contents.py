@@ -7,7 +7,7 @@ from django.core.cache import cache
 from django.db import connection, transaction
 
 from datasets import searching, services
-from datasets.models import Content, DatasetVersion, Edit, Example, VersionRow
+from datasets.models import Content, DatasetVersion, Edit, Example, Finding, Review, VersionRow
 from datasets.services import contents, mixing
 from datasets.services.checks import replace_contents
 from datasets.tests.conftest import jsonl, tickets
@@ -112,8 +112,7 @@ def test_rows_that_a_killed_cleaning_left_with_a_failed_mix_go_with_their_texts(
 
 
 def test_every_table_that_refers_to_a_text_is_asked():
-    indexed, others = contents._references()
-    asked = {field.model._meta.db_table for field in (*indexed, *others)}
+    asked = {field.model._meta.db_table for field in contents.references_to(Content)}
     with connection.cursor() as cursor:
         referring = {
             table
@@ -122,3 +121,14 @@ def test_every_table_that_refers_to_a_text_is_asked():
             if to[1] == "datasets_content"
         }
     assert referring and referring <= asked
+
+
+@pytest.mark.parametrize("target", [Content, Example, VersionRow, Finding, Review])
+def test_whatever_refers_to_rows_that_go_by_the_thousand_can_be_looked_up(target):
+    """Both databases look for each row's referrers as it is deleted: 200 texts beside 100,000 results took 5 s."""
+    with connection.cursor() as cursor:
+        for field in contents.references_to(target):
+            table = field.model._meta.db_table
+            found = connection.introspection.get_constraints(cursor, table).values()
+            first = {each["columns"][0] for each in found if each["index"] and each["columns"]}
+            assert field.column in first, f"{table}.{field.column}"
