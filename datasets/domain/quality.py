@@ -290,9 +290,11 @@ def may_be_suspicious(words: Words) -> np.ndarray:
 
 def are_suspicious(texts: Sequence[str], may_be: np.ndarray) -> list[bool]:
     """`is_suspicious` of each text: of those that `may_be_suspicious`, hold a sign, or hide their words from it."""
+    together = "\n".join(texts)
+    # Most signs stand in none of them: a walk through all is quicker than one through each.
+    signs = [sign for sign in ("\\", *_BY_SIGN) if sign in together]
     return [
-        (is_worth_it or not text.isascii() or "\\" in text or any(sign in text for sign in _BY_SIGN))
-        and is_suspicious(text)
+        (is_worth_it or not text.isascii() or any(sign in text for sign in signs)) and is_suspicious(text)
         for text, is_worth_it in zip(texts, may_be.tolist(), strict=True)
     ]
 
