@@ -55,6 +55,27 @@ bulk.Pace.transaction = dying
 for _ in range(50):
     work_on(int(sys.argv[1]), turn_s=5)
 """
+# Works on one check and dies where its second word says: while it compares rows, or once one finding is written.
+DOOMED_CHECK = """
+import os, signal, sys
+import django
+django.setup()
+from datasets.checking import Comparer
+from datasets.services import checks
+from foundation.jobs.claiming import sweep
+from foundation.jobs.services import work_on
+place, name = {"comparing": (Comparer, "alike"), "reporting": (checks, "_write_finding")}[sys.argv[2]]
+whole = getattr(place, name)
+
+def dying(*given, **named):
+    whole(*given, **named)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(place, name, dying)
+while True:
+    sweep()
+    work_on(int(sys.argv[1]), turn_s=5)
+"""
 
 
 @pytest.fixture
@@ -76,12 +97,13 @@ def portal(django_db_blocker, tmp_path, settings):
         }
 
 
-def killed(job: Job, environment: dict[str, str]) -> None:
+def killed(job: Job, environment: dict[str, str], code: str = DOOMED, *where: str) -> None:
     """Let a process work on the job until it dies."""
     connection.close()
+    words = [sys.executable, "-c", code, str(job.pk), *where]
     child = subprocess.run(
-        [sys.executable, "-c", DOOMED, str(job.pk)], cwd=project.BASE_DIR, env=environment, capture_output=True, check=False
-    )  # fmt: skip
+        words, cwd=project.BASE_DIR, env=environment, capture_output=True, check=False, timeout=120
+    )
     assert child.returncode == -signal.SIGKILL, child.stderr.decode()[-2000:]
     assert not Job.objects.get(pk=job.pk).is_finished
 
@@ -104,7 +126,7 @@ def n_indexed() -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_a_worker_killed_while_importing_indexing_fixing_and_freezing_leaves_nothing_half(
+def test_a_worker_killed_while_importing_checking_indexing_fixing_and_freezing_leaves_nothing_half(
     portal, monkeypatch
 ):
     team = Team.objects.create(slug="faults", name="Faults")
@@ -127,7 +149,14 @@ def test_a_worker_killed_while_importing_indexing_fixing_and_freezing_leaves_not
     lines = Example.objects.filter(dataset=dataset).order_by("line").values_list("line", flat=True)
     assert list(lines) == list(range(1, len(rows) + 1))
 
-    finished(Job.objects.get(kind="datasets.checks"))  # rows are made searchable after it
+    job = Job.objects.get(kind="datasets.checks")
+    for where, n_findings in (("comparing", 0), ("reporting", 1)):
+        killed(job, portal, DOOMED_CHECK, where)
+        assert Finding.objects.filter(dataset=dataset).count() == n_findings
+        assert Dataset.objects.get(pk=dataset.pk).checks is None
+    finished(job)  # rows are made searchable after it
+    runs = set(Finding.objects.filter(dataset=dataset).values_list("run", flat=True))
+    assert runs == {Dataset.objects.get(pk=dataset.pk).checks_id}
     if searching.exists():
         job = Job.objects.get(kind=imports.INDEX_KIND)
         killed(job, portal)
