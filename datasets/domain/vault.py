@@ -86,9 +86,11 @@ class Wear:
                 f"Worn out: {looks} at {self.n_test:,} test rows, which bear {self.n_borne}. The best of so many tries "
                 f"shows {100 * self.lift:.0f} points by luck alone. Draw fresh rows for the next claim."
             )
+        bear = "1 test row bears" if self.n_test == 1 else f"{self.n_test:,} test rows bear"
         if not self.n_looks:
-            return f"Nobody has looked yet. {self.n_test:,} test rows bear {self.n_borne} looks."
-        return f"{looks} of the {self.n_borne} that {self.n_test:,} test rows bear."
+            borne = "1 look" if self.n_borne == 1 else f"{self.n_borne} looks"
+            return f"Nobody has looked yet. {bear} {borne}."
+        return f"{looks} of the {self.n_borne} that {bear}."
 
 
 def wear(n_test: int, n_looks: int) -> Wear:

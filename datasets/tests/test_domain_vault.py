@@ -38,7 +38,8 @@ def test_the_lift_is_what_picking_the_best_of_equals_shows():
 
 
 def test_wear_says_what_is_left_and_when_to_draw_fresh_rows():
-    assert "Nobody has looked yet" in wear(200, 0).sentence
+    assert wear(200, 0).sentence == "Nobody has looked yet. 200 test rows bear 10 looks."
+    assert wear(1, 0).sentence == "Nobody has looked yet. 1 test row bears 1 look."
     assert (wear(200, 9).is_worn, wear(200, 9).n_left) == (False, 1)
     worn = wear(200, 10)
     assert worn.is_worn
