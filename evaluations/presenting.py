@@ -14,7 +14,7 @@ from evaluations.domain.findings import Advice
 from evaluations.domain.statuses import ComparisonState, EvaluationState, Verdict
 from evaluations.domain.telling import tell_evaluation
 from evaluations.models import Candidate, Comparison, Evaluation, Result
-from foundation.ui.charts import Bar, Bars, Confusion, bars_with_intervals, confusion
+from foundation.ui.charts import Bar, Bars, Confusion, bars_with_intervals, confusion, mixed_up
 from foundation.ui.formats import as_unit, grouped, ms, percent, points, signed, usd
 
 EVALUATION_TONES = {
@@ -207,11 +207,7 @@ def _confusion(classes: Mapping[str, Any]) -> Any:
     if len(labels) < 2 or len(labels) > MAX_CONFUSION:
         return ""
     pairs = worst_pairs(classes, 1)
-    title = (
-        f"Most mixed up: “{pairs[0]['expected']}” answered as “{pairs[0]['shown']}”, {pairs[0]['n']} times"
-        if pairs
-        else "Nothing was mixed up"
-    )
+    title = mixed_up((pairs[0]["expected"], pairs[0]["shown"], pairs[0]["n"]) if pairs else None)
     if any(row[-1] for row in counts):
         labels = [*labels, "none of them"]
         counts = [*counts, [0] * len(labels)]

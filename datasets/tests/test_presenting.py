@@ -1,5 +1,7 @@
 """Groups of like rows on a finding's page: which row the others are held against, what is marked, what stays shut."""
 
+import re
+
 import pytest
 
 from datasets.domain.agreement import Agreement
@@ -81,8 +83,8 @@ def test_scores_on_an_edge_belong_to_the_bin_above_it_and_the_bar_counts_what_is
     # 0.7 is on the bar, 0.6999 under it; 1.0 falls into the last bin
     picture = scores_chart([0.7, 0.6999, 1.0, 0.7])
     assert "1 of 4 rows are below the bar of 0.7" in picture
-    assert '<th scope="row">0.7 to 0.8</th><td class="num">50.0%</td>' in picture
-    assert '<th scope="row">0.9 to 1</th><td class="num">25.0%</td>' in picture
+    assert re.search(r">0.7 to 0.8</th><td [^>]*>50.0%</td>", picture)
+    assert re.search(r">0.9 to 1</th><td [^>]*>25.0%</td>", picture)
 
 
 def test_the_weakest_dimension_is_the_finding_and_a_missing_one_is_left_out():

@@ -216,7 +216,13 @@ def charts() -> list[Any]:
             Cumulative(
                 "Pays back in month 1, but never on API cost alone",
                 [
-                    Running("with quality", [-9200 + 11400 * m for m in range(13)], breaks_even=0.81),
+                    Running(
+                        "with quality",
+                        [-9200 + 11400 * m for m in range(13)],
+                        breaks_even=0.81,
+                        low=[-9200 + 9600 * m for m in range(13)],
+                        high=[-9200 + 13100 * m for m in range(13)],
+                    ),
                     Running("API cost only", [-9200 - 84 * m for m in range(13)], tone="mute", dashed=True),
                 ],
                 sub="Running total in dollars",

@@ -28,6 +28,7 @@ from foundation.ui.charts import (
     bars_with_intervals,
     confusion,
     dots_with_band,
+    mixed_up,
 )
 from foundation.ui.downloads import Download
 from foundation.ui.formats import duration, grouped, percent
@@ -254,14 +255,12 @@ def _confusion(metrics: dict[str, Any]) -> Any:
         counts[place[row["label"]]][place[row["label"]]] = row["right"]
     for expected, said, n in pairs:
         counts[place[expected]][place[said]] += n
-    title = (
-        f"Most mixed up: “{pairs[0][0]}” answered as “{pairs[0][1]}”, {pairs[0][2]} times"
-        if pairs
-        else "Nothing was mixed up"
-    )
     return confusion(
         Confusion(
-            title=title, labels=names, counts=counts, sub="Rows by expected and answered label, out of fold"
+            title=mixed_up(pairs[0] if pairs else None),
+            labels=names,
+            counts=counts,
+            sub="Rows by expected and answered label, out of fold",
         )
     )
 

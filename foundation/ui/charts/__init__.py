@@ -7,7 +7,7 @@ Knows no request, no database and no theme.
 
 from foundation.ui.charts.bars import Bar, Bars, bars_with_intervals
 from foundation.ui.charts.dots import Dot, Dots, dots_with_band
-from foundation.ui.charts.grids import Confusion, confusion
+from foundation.ui.charts.grids import Confusion, confusion, mixed_up
 from foundation.ui.charts.histograms import HistogramPair, histogram_pair
 from foundation.ui.charts.lines import Lines, Mark, Point, Series, line_with_band
 from foundation.ui.charts.money import Cumulative, Running, cumulative
@@ -38,6 +38,7 @@ __all__ = [
     "dots_with_band",
     "histogram_pair",
     "line_with_band",
+    "mixed_up",
     "shares",
     "shares_chart",
     "sparkline",

@@ -14,10 +14,9 @@ from foundation.ui.charts.frame import (
     legend_of,
     nothing_measured,
     per_cent,
-    said_as,
-    value_table,
     with_interval,
 )
+from foundation.ui.charts.tables import Measured, value_table
 from foundation.ui.scales import Axis, axis_for, finite
 from foundation.ui.svg import el
 
@@ -86,7 +85,7 @@ def bars_with_intervals(chart: Bars) -> SafeString:
     body = el("svg", *parts, cls=style, height=height, role="img", aria_label=chart.title)
     marked = [chart.mark_name.capitalize()] if chart.mark_name else []
     cells = [
-        (b.name, *(said_as(v, chart.unit) for v in (b.value, b.low, b.high, *([b.mark] if marked else []))))
+        (b.name, *(Measured(v, chart.unit) for v in (b.value, b.low, b.high, *([b.mark] if marked else []))))
         for b in bars
     ]
     table = value_table(["", "Value", "Interval from", "to", *marked], cells)

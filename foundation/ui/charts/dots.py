@@ -14,10 +14,9 @@ from foundation.ui.charts.frame import (
     figure,
     nothing_measured,
     per_cent,
-    said_as,
-    value_table,
     with_interval,
 )
+from foundation.ui.charts.tables import Measured, value_table
 from foundation.ui.scales import axis_for, finite
 from foundation.ui.svg import el
 
@@ -66,34 +65,45 @@ def dots_with_band(chart: Dots) -> SafeString:
         rows.append((dot, said, height, is_long))
         height += ROW + (18 if is_long else 0)
     parts: list[SafeString] = []
-    if chart.whole and (band := _band(chart.whole, axis, height)) is not None:
-        parts.append(band)
     parts += draw_value_ticks(axis, height, marks_zero=axis.low < 0)
-    if chart.whole and (middle := finite(chart.whole.value)) is not None:
-        x = per_cent(axis.share(middle))
-        parts.append(el("g", el("line", x1=x, x2=x, y1="0", y2=height, cls="stroke"), cls="s1"))
+    if chart.whole:
+        parts += [
+            el("g", *_whole(chart.whole, axis, _line(top, is_long=is_long) + 4), cls="s1")
+            for _, _, top, is_long in rows
+        ]
     parts += [_dot(dot, said, top, axis, is_long=is_long) for dot, said, top, is_long in rows]
     body = el("svg", *parts, cls="plot bars", height=height, role="img", aria_label=chart.title)
     listed = [*dots, chart.whole] if chart.whole else dots
     cells = [
-        (dot.name, *(said_as(v, chart.unit) for v in (dot.value, dot.low, dot.high)), dot.note)
+        (dot.name, *(Measured(v, chart.unit) for v in (dot.value, dot.low, dot.high)), dot.note)
         for dot in listed
     ]
     table = value_table(["", "Value", "Interval from", "to", ""], cells)
     return figure(chart.title, chart.sub, body, table, chart.csv_url)
 
 
-def _band(whole: Dot, axis, height: int) -> SafeString | None:  # type: ignore[no-untyped-def]
-    low, high = finite(whole.low), finite(whole.high)
-    if low is None or high is None:
-        return None
-    a, b = sorted((axis.share(low), axis.share(high)))
-    band = el("rect", x=per_cent(a), y="0", width=per_cent(b - a), height=height, cls="fill band")
-    return el("g", band, cls="s1")
+def _line(top: int, *, is_long: bool) -> int:
+    """Where the words of a row stand: a long name has a line of its own above them."""
+    return top + (32 if is_long else 14)
+
+
+def _whole(whole: Dot, axis, top: int) -> list[SafeString]:  # type: ignore[no-untyped-def]
+    """The whole behind one row, from `top` down to its end: the words above it stand on nothing."""
+    low, middle, high = finite(whole.low), finite(whole.value), finite(whole.high)
+    height = ROW - 18
+    drawn = []
+    if low is not None and high is not None:
+        a, b = sorted((axis.share(low), axis.share(high)))
+        band = el("rect", x=per_cent(a), y=top, width=per_cent(b - a), height=height, cls="fill band")
+        drawn.append(band)
+    if middle is not None:
+        x = per_cent(axis.share(middle))
+        drawn.append(el("line", x1=x, x2=x, y1=top, y2=top + height, cls="stroke"))
+    return drawn
 
 
 def _dot(dot: Dot, said: str, top: int, axis, *, is_long: bool) -> SafeString:  # type: ignore[no-untyped-def]
-    line = top + (32 if is_long else 14)
+    line = _line(top, is_long=is_long)
     mid = line + 13
     drawn: list[SafeString] = [
         el("title", f"{dot.name}: {said}" + (f". {dot.note}" if dot.note else "")),

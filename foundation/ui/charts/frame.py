@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from django.utils.safestring import SafeString
 
@@ -29,19 +29,6 @@ def with_interval(value: object, low: object, high: object, unit: str) -> str:
     if finite(low) is None or finite(high) is None:
         return said
     return f"{said} ({as_unit(low, unit)} to {as_unit(high, unit)})"
-
-
-def value_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> SafeString:
-    """The values of a chart as a table, folded away; the first column names the row."""
-
-    def cells(row: Sequence[object]) -> SafeString:
-        first, *rest = row
-        return el("tr", el("th", first, scope="row"), *(el("td", cell, cls="num") for cell in rest))
-
-    heads = [el("th", name, scope="col", cls="num" if i else None) for i, name in enumerate(head)]
-    table = el("table", el("thead", el("tr", *heads)), el("tbody", *map(cells, rows)), cls="dense")
-    scroll = el("div", table, cls="scroll", tabindex=0, role="region", aria_label="The values as a table")
-    return el("details", el("summary", "Show as a table"), scroll, cls="more")
 
 
 def figure(

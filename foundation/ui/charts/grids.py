@@ -27,6 +27,16 @@ class Confusion:
     csv_url: str = ""
 
 
+def mixed_up(worst: tuple[str, str, int] | None) -> str:
+    """The finding of a confusion: the pair of labels (expected, answered, times) that is mixed up most often, if any is."""
+    if worst is None:
+        return "Nothing was mixed up"
+    expected, answered, times = worst
+    if times == 1:  # all pairs are alike
+        return "No two labels were mixed up more than once"
+    return f"Most mixed up: “{expected}” answered as “{answered}”, {grouped(times)} times"
+
+
 def confusion(chart: Confusion) -> SafeString:
     """A table of expected against answered, shaded by the share of its row; the diagonal is what was right."""
     labels = [str(label) for label in chart.labels]

@@ -18,8 +18,8 @@ from foundation.ui.charts.frame import (
     plot,
     stretched,
     tight,
-    value_table,
 )
+from foundation.ui.charts.tables import Measured, value_table
 from foundation.ui.formats import as_unit, percent
 from foundation.ui.scales import Axis, axis_for, finite
 from foundation.ui.svg import el, path
@@ -102,7 +102,9 @@ def histogram_pair(chart: HistogramPair) -> SafeString:
     for i in range(n):
         span = f"{as_unit(cuts[i], chart.unit)} to {as_unit(cuts[i + 1], chart.unit)}"
         cells = [percent(before[i], 1)] + ([percent(after[i], 1)] if after else [])
-        rows.append((span, *cells))
+        ends = Measured(None, chart.unit, cuts[i], cuts[i + 1], text=span)
+        shares = [before[i], *([after[i]] if after else [])]
+        rows.append((ends, *(Measured(share, "percent") for share in shares)))
         said = [f"{chart.before_name}: {cells[0]}"] + ([f"{chart.after_name}: {cells[1]}"] if after else [])
         middle = (x_axis.share(at[i]) + x_axis.share(at[i + 1])) / 2
         columns.append((middle, "\n".join([span, *said])))

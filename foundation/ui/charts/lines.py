@@ -20,9 +20,9 @@ from foundation.ui.charts.frame import (
     plot,
     stretched,
     tight,
-    value_table,
     with_interval,
 )
+from foundation.ui.charts.tables import Measured, value_table
 from foundation.ui.formats import exact, grouped
 from foundation.ui.scales import axis_for, finite, time_axis
 from foundation.ui.svg import el, path
@@ -168,11 +168,17 @@ def line_with_band(chart: Lines) -> SafeString:
     names = [s.name for s, _ in placed]
     lookup = [dict(points) for _, points in placed]
 
-    def cell(points: dict[float, Point], x: float) -> str:
+    def cell(points: dict[float, Point], x: float) -> Measured | str:
         found = points.get(x)
-        return with_interval(found.y, found.low, found.high, chart.unit) if found else ""
+        return Measured(found.y, chart.unit, found.low, found.high) if found else ""
 
-    rows = [(x_text(x), *(cell(points, x) for points in lookup)) for x in ordered[:500]]
+    rows = [
+        (
+            x_text(x) if is_time else Measured(x, text=x_text(x)),
+            *(cell(points, x) for points in lookup),
+        )
+        for x in ordered[:500]
+    ]
     body = plot(*parts, *hit_columns(columns), label=chart.title)
     legend = legend_of(
         [(s.name, class_of(s.tone, i), "dash" if s.dashed else "line") for i, (s, _) in enumerate(placed)]

@@ -18,9 +18,8 @@ from foundation.ui.charts.frame import (
     per_cent,
     plot,
     stretched,
-    value_table,
-    with_interval,
 )
+from foundation.ui.charts.tables import Measured, value_table
 from foundation.ui.formats import grouped
 from foundation.ui.scales import Axis, axis_for, finite
 from foundation.ui.svg import el, path
@@ -88,11 +87,14 @@ def cumulative(chart: Cumulative) -> SafeString:
     columns = []
     for j in range(last + 1):
         values = [
-            f"{line.name}: {_running_text(line, j, chart.unit)}" for line in lines if j < len(line.values)
+            f"{line.name}: {_running(line, j, chart.unit).said}" for line in lines if j < len(line.values)
         ]
         columns.append((x_axis.share(j), "\n".join([f"{chart.period.capitalize()} {j}", *values])))
     rows = [
-        (str(j), *(_running_text(line, j, chart.unit) if j < len(line.values) else "" for line in lines))
+        (
+            Measured(j, text=str(j)),
+            *(_running(line, j, chart.unit) if j < len(line.values) else "" for line in lines),
+        )
         for j in range(last + 1)
     ]
     body = plot(
@@ -111,7 +113,7 @@ def cumulative(chart: Cumulative) -> SafeString:
     )
 
 
-def _running_text(line: Running, at: int, unit: str) -> str:
+def _running(line: Running, at: int, unit: str) -> Measured:
     low = line.low[at] if at < len(line.low) else None
     high = line.high[at] if at < len(line.high) else None
-    return with_interval(line.values[at], low, high, unit)
+    return Measured(line.values[at], unit, low, high)

@@ -17,9 +17,8 @@ from foundation.ui.charts.frame import (
     legend_of,
     nothing_measured,
     per_cent,
-    said_as,
-    value_table,
 )
+from foundation.ui.charts.tables import Measured, value_table
 from foundation.ui.formats import as_unit
 from foundation.ui.scales import axis_for, finite
 from foundation.ui.svg import el
@@ -73,7 +72,7 @@ def tornado(chart: Tornado) -> SafeString:
     parts.append(el("line", x1=at, x2=at, y1="0", y2=height, cls="zero"))
     body = el("svg", *parts, cls="plot bars", height=height, role="img", aria_label=chart.title)
     cells = [
-        (c.name, c.low, said_as(c.at_low, chart.unit), c.high, said_as(c.at_high, chart.unit), c.note)
+        (c.name, c.low, Measured(c.at_low, chart.unit), c.high, Measured(c.at_high, chart.unit), c.note)
         for c in causes
     ]
     table = value_table(["", "Low", "Total at low", "High", "Total at high", ""], cells)

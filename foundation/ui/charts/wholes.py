@@ -14,8 +14,8 @@ from foundation.ui.charts.frame import (
     legend_of,
     nothing_measured,
     role_of,
-    value_table,
 )
+from foundation.ui.charts.tables import Measured, value_table
 from foundation.ui.formats import as_unit, grouped, percent
 from foundation.ui.scales import finite
 from foundation.ui.svg import el
@@ -53,7 +53,8 @@ def shares_chart(chart: Shares) -> SafeString:
     ]
     legend = legend_of(entries)
     rows = [
-        (p.name, as_unit(p.value, chart.unit), percent((finite(p.value) or 0.0) / total, 1)) for p in parts
+        (p.name, Measured(p.value, chart.unit), Measured((finite(p.value) or 0.0) / total, "percent"))
+        for p in parts
     ]
     return figure(
         chart.title, chart.sub, body, value_table(["", "Value", "Share"], rows), chart.csv_url, legend

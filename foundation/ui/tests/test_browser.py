@@ -274,19 +274,43 @@ def test_a_chart_can_be_saved_as_a_picture(page_as, editor, tmp_path):
     assert_no_csp_violations(page)
 
 
-def test_the_values_of_a_chart_can_be_saved_as_csv(page_as, editor, tmp_path):
-    """U37. A name that a spreadsheet would run is made harmless; a number keeps its sign."""
-    page = ready(page_as(editor), GALLERY)
-    figure = page.locator("figure.chart", has=page.get_by_role("button", name="Save as CSV")).first
-    figure.locator("tbody th").first.evaluate("cell => { cell.textContent = '=1+1, \"so\"' }")
-    figure.locator("tbody td").first.evaluate("cell => { cell.textContent = '-3.5' }")
+def saved_values(page, title: str, folder) -> list[list[str]]:
+    """The lines of the file that the chart's "Save as CSV" gives, a cell that was not quoted as (a number,)."""
+    figure = page.locator("figure.chart").filter(has_text=title)
     with page.expect_download() as waiting:
         figure.get_by_role("button", name="Save as CSV").click()
     assert waiting.value.suggested_filename.endswith(".csv")
-    waiting.value.save_as(tmp_path / "values.csv")
-    lines = list(csv.reader((tmp_path / "values.csv").read_text("utf-8-sig").splitlines()))
-    assert lines[1][:2] == ['\'=1+1, "so"', "-3.5"]
-    assert len(lines) == figure.locator("tr").count()
+    waiting.value.save_as(folder / "values.csv")
+    text = (folder / "values.csv").read_bytes().decode("utf-8-sig")
+    assert text.endswith("\r\n")
+    return list(csv.reader(text.splitlines(), quoting=csv.QUOTE_NONNUMERIC))
+
+
+def test_the_values_of_a_chart_can_be_saved_as_csv(page_as, editor, tmp_path):
+    """U37, T49. Numbers come without grouping, sign or unit of the page; a name that would run is made harmless."""
+    page = ready(page_as(editor), GALLERY)
+    bars = page.locator("figure.chart").filter(has_text="Refund disputes are the one queue")
+    bars.locator("tbody th").first.evaluate("cell => { cell.textContent = '=1+1, \"so\"' }")
+    lines = saved_values(page, "Refund disputes are the one queue", tmp_path)
+    assert lines[:3] == [
+        ["", "Value (%)", "Interval from (%)", "to (%)"],
+        ['\'=1+1, "so"', 95.2, 91, 98],
+        ["Refund disputes", 63.6, 35, 85],
+    ]
+    assert lines[4] == ["Everything else with a name that does not fit", "", "", ""]
+    # an interval in words is three columns
+    lines = saved_values(page, "Pays back in month 1", tmp_path)
+    named = ["with quality (USD)", "with quality from (USD)", "with quality to (USD)", "API cost only (USD)"]
+    assert lines[0] == ["Month", *named]
+    # after two months: -9,200 + 2 * 11,400 between 2 * 9,600 and 2 * 13,100, and -9,200 - 2 * 84
+    assert lines[3] == [2, 13600, 10000, 17000, -9368]
+    # bins have ends and nothing between; 210 of 1,325 rows and 60 of 1,130
+    lines = saved_values(page, "Prompts are getting longer", tmp_path)
+    name = "words in the prompt"
+    assert lines[0] == [f"{name} from", f"{name} to", "training rows (%)", "last 7 days (%)"]
+    assert lines[1] == [0, 20, pytest.approx(100 * 210 / 1325), pytest.approx(100 * 60 / 1130)]
+    # what the page writes as 1,747
+    assert saved_values(page, "Eight in ten rows", tmp_path)[1][:2] == ["train", 1747]
     assert_no_csp_violations(page)
 
 

@@ -25,6 +25,7 @@ from foundation.ui.charts import (
     Series,
     Shares,
 )
+from foundation.ui.charts.tables import Measured
 
 anything = st.one_of(st.none(), st.floats(), st.integers(), st.floats(-10, 10))
 words = st.text("ab<>&\"'", max_size=8)
@@ -184,5 +185,28 @@ def test_a_mark_is_drawn_named_and_in_the_table():
         charts.Bars(title="Shares", unit="percent", bars=bars, bar_name="the test", mark_name="share of all")
     )
     assert "diamond" in drawn and "share of all</li>" in drawn and "the test</li>" in drawn
-    assert '<th scope="col" class="num">Share of all</th>' in drawn and ">25.0%</td>" in drawn
+    assert 'class="num" data-unit="%">Share of all</th>' in drawn and ">25.0%</td>" in drawn
     assert "diamond" not in charts.bars_with_intervals(charts.Bars(title="Shares", bars=bars[:0]))
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said", "plain", "column"),
+    [
+        (0.179, "percent", "17.9%", "17.9", "%"),
+        (-0.0305, "points", "−3.0 pts", "-3.05", "points"),
+        (1_234_567, "rows", "1,234,567 rows", "1234567", "rows"),
+        (2_500_000, "usd", "$2.50", "2.5", "USD"),  # micro-dollars
+        (72.5, "duration", "1 min 12 s", "72.5", "s"),
+        (None, "ms", "not measured", "", "ms"),
+        (float("nan"), "", "not measured", "", ""),
+    ],
+)
+def test_a_value_is_words_on_the_page_and_a_number_in_a_file(value, unit, said, plain, column):
+    cell = Measured(value, unit)
+    assert (cell.said, cell.plain(value), cell.column_unit) == (said, plain, column)
+
+
+def test_labels_that_are_each_mixed_up_once_are_no_finding():
+    assert charts.mixed_up(None) == "Nothing was mixed up"
+    assert charts.mixed_up(("a", "b", 1)) == "No two labels were mixed up more than once"
+    assert charts.mixed_up(("a", "b", 1200)) == "Most mixed up: “a” answered as “b”, 1,200 times"
