@@ -20,6 +20,8 @@ Answer = TypeVar("Answer")
 
 # How long calls in flight may still bring their answer after somebody cancelled.
 CANCEL_PATIENCE_S = 4.0
+# How long cancelled calls may go on without asking anything of the database before they are left behind.
+DRAIN_PATIENCE_S = 5.0
 _NOTHING_MORE = object()
 _DATABASE = object()
 
@@ -45,7 +47,7 @@ def answers(
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="jobs-calls", daemon=True)
     thread.start()
-    tasks: set[Any] = set()
+    asked: set[asyncio.Task[None]] = set()
 
     async def on_main(fn: Callable[[], Any]) -> Any:
         reply: concurrent.futures.Future[Any] = concurrent.futures.Future()
@@ -56,11 +58,19 @@ def answers(
         MAIN_THREAD.set(on_main)
         try:
             answer: Any = await coroutine_fn(item)
-        except asyncio.CancelledError:
-            raise
+        except asyncio.CancelledError as error:
+            this = asyncio.current_task()
+            if this is None or this.cancelling():
+                raise
+            answer = error  # the call's own doing, not ours: its item waits for an answer
         except BaseException as error:
             answer = error
         ready.put((item, answer))
+
+    def begin(item: Item) -> None:
+        task = loop.create_task(ask(item))
+        asked.add(task)
+        task.add_done_callback(asked.discard)
 
     source = iter(items)
     exhausted = False
@@ -74,7 +84,7 @@ def answers(
                 if item is _NOTHING_MORE:
                     exhausted = True
                     break
-                tasks.add(asyncio.run_coroutine_threadsafe(ask(item), loop))  # type: ignore[arg-type]
+                loop.call_soon_threadsafe(begin, item)
                 in_flight += 1
             if not in_flight:
                 return
@@ -96,9 +106,7 @@ def answers(
             in_flight -= 1
             yield item, answer
     finally:
-        for task in tasks:
-            task.cancel()
-        _close(loop, thread, ready)
+        _close(loop, thread, ready, asked)
 
 
 def run_apart(coroutine: Coroutine[Any, Any, Answer]) -> Answer:
@@ -118,26 +126,36 @@ def _run(fn: Callable[[], Any], reply: concurrent.futures.Future[Any]) -> None:
 
 
 def _close(
-    loop: asyncio.AbstractEventLoop, thread: threading.Thread, ready: queue.SimpleQueue[tuple[Any, Any]]
+    loop: asyncio.AbstractEventLoop,
+    thread: threading.Thread,
+    ready: queue.SimpleQueue[tuple[Any, Any]],
+    asked: set[asyncio.Task[None]],
 ) -> None:
     async def drain() -> None:
-        others = [task for task in asyncio.all_tasks(loop) if task is not asyncio.current_task()]
-        for task in others:
+        # Each call is cancelled once and then waited for: a second cancel would land in what it does to end well.
+        calls = list(asked)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        left = [task for task in asyncio.all_tasks(loop) if task is not asyncio.current_task()]
+        for task in left:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
         await loop.shutdown_asyncgens()
 
     try:
         drained = asyncio.run_coroutine_threadsafe(drain(), loop)
-        deadline = time.monotonic() + 5
+        give_up_at = time.monotonic() + DRAIN_PATIENCE_S
         # A cancelled call still books what it may have cost: this thread serves until the last one is out.
-        while not drained.done() and time.monotonic() < deadline:
+        while not drained.done() and time.monotonic() < give_up_at:
             try:
-                kind, asked = ready.get(timeout=0.02)
+                kind, wanted = ready.get(timeout=0.02)
             except queue.Empty:
                 continue
             if kind is _DATABASE:
-                _run(*asked)
+                _run(*wanted)
+                # A slow database is no sign that the calls hang.
+                give_up_at = time.monotonic() + DRAIN_PATIENCE_S
         drained.result(timeout=0.1)
     except (TimeoutError, RuntimeError):
         pass

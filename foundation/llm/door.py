@@ -25,7 +25,7 @@ from foundation.llm.domain.retries import RetryPolicy, wait_before_retry_s
 from foundation.llm.errors import BudgetReached, LLMError, NoBudget, NoConnection, Overloaded
 from foundation.llm.models import Connection, ModelEntry, Reservation
 from foundation.llm.services import private_addresses_allowed
-from foundation.llm.threads import in_database
+from foundation.llm.threads import in_database, in_database_to_the_end
 
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_POLICY = RetryPolicy()
@@ -166,8 +166,13 @@ async def _begin(
 ) -> _Begun:
     """A place in the line and money for the call, marked sent, in one transaction."""
     while True:
-        begun = await in_database(
-            _take_place_and_money, connection, ledger, prepared, timeout_s + LEASE_MARGIN_S
+        begun = await in_database_to_the_end(
+            _take_place_and_money,
+            connection,
+            ledger,
+            prepared,
+            timeout_s + LEASE_MARGIN_S,
+            undo=_give_back,
         )
         if begun is not None:
             return begun
@@ -188,6 +193,12 @@ def _take_place_and_money(
             raise BudgetReached(_cap_sentence(ledger, prepared.bound_microusd))
         budget.mark_sent(reservation, hold_s=hold_s)
         return _Begun(place, reservation)
+
+
+def _give_back(begun: _Begun | None) -> None:
+    """What a call leaves that was cancelled before it was sent."""
+    if begun is not None:
+        _end(begun, 0)
 
 
 def _cap_sentence(ledger: Ledger, bound_microusd: int) -> str:
@@ -225,14 +236,14 @@ async def _one_call(
             transport=transport,
         )
     except LLMError as failure:
-        await in_database(_end, begun, None if failure.maybe_charged else 0)
+        await in_database_to_the_end(_end, begun, None if failure.maybe_charged else 0)
         return failure
     except BaseException:
-        # Cancelled under way: the provider may have charged, nobody will know. Shielded, so it is booked.
-        await asyncio.shield(in_database(_end, begun, None))
+        # Cancelled under way: the provider may have charged, nobody will know.
+        await in_database_to_the_end(_end, begun, None)
         raise
     completion = _completion(answer, prepared.price, (time.perf_counter() - started) * 1000, tries)
-    await in_database(
+    await in_database_to_the_end(
         _end_with_answer, connection.team_id, begun, prepared, request, completion, keep, sample
     )
     return completion

@@ -71,7 +71,8 @@ def test_calls_cut_off_in_the_middle_are_booked(team):
         calls = stub.calls
     row = ledger.budget()
     assert row.reserved_microusd == 0
-    assert row.calls == calls
+    # One that was cut off on its way to the provider counts as well: nobody knows whether it arrived.
+    assert calls <= row.calls <= 4
     assert not ConnectionSlot.objects.exclude(token="").exists()
 
 
