@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from django.db import connection, transaction
@@ -30,12 +31,14 @@ _SQLITE = (
     WHERE v.id = %s AND v.state = 'building' AND t.id BETWEEN %s AND %s
     AND e.content_id = t.content_id AND e.label = l.label"""
 )
+# Planned row by row with OFFSET 0: joined, PostgreSQL hashes every example there is for each slice.
 _POSTGRESQL = (
-    _INSERT
-    + """CROSS JOIN unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::int[])
+    _INSERT  # noqa: S608 - our own constants
+    + """CROSS JOIN unnest(%s::bigint[], %s::bigint[], %s::int[], %s::text[], %s::int[])
     AS t (example_id, content_id, label, split, position)
-    JOIN datasets_example e ON e.id = t.example_id
-    WHERE v.id = %s AND v.state = 'building' AND e.content_id = t.content_id AND e.label = t.label"""
+    JOIN unnest(%s::text[]) WITH ORDINALITY AS l (label, id) ON l.id = t.label + 1
+    CROSS JOIN LATERAL (SELECT * FROM datasets_example e WHERE e.id = t.example_id OFFSET 0) e
+    WHERE v.id = %s AND v.state = 'building' AND e.content_id = t.content_id AND e.label = l.label"""
 )
 _TEMPORARY = (
     "CREATE TEMP TABLE freezing (id INTEGER PRIMARY KEY, example_id, content_id, label, split, position)",
@@ -164,11 +167,21 @@ def _select(
         if connection.vendor == "sqlite":
             cursor.execute(_SQLITE, [version.pk, start + 1, start + len(here)])
         else:
-            at = here.tolist()
-            ids = rows.example_ids[here].tolist(), rows.content_ids[here].tolist()
-            words = [rows.labels[i] for i in at], [splits[i] for i in at]
-            cursor.execute(_POSTGRESQL, [*ids, *words, positions[here].tolist(), version.pk])
+            names, labels = numbered([rows.labels[i] for i in here.tolist()])
+            columns = (
+                rows.example_ids[here].tolist(),
+                rows.content_ids[here].tolist(),
+                labels.tolist(),
+                [splits[i] for i in here.tolist()],
+                positions[here].tolist(),
+            )
+            cursor.execute(_POSTGRESQL, [*map(_array, columns), names, version.pk])
         return int(cursor.rowcount)
+
+
+def _array(values: list[Any]) -> str:
+    """Numbers, or words of ours, as PostgreSQL reads an array: the driver takes ten times as long over each."""
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def _as_read(
