@@ -79,11 +79,12 @@ while True:
 
 
 @pytest.fixture
-def portal(django_db_blocker, tmp_path, settings):
+def portal(django_db_blocker, tmp_path, settings, monkeypatch):
     """A database and a folder that other processes can reach; their environment."""
     settings.FILES_DIR = tmp_path / "files"
     settings.JOBS_DOORBELL = False
     register_kinds(KINDS)
+    monkeypatch.setattr(searching, "_KNOWN", [])  # what was known of another database
     with django_db_blocker.unblock(), own_database(tmp_path) as environment:
         if not searching.exists():  # tables were made from the models, which know no index
             searching.make_anew()
