@@ -29,6 +29,8 @@ MAX_SAMPLE = 50
 LEAST_FOR_GATE = 20
 LEAST_SCORED_PERCENT = 80
 MAX_TOKENS = 512
+# Five scores, and an issue on some rows: what a verdict usually has.
+USUAL_TOKENS = 45
 MAX_SHOWN_CHARS = 12_000
 MAX_SHOWN_TURNS = 60
 

@@ -30,7 +30,7 @@ from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
 from foundation.llm import batches, catalogue
 from foundation.llm.connections import connections_for
-from foundation.llm.domain.bounds import prompt_tokens_bound
+from foundation.llm.domain.bounds import prompt_tokens_bound, prompt_tokens_estimate
 from foundation.llm.domain.messages import Completion, Message, Request
 from foundation.llm.errors import LLMError
 from foundation.llm.models import Connection
@@ -42,6 +42,8 @@ from foundation.teams.models import User
 MOST_ROWS = 5000
 # Rows at each end of a large dataset that its estimate is made from.
 PROBED = 100
+# Of questions in plain words; what a text really has depends on the model.
+BYTES_PER_TOKEN = 3.6
 HOWS = {
     "sample": "A sample, every label in proportion",
     "plain": "A sample by the seed alone",
@@ -51,12 +53,14 @@ HOWS = {
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What judging a sample costs at most, in micro-dollars, and which rows it would take."""
+    """What judging a sample costs, likely and at most, in micro-dollars, and which rows it would take."""
 
     model: str
     connection: Connection
     example_ids: tuple[int, ...]
     bound_microusd: int
+    # What it will come to if replies are as long as usual and none is broken.
+    likely_microusd: int
     in_batches: bool = False
     # From a few rows instead of all it would take: the dataset is too large to draw the sample while a page waits.
     is_estimate: bool = False
@@ -150,7 +154,7 @@ def quote(
     connection, model = chosen
     price = catalogue.price(model)
     known = _scored_before(again) if again is not None else {}
-    bound = 0
+    bound = likely = 0
     for start in range(0, len(example_ids), 2000):
         part = example_ids[start : start + 2000]
         for example in Example.objects.filter(pk__in=part).select_related("content"):
@@ -162,7 +166,13 @@ def quote(
             one = price.bound_microusd(prompt_tokens_bound(request), request.max_tokens, batch=in_batches)
             # The question and one repair of a broken reply; a batch knows no second try.
             bound += one if in_batches else 2 * one
-    return Quote(model, connection, tuple(example_ids), bound, in_batches)
+            likely += price.bound_microusd(_likely_tokens(request), quality.USUAL_TOKENS, batch=in_batches)
+    return Quote(model, connection, tuple(example_ids), bound, likely, in_batches)
+
+
+def _likely_tokens(request: Request) -> int:
+    text = request.system + "".join(message.content for message in request.messages)
+    return prompt_tokens_estimate(text, bytes_per_token=BYTES_PER_TOKEN) + 20
 
 
 def _judge(dataset: Dataset, model: str, in_batches: bool) -> tuple[Connection, str] | None:
@@ -186,9 +196,9 @@ def is_drawn_later(dataset: Dataset) -> bool:
 
 
 def estimate(*, dataset: Dataset, size: int, model: str = "", in_batches: bool = False) -> Quote | None:
-    """About what judging a sample of a large dataset costs, by the first and the newest rows; None without a connection.
+    """What judging a sample of a large dataset costs, by the first and the newest rows; None without a connection.
 
-    Half as much again as their average, so that a cap at the estimate rarely leaves rows unscored. Raises as `quote` does.
+    Its bound is half as much again as theirs, so that a cap there rarely leaves rows unscored. Raises as `quote` does.
     """
     rows = Example.objects.filter(dataset=dataset, state=ExampleState.ACTIVE)
     probed = [*rows.order_by("id").values_list("id", flat=True)[:PROBED]]
@@ -197,8 +207,9 @@ def estimate(*, dataset: Dataset, size: int, model: str = "", in_batches: bool =
     if found is None or not found.example_ids:
         return found
     n = min(size, dataset.n_active)
-    about = -(-found.bound_microusd * n * 3 // (len(found.example_ids) * 2))
-    return replace(found, example_ids=(), bound_microusd=about, is_estimate=True)
+    bound = -(-found.bound_microusd * n * 3 // (len(found.example_ids) * 2))
+    likely = -(-found.likely_microusd * n // len(found.example_ids))
+    return replace(found, example_ids=(), bound_microusd=bound, likely_microusd=likely, is_estimate=True)
 
 
 def rows_to_judge(job: Job) -> list[int]:

@@ -52,10 +52,34 @@ def test_a_sample_is_judged_under_its_quote(filled, editor, team, client_for):
     assert 0 <= run.low <= run.average <= run.high <= 1
     run.job.refresh_from_db()
     assert 0 < run.job.spent_microusd <= run.job.cap_microusd
+    # U30: the quote names what it will come to within 15%, beside what it can come to at most
+    rows = [j.example_id for j in Judgement.objects.filter(run=run)]
+    quoted = services.quote(dataset=filled, example_ids=rows, model=run.model)
+    assert quoted.likely_microusd == pytest.approx(run.job.spent_microusd, rel=0.15)
+    assert quoted.likely_microusd < quoted.bound_microusd
     labels = {j.example.label for j in Judgement.objects.filter(run=run).select_related("example")}
     assert labels == {"billing", "card", "login"}
     body = client_for(editor).get(reverse("datasets:quality-detail", args=[run.pk])).content.decode()
     assert run.model in body
+
+
+def test_asking_for_a_quote_puts_the_choice_into_the_address_and_no_token(filled, editor, team, client_for):
+    """The form went by GET: its tokens stood in the address, the history and the logs."""
+    with StubUpstream(latency_ms=1) as stub:
+        make_connection(team, stub.url)
+        client, page = client_for(editor), reverse("datasets:quality-create", args=[filled.pk])
+        form = client.get(page).context["form"]
+        given = {"model": form.initial["model"], "how": "plain", "size": "7", "cap": "1"}
+        secret = {"press": form["press"].value(), "csrfmiddlewaretoken": "s3cret", "quote": "1"}
+        answer = client.post(page, {**given, **secret})
+        assert answer.headers["Location"] == f"{page}?model={given['model']}&how=plain&size=7"
+        shown = client.get(answer.headers["Location"])
+        assert "for 7 rows" in shown.content.decode()
+        assert shown.context["form"].initial["how"] == "plain"
+        assert not filled.quality_runs.exists()
+        writing = reverse("datasets:write", args=[filled.pk])
+        answer = client.post(writing, {"labels": ["card", "login"], "rows_a_label": "3", **secret})
+        assert answer.headers["Location"] == f"{writing}?labels=card&labels=login&rows_a_label=3"
 
 
 def test_a_cap_of_nothing_leaves_every_row_unscored_with_its_reason(filled, editor, team):
@@ -242,7 +266,7 @@ def test_over_a_large_dataset_the_job_draws_the_sample_and_the_page_estimates(
         client.get(url, {"size": 20})
         with CaptureQueriesContext(connection) as asked:
             page = client.get(url, {"size": 20}).content.decode()
-        assert "An estimate from the first and the newest rows" in page
+        assert "Told from the first and the newest rows" in page
         # 20 of the 90 rows at most in any answer: nothing goes over all of them
         of_rows = [
             q["sql"] for q in asked if "datasets_example" in q["sql"] or "datasets_content" in q["sql"]

@@ -14,6 +14,7 @@ from datasets.forms import QualityForm
 from datasets.models import Dataset, QualityRun
 from datasets.services import judging
 from datasets.vault import sealed_contents
+from datasets.views.quoting import to_quote
 from foundation.teams.errors import BadInput
 from foundation.teams.presses import new_press, once
 from foundation.ui import htmx
@@ -24,6 +25,8 @@ SHOWN = 100
 
 def quality_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """The quote for what is chosen in the address, then the press that pays for it."""
+    if to := to_quote(request, "model", "how", "size", "in_batches"):
+        return to
     models = judging.judge_models()
     asked = request.GET
     how = asked.get("how", "") if asked.get("how", "") in judging.HOWS else "sample"
@@ -99,6 +102,7 @@ def quality_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "quote": quoted,
         "trouble": trouble,
         "how_words": judging.HOWS[how],
+        "usual_tokens": quality.USUAL_TOKENS,
         "n_sample": n_sample,
         "dimensions": quality.DIMENSIONS,
     }

@@ -16,6 +16,7 @@ from datasets.models import Dataset
 from datasets.policies import can_change
 from datasets.services import writing
 from datasets.services.judging import judge_models
+from datasets.views.quoting import to_quote
 from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput
 from foundation.teams.presses import once
@@ -31,6 +32,8 @@ def _number(text: str, usual: int, most: int) -> int:
 
 def write(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """The quote for what is chosen in the address, then the press that pays for it; below it what came of others."""
+    if to := to_quote(request, "below", "was_below", "labels", "rows_a_label", "model", "seed"):
+        return to
     asked, models = request.GET, judge_models()
     below = _number(asked.get("below", ""), THIN, 100_000)
     was_below = _number(asked.get("was_below", ""), below, 100_000)
