@@ -439,7 +439,8 @@ class WriteForm(PressForm):
         names = [(name, n) for name, n in counts if name]
         shown = names[:MOST_TICKS] + [pair for pair in names[MOST_TICKS:] if pair[0] in ticked]
         self.n_hidden = len(names) - len(shown)
-        self.fields["labels"].choices = [(name, f"{name} ({n:,})") for name, n in shown]  # type: ignore[attr-defined]
+        # Isolated, so that a label written from right to left does not turn its count around.
+        self.fields["labels"].choices = [(name, f"\u2068{name}\u2069 ({n:,})") for name, n in shown]  # type: ignore[attr-defined]
         if self.n_hidden:
             self.fields[
                 "labels"

@@ -229,6 +229,29 @@ def parts_chart(version: DatasetVersion) -> SafeString:
     )
 
 
+def empty_splits(version: DatasetVersion) -> str:
+    """Which splits got no row though the recipe gave them a share, why, and what to do; empty where none is missing."""
+    ratios = (version.recipe or {}).get("ratios")
+    if not version.is_frozen or not ratios:
+        return ""
+    counts = (version.n_train, version.n_validation, version.n_test)
+    names = ("training", "validation", "test")
+    missing = [
+        name for name, share, n in zip(names, ratios, counts, strict=True) if Fraction(share) > 0 and not n
+    ]
+    if not missing:
+        return ""
+    largest = ((version.report or {}).get("units") or {}).get("largest", 1)
+    if 2 * largest > version.n_rows > 1:
+        return (
+            f"No row went to {' and '.join(missing)}: {grouped(largest)} of the {grouped(version.n_rows)} rows are alike "
+            "or of one group, and what belongs together stays in one split. Take the near-duplicates out, or bring in "
+            "rows that differ, then freeze again."
+        )
+    rows = "1 row is" if version.n_rows == 1 else f"{grouped(version.n_rows)} rows are"
+    return f"No row went to {' and '.join(missing)}: {rows} too few for it. Bring in more rows, then freeze again."
+
+
 # Kinds of difference between two versions, in words that follow "rows".
 DIFFERENCES = {
     "added": ("was added", "were added"),

@@ -6,8 +6,8 @@ import pytest
 
 from datasets.domain.agreement import Agreement
 from datasets.domain.power import rows_needed
-from datasets.models import Content, Example, FindingRow
-from datasets.presenting import diff_chart, power_chart
+from datasets.models import Content, DatasetVersion, Example, FindingRow
+from datasets.presenting import diff_chart, empty_splits, power_chart
 from datasets.presenting_findings import BEFORE, SHOWN, chart_of_sizes, groups_of_rows, sureness
 from datasets.presenting_quality import dimensions_chart, scores_chart
 from datasets.presenting_reviews import agreement_chart
@@ -172,3 +172,23 @@ def test_a_test_too_small_says_so_before_its_figure():
 def test_one_row_that_differs_was_added_and_two_were():
     counts = {"same": 1, "added": 1, "removed": 2, "changed": 0, "moved": 0}
     assert "1 was added, 2 were removed; 1 is the same" in diff_chart(counts)
+
+
+def frozen(n_train: int, n_validation: int, n_test: int, *, largest: int, ratios=("4/5", "1/10", "1/10")):
+    n_rows = n_train + n_validation + n_test
+    return DatasetVersion(
+        state="frozen", n_rows=n_rows, n_train=n_train, n_validation=n_validation, n_test=n_test,
+        recipe={"ratios": list(ratios)}, report={"units": {"largest": largest}},
+    )  # fmt: skip
+
+
+def test_a_split_without_rows_says_why_and_what_to_do():
+    """Forty conversations that nearly repeat one another all taught; the page told of a test share raised to 30%."""
+    said = empty_splits(frozen(40, 0, 0, largest=40))
+    assert "No row went to validation and test: 40 of the 40 rows are alike or of one group" in said
+    assert "Take the near-duplicates out" in said
+    assert "No row went to validation: 3 rows are too few for it." in empty_splits(frozen(2, 0, 1, largest=1))
+    assert "1 row is too few" in empty_splits(frozen(1, 0, 0, largest=1))
+    assert empty_splits(frozen(8, 1, 1, largest=2)) == ""
+    # nothing was asked for
+    assert empty_splits(frozen(9, 0, 1, largest=1, ratios=("9/10", "0", "1/10"))) == ""

@@ -138,6 +138,7 @@ def quality_detail(request: HttpRequest, run: QualityRun) -> HttpResponse:
     context = {
         "run": run,
         "dataset": run.dataset,
+        "is_labelled": run.dataset.use_case.task_kind == "classify",
         "lineage": presenting.lineage(run.dataset),
         "job": run.job,
         "n_sealed": run.job.recipe.get("left_out_sealed", 0) if run.job else 0,

@@ -114,6 +114,7 @@ def version_detail(request: HttpRequest, version: DatasetVersion) -> HttpRespons
         "job": version.job,
         "report": report,
         "parts_chart": presenting.parts_chart(version),
+        "empty_splits": presenting.empty_splits(version),
         "labels": labels,
         "labels_chart": presenting.labels_chart(labels),
         "tasks": [(name, *parts.values()) for name, parts in (report.get("tasks") or {}).items()],
