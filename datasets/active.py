@@ -56,7 +56,7 @@ def cuts(n_chars: Sequence[int], most_rows: int = BLOCK) -> Iterator[tuple[int, 
 def active_rows(dataset: Dataset, *, after: int = 0, upto: int | None = None) -> Iterator[list[Loaded]]:
     """Active rows in blocks, oldest first, with ids above `after` up to `upto`. No cursor stays open between blocks."""
     last = after
-    rows = Example.objects.filter(dataset=dataset).active().order_by("id")
+    rows = Example.objects.active_of(dataset).order_by("id")
     if upto is not None:
         rows = rows.filter(id__lte=upto)
     columns = rows.values_list(

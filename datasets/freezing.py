@@ -315,7 +315,7 @@ def _by_text(dataset: Dataset, progress: Callable[[str], None]) -> _Rows:
 
 def _by_check(dataset: Dataset, known: Known, progress: Callable[[str], None]) -> _Rows | None:
     """The same with the texts of bound rows only; None when there is a row that the check has not seen."""
-    active = Example.objects.filter(dataset=dataset).active().order_by("id")
+    active = Example.objects.active_of(dataset).order_by("id")
     # Times are asked for by themselves: most rows have none, and each is worked on by itself when it is read.
     times = dict(active.exclude(at=None).values_list("id", "at"))
     columns = active.values_list(
