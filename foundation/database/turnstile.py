@@ -37,9 +37,17 @@ class Turnstile:
     """
 
     def __init__(self, path: Path, *, timeout_s: float) -> None:
-        """Raises OSError when the file can neither be made nor opened."""
+        """Raises OSError when the file can neither be made nor opened, or cannot be held where it lies (some networks)."""
         self.timeout_s = timeout_s
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        except BlockingIOError:
+            pass  # somebody stands in it, so it can be held
+        except OSError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Give the file back. Twice is once."""
@@ -78,7 +86,7 @@ class Turnstile:
     def _enter(self) -> bool:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return False
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -152,6 +153,25 @@ def test_where_its_file_cannot_be_made_the_database_works_without(opened, tmp_pa
     db = opened()
     assert db.connection.turnstile is None
     _begin(db)
+
+
+def test_where_its_file_cannot_be_held_nobody_waits_for_it(opened, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    db = opened()
+    assert db.connection.turnstile is None
+    _begin(db)
+    db.connection.execute("INSERT INTO kept VALUES (1)")
+    db.connection.execute("COMMIT")
+
+
+def test_a_place_is_found_while_somebody_stands_in_the_turnstile(opened, tmp_path):
+    first = Turnstile(tmp_path / "some.sqlite3-turn", timeout_s=1)
+    assert first._enter()
+    assert opened().connection.turnstile is not None
+    first.close()
 
 
 def test_a_closed_connection_gives_its_file_back(opened):
