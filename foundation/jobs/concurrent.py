@@ -84,7 +84,7 @@ def answers(
                 if item is _NOTHING_MORE:
                     exhausted = True
                     break
-                loop.call_soon_threadsafe(begin, item)
+                loop.call_soon_threadsafe(begin, item)  # type: ignore[arg-type]
                 in_flight += 1
             if not in_flight:
                 return
