@@ -96,6 +96,27 @@ def django_db_setup(_migrated_once, django_db_setup, django_db_blocker):
         audit_triggers.remove(connection)
 
 
+@pytest.fixture(autouse=True)
+def nobody_asks_by_the_clock(monkeypatch):
+    """Once in five seconds a page of a process also asks who was seen working; here none does, however slow the machine.
+
+    So a test that counts a page's queries counts the same ones each time. Whoever tests presence lets it look.
+    """
+    from foundation.jobs import presence
+
+    monkeypatch.setattr(presence, "_process_began", float("inf"))
+    presence.forget_cached()
+
+
+@pytest.fixture
+def pages_ask_who_works(monkeypatch):
+    """Every page asks who was seen working, as the costliest page of each five seconds does."""
+    from foundation.jobs import presence
+
+    monkeypatch.setattr(presence, "_process_began", float("-inf"))
+    monkeypatch.setattr(presence, "CACHED_S", -1.0)
+
+
 @pytest.fixture
 def team(db):
     from foundation.teams.models import Team

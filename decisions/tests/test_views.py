@@ -15,7 +15,6 @@ from decisions import services
 from decisions.domain.examples import EXAMPLES
 from decisions.forms import UseCaseForm
 from decisions.models import Decision, RoiAnalysis, UseCase
-from foundation.jobs import presence
 from foundation.teams.models import AuditEvent
 from foundation.teams.testing import assert_route_guarded
 
@@ -388,9 +387,7 @@ def test_the_list_pages_by_fifty(client_for, editor, team):
         assert client.get(url("use-case-list", team.slug), {"after": nonsense}).status_code == 200
 
 
-def test_pages_ask_at_most_fifteen_queries_at_two_sizes(client_for, editor, team, answered, monkeypatch):
-    # Once in five seconds one page of a process also asks who was seen working: here none does, however slow the machine.
-    monkeypatch.setattr(presence, "absence", lambda: None)
+def test_pages_ask_at_most_fifteen_queries_at_two_sizes(client_for, editor, team, answered):
     client = client_for(editor)
     pages = [
         url("use-case-list", team.slug),
