@@ -12,7 +12,7 @@ from datasets import services
 from datasets.models import DatasetVersion, Review
 from datasets.tests.conftest import jsonl, tickets
 from foundation.jobs.services import run_until_idle
-from foundation.ui.testing import assert_good_page, shoot
+from foundation.ui.testing import assert_good_page, follow, shoot
 
 if os.environ.get("SHOTS"):
     # Taking a picture leaves empty style attributes behind, which the policy then reports: look or measure, not both.
@@ -30,7 +30,7 @@ def test_from_pasted_rows_to_a_frozen_version(page_as, editor, use_case, team):
     page.goto(reverse("datasets:dataset-list", args=[team.slug]))
     assert_good_page(page)
     shoot(page, "dataset-list-empty")
-    page.get_by_role("link", name="New dataset").click()
+    follow(page, page.get_by_role("link", name="New dataset"))
     page.get_by_label("Name").fill("Support tickets")
     page.get_by_label("Use case").select_option(label="Ticket routing")
     assert_good_page(page)
@@ -52,38 +52,35 @@ def test_from_pasted_rows_to_a_frozen_version(page_as, editor, use_case, team):
     page.get_by_label("Prompt, or text to classify").select_option("text")
     page.locator("#import-preview", has_text="cannot").wait_for()
     # All or nothing: the one bad row stops it, until it may be skipped.
-    page.get_by_role("button", name="Import these rows").click()
-    page.wait_for_url("**/imports/*/")
+    follow(page, page.get_by_role("button", name="Import these rows"))
     shoot(page, "import-running")
     assert run_until_idle(60)  # the page notices by itself and loads again
     page.get_by_text("Nothing was imported.").first.wait_for()
     assert "is not JSON" in page.content()
     shoot(page, "import-failed")
     page.get_by_label("Skip bad rows").check()
-    page.get_by_role("button", name="Import these rows").click()
-    page.wait_for_url("**/imports/*/")
+    follow(page, page.get_by_role("button", name="Import these rows"))
     assert run_until_idle(60)  # the page notices by itself and loads again
     page.get_by_role("link", name="Go on with the dataset").wait_for()
     assert "62" in page.locator(".facts").inner_text()
     assert_good_page(page)
     shoot(page, "import-done")
 
-    page.get_by_role("link", name="Go on with the dataset").click()
+    follow(page, page.get_by_role("link", name="Go on with the dataset"))
     assert_good_page(page)
     shoot(page, "dataset-findings")
-    page.get_by_role("link", name="Exact duplicates").click()
+    follow(page, page.get_by_role("link", name="Exact duplicates"))
     assert_good_page(page)
     shoot(page, "finding")
     page.get_by_role("button", name="Keep one of each").click()
     page.get_by_text("Mended.").wait_for()
-    page.get_by_role("link", name="Support tickets").first.click()
-    page.get_by_role("link", name="Personal data").click()
+    follow(page, page.get_by_role("link", name="Support tickets").first)
+    follow(page, page.get_by_role("link", name="Personal data"))
     page.get_by_role("button", name="Redact them, as [EMAIL]").click()
     page.get_by_text("Mended.").wait_for()
     assert "[EMAIL]" in page.content()
-    page.get_by_role("link", name="Support tickets").first.click()
-    page.get_by_role("button", name="Check the rows").click()
-    page.wait_for_load_state()
+    follow(page, page.get_by_role("link", name="Support tickets").first)
+    follow(page, page.get_by_role("button", name="Check the rows"))
     shoot(page, "dataset-checking")
     assert run_until_idle(60)  # the page notices by itself and loads again
     page.locator(".btn.primary", has_text="Start the review").wait_for()
@@ -118,12 +115,12 @@ def test_from_pasted_rows_to_a_frozen_version(page_as, editor, use_case, team):
     assert_good_page(page)
     shoot(page, "review-done")
 
-    page.get_by_role("link", name="Go on with the dataset").click()
+    follow(page, page.get_by_role("link", name="Go on with the dataset"))
     assert run_until_idle(60)
-    page.get_by_role("link", name="Rows").or_(page.get_by_role("link", name="Browse")).first.click()
+    follow(page, page.get_by_role("link", name="Rows").or_(page.get_by_role("link", name="Browse")).first)
     assert_good_page(page, primary=False)
     shoot(page, "examples")
-    page.locator("tr[data-row] a").first.click()
+    follow(page, page.locator("tr[data-row] a").first)
     assert_good_page(page)
     shoot(page, "example")
 
@@ -141,7 +138,7 @@ def test_from_pasted_rows_to_a_frozen_version(page_as, editor, use_case, team):
     assert version.is_frozen
     assert_good_page(page)
     shoot(page, "version")
-    page.get_by_role("link", name="Rows", exact=True).click()
+    follow(page, page.get_by_role("link", name="Rows", exact=True))
     assert_good_page(page, primary=False)
     shoot(page, "version-rows")
     page.goto(reverse("datasets:version-rows", args=[version.pk]) + "?split=test")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from django.urls import reverse
+from playwright.sync_api import expect
 
 from decisions import services
 from decisions.domain.examples import EXAMPLES
-from foundation.ui.testing import assert_fits, assert_good_page, shoot
+from foundation.ui.testing import assert_fits, assert_good_page, follow, shoot
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -27,11 +28,11 @@ def test_a_new_user_gets_the_four_answers_from_the_examples(page_as, editor, tea
         page.get_by_role("heading", name=example.name).click()
         page.get_by_role("button", name="Create and see the answer").click()
         heading, words = ANSWERS[example.key]
-        assert page.get_by_role("heading", level=1).inner_text() == heading
-        assert words in page.locator(".finding").inner_text()
+        expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+        expect(page.locator(".finding")).to_contain_text(words)
         page.get_by_role("button", name="Save as decision 1").click()
-        assert page.get_by_role("heading", level=1).inner_text() == example.name
-        assert page.locator(".rail .done").inner_text().startswith("Decide")
+        expect(page.get_by_role("heading", level=1)).to_have_text(example.name)
+        expect(page.locator(".rail .done").first).to_contain_text("Decide")
 
 
 def test_a_changed_fact_turns_the_answer_and_the_history_says_what_changed(page_as, editor, use_case):
@@ -41,9 +42,9 @@ def test_a_changed_fact_turns_the_answer_and_the_history_says_what_changed(page_
     page.get_by_role("link", name="Change the answers").click()
     page.get_by_label("Data quality").select_option("low")
     page.get_by_role("button", name="Save and see the answer").click()
-    assert page.get_by_role("heading", level=1).inner_text() == "RAG"
-    assert "not eligible yet" in page.locator("#scores").inner_text()
-    page.get_by_role("button", name="Save as decision 2").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("RAG")
+    expect(page.locator("#scores")).to_contain_text("not eligible yet")
+    follow(page, page.get_by_role("button", name="Save as decision 2"))
     page.goto(reverse("decisions:decision-detail", args=[use_case.pk, 2]))
     assert "high" in page.locator("#history del").inner_text()
 
@@ -99,7 +100,7 @@ def test_the_first_page_of_a_new_team_is_good(page_as, editor, team):
     shoot(page, "decisions-empty")
     assert_good_page(page)
     page.get_by_role("link", name="Start from an example").click()
-    assert page.get_by_label("Name").input_value() == "Customer support automation"
+    expect(page.get_by_label("Name")).to_have_value("Customer support automation")
 
 
 def test_a_what_if_answers_while_one_types_and_a_wrong_figure_leaves_the_answer_standing(
@@ -108,19 +109,19 @@ def test_a_what_if_answers_while_one_types_and_a_wrong_figure_leaves_the_answer_
     page = page_as(editor)
     page.goto(reverse("decisions:what-if", args=[use_case.pk]))
     answer, wrong = page.locator("#what-if-title"), page.locator("#what-if-error-volume_per_day")
-    assert answer.inner_text() == "Hybrid"
+    expect(answer).to_have_text("Hybrid")
     page.locator("#id_data_quality").focus()
     page.locator("#id_data_quality").select_option("low")
     page.wait_for_url("**/what-if/?data_quality=low")
-    assert answer.inner_text() == "RAG"
-    assert page.evaluate("document.activeElement.id") == "id_data_quality"
+    expect(answer).to_have_text("RAG")
+    expect(page.locator("#id_data_quality")).to_be_focused()
     page.locator("#id_volume_per_day").fill("-4")
     wrong.locator(".error").wait_for()
     assert "greater than or equal to 0" in wrong.inner_text()
     assert answer.inner_text() == "RAG", "the last good answer stands"
     page.locator("#id_volume_per_day").fill("12000")
     page.wait_for_url("**volume_per_day=12000")
-    assert wrong.inner_text() == ""
+    expect(wrong).to_have_text("")
     assert_good_page(page)
     page.get_by_role("link", name="Take these into the answers").click()
     page.get_by_text("Taken over from the what-if; nothing is saved yet.").wait_for()

@@ -9,7 +9,7 @@ from django.utils import timezone
 from deployments.models import GatewayBeat
 from deployments.services import set_split
 from deployments.tests.test_views_endpoints import fill
-from foundation.ui.testing import assert_good_page, shoot
+from foundation.ui.testing import assert_good_page, follow, shoot
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -53,12 +53,11 @@ def test_a_token_is_made_and_the_endpoint_stopped_by_hand(page_as, editor, endpo
     page.get_by_role("link", name="Make a token").click()
     page.get_by_label("What it is for").fill("shop backend")
     page.get_by_role("button", name="Make the token").click()
-    assert page.get_by_text("ftg_").first.is_visible()
+    page.get_by_text("ftg_").first.wait_for()
     assert_good_page(page)
     shoot(page, "endpoint-token-shown")
     page.goto(reverse("deployments:endpoint-detail", args=[endpoint.pk]))
     page.get_by_role("button", name="Switch off").first.click()
-    page.locator("dialog[open]").get_by_role("button", name="Switch off").click()
-    page.wait_for_load_state()
+    follow(page, page.locator("dialog[open]").get_by_role("button", name="Switch off"))
     endpoint.refresh_from_db()
     assert not endpoint.is_on

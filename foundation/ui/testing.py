@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# How long a page may take on a machine that is busy with other work: nobody waits that long who sees what he waits for.
+PATIENCE_MS = 60_000
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 # The page tells of each violation itself; the console alone would miss those of swapped parts.
 WATCH = """
@@ -37,9 +39,10 @@ def chromium() -> Iterator[Any]:
     if path is None:
         _missing("No Chromium was found on PATH")
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         _missing("Playwright is not installed")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as driver:
         # A container's root has no sandbox to start from.
         args = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -71,7 +74,7 @@ def page_as(chromium: Any, live_server: Any) -> Iterator[Callable[..., Any]]:
             **more,
         )
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         cookies = []
         if user is not None:
             client = Client()
@@ -99,6 +102,15 @@ def _note(page: Any, line: Any) -> None:
         page.problems.append(line.text)
 
 
+def follow(page: Any, link: Any) -> None:
+    """Press what leads to another page, and wait until that one is there.
+
+    A click returns before a busy browser has begun to leave: what is read next may still be the page that was left.
+    """
+    with page.expect_navigation():
+        link.click()
+
+
 def assert_no_csp_violations(page: Any) -> None:
     """No script, style or address was refused by the policy, and no script of ours failed."""
     page.wait_for_load_state()  # a page on its way to another answers nothing
@@ -110,6 +122,7 @@ def assert_accessible(page: Any) -> None:
     """axe finds no violation of WCAG 2.2 A or AA on the page as it stands; no rule and no part is left out."""
     from axe_playwright_python.sync_playwright import Axe
 
+    page.wait_for_load_state()
     found = Axe().run(page, options={"runOnly": {"type": "tag", "values": RULES}}).response["violations"]
     words = [
         f"{rule['id']} ({rule['impact']}): {rule['help']}\n    "

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from foundation.jobs import presence, schedules, services
 from foundation.jobs.models import Job
@@ -46,11 +47,11 @@ def test_the_list_and_the_page_of_a_job(page_as, editor, team, start, finish, ru
     Job.objects.filter(pk=running.pk).update(state="running")
     page = page_as(editor)
     page.goto(reverse("jobs:job-list", args=[team.slug]))
-    assert page.get_by_text("No worker and no clock has been seen").is_visible()
+    page.get_by_text("No worker and no clock has been seen").wait_for()
     assert_good_page(page)
     shoot(page, "jobs-list")
     page.goto(services.page_of(failed))
-    assert page.get_by_text("59 is unlucky").first.is_visible()
+    page.get_by_text("59 is unlucky").first.wait_for()
     assert_good_page(page)
     shoot(page, "jobs-failed")
 
@@ -64,15 +65,15 @@ def test_polling_leaves_the_focus_alone_tells_the_figures_and_ends_by_itself(pag
     Job.objects.filter(pk=running.pk).update(done=120, pace_at=timezone.now())
     page.get_by_text("122 of 240").first.wait_for()
     assert page.evaluate("document.activeElement.textContent").strip() == "Cancel"
-    assert page.get_by_text("$0.41").first.is_visible()
+    page.get_by_text("$0.41").first.wait_for()
     Job.objects.filter(pk=running.pk).update(
         state="succeeded", done=238, finished_at=timezone.now(), settled_at=timezone.now()
     )
     page.get_by_text("Done", exact=True).first.wait_for()
-    assert page.locator("[hx-trigger*=load]").count() == 0
+    expect(page.locator("[hx-trigger*=load]")).to_have_count(0)
     # Leaving and returning finds the same.
     page.reload()
-    assert page.get_by_text("238 done, 2 failed").first.is_visible()
+    page.get_by_text("238 done, 2 failed").first.wait_for()
     assert_good_page(page)
 
 

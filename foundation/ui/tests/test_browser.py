@@ -14,6 +14,7 @@ from foundation.ui.testing import (
     assert_good_page,
     assert_no_csp_violations,
     assert_one_primary,
+    follow,
     shoot,
 )
 
@@ -130,8 +131,7 @@ def test_single_keys_work_outside_fields_only_and_can_be_switched_off(page_as, e
     expect(page.locator("#shortcuts")).to_be_visible()
     assert_accessible(page)
     shoot(page, "shortcuts")
-    page.get_by_role("button", name="Switch single-key shortcuts off").click()
-    page.wait_for_load_state()
+    follow(page, page.get_by_role("button", name="Switch single-key shortcuts off"))
     page.wait_for_selector("html[data-ready]")
     page.keyboard.press("?")
     expect(page.locator("#shortcuts")).not_to_be_visible()
