@@ -328,6 +328,8 @@ def recipe_words(recipe: dict[str, Any]) -> list[tuple[str, str]]:
     """The recipe of a version as names and words."""
     if not recipe:
         return []
+    if mix := recipe.get("mix"):
+        return _mix_words(recipe, mix)
     shares = " / ".join(f"{float(Fraction(share)) * 100:g}" for share in recipe["ratios"])
     return [
         ("Seed", recipe["seed"]),
@@ -347,6 +349,18 @@ def recipe_words(recipe: dict[str, Any]) -> list[tuple[str, str]]:
             if recipe.get("drop_leaks")
             else []
         ),
+        ("Task", recipe["task_kind"]),
+    ]
+
+
+def _mix_words(recipe: dict[str, Any], mix: dict[str, Any]) -> list[tuple[str, str]]:
+    """Of a mix the splits are those of its versions: it has no ratios or strategy of its own."""
+    return [
+        ("Seed", recipe["seed"]),
+        ("Mixed of", ", ".join(one["task"] for one in mix["tasks"])),
+        ("Splits", "as they are in each of them"),
+        ("Temperature of the training rows", f"{mix['temperature']:g}"),
+        ("Training rows of one task, at most", grouped(mix["most"]) if mix.get("most") else "no cap"),
         ("Task", recipe["task_kind"]),
     ]
 

@@ -96,7 +96,8 @@ def plan_folds(rows: Sequence[FoldRow], *, n_folds: int) -> list[Fold]:
                 train.append(i)
         if not train:
             raise ValueError(
-                "All rows belong together, so no fold has anything to learn from. Freeze without keeping groups."
+                "All rows belong together, so no fold has anything to learn from. Take the near-duplicates out, or "
+                "freeze without keeping groups."
             )
         folds.append(Fold(number, tuple(train), tuple(held), tuple(left_out)))
     if len(folds) < 2:

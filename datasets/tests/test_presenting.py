@@ -7,7 +7,7 @@ import pytest
 from datasets.domain.agreement import Agreement
 from datasets.domain.power import rows_needed
 from datasets.models import Content, DatasetVersion, Example, FindingRow
-from datasets.presenting import diff_chart, empty_splits, power_chart
+from datasets.presenting import diff_chart, empty_splits, power_chart, recipe_words
 from datasets.presenting_findings import BEFORE, SHOWN, chart_of_sizes, groups_of_rows, sureness
 from datasets.presenting_quality import dimensions_chart, scores_chart
 from datasets.presenting_reviews import agreement_chart
@@ -192,3 +192,25 @@ def test_a_split_without_rows_says_why_and_what_to_do():
     assert empty_splits(frozen(8, 1, 1, largest=2)) == ""
     # nothing was asked for
     assert empty_splits(frozen(9, 0, 1, largest=1, ratios=("9/10", "0", "1/10"))) == ""
+
+
+def test_the_recipe_of_a_mix_claims_no_split_of_its_own():
+    """A mix of ready splits said "80 / 10 / 10" and "stratified" of 901 / 1,303 / 1,329 rows."""
+    own = {
+        "seed": "s", "ratios": ["4/5", "1/10", "1/10"], "strategy": "stratified", "task_kind": "classify",
+        "size_test_by_power": True, "keep_groups": True, "near_threshold": 0.8,
+    }  # fmt: skip
+    assert dict(recipe_words(own))["Train / validation / test, %"] == "80 / 10 / 10"
+    mixed = dict(
+        recipe_words(
+            {**own, "mix": {"temperature": 2.0, "most": 1200, "tasks": [{"task": "a"}, {"task": "b"}]}}
+        )
+    )
+    assert mixed == {
+        "Seed": "s",
+        "Mixed of": "a, b",
+        "Splits": "as they are in each of them",
+        "Temperature of the training rows": "2",
+        "Training rows of one task, at most": "1,200",
+        "Task": "classify",
+    }

@@ -140,6 +140,16 @@ def test_the_form_starts_it_and_says_what_is_wrong_without_losing_anything(edito
     assert AuditEvent.objects.filter(verb="crossvalidation.started").count() == 1
 
 
+def test_what_happens_is_said_of_the_backend_that_is_chosen(editor, version, client_for):
+    """The nearest example fits nothing and has nothing to choose; its page told of macro F1 all the same."""
+    new = reverse("training:run-new", args=[version.pk])
+    classifier = shown(client_for(editor).get(new))
+    assert "12 validation rows choose the settings" in classifier and "by macro F1" in classifier
+    nearest = shown(client_for(editor).get(new, {"backend": "local-nearest"}))
+    assert "12 validation rows judge." in nearest and "they choose nothing" in nearest
+    assert "macro F1" not in nearest
+
+
 def test_a_version_without_folds_says_the_way_to_them(editor, viewer, use_case, client_for):
     version = folded_version(use_case, n_folds=0)
     link = reverse("datasets:version-create", args=[version.dataset_id]) + "?folds=5"

@@ -105,7 +105,7 @@ def _counts(job: Job) -> str:
     if job.part_total and job.total <= 1 and not state.is_final:
         return f"{job.part_done:,} of {job.part_total:,}"
     if _is_one_piece(job):
-        return "in one piece"
+        return "in one piece" if state is JobState.RUNNING else ""
     parts = [f"{job.settled:,} of {job.total:,}"] if not state.is_final or job.settled < job.total else []
     if not parts:
         parts = [f"{job.done:,} done"]

@@ -92,7 +92,9 @@ def test_work_in_one_piece_says_so_and_draws_no_bar_that_would_stand_at_nothing(
     job.state, job.total, job.done = "running", 1, 0
     seen = look(job, now=timezone.now())
     assert (seen.counts, seen.shows_bar) == ("in one piece", False)
-    job.part_total, job.part_done = 10, 4  # it tells how far it is
+    job.state = "queued"
+    assert look(job, now=timezone.now()).counts == ""
+    job.state, job.part_total, job.part_done = "running", 10, 4  # it tells how far it is
     seen = look(job, now=timezone.now())
     assert (seen.counts, seen.shows_bar) == ("4 of 10", True)
     job.part_total, job.part_done, job.total = 0, 0, 2
