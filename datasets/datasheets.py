@@ -11,7 +11,7 @@ from datasets.domain.rules import RULES
 from datasets.domain.statuses import Split
 from datasets.models import Dataset, DatasetVersion, Edit, Fix, Import
 from datasets.presenting import recipe_words
-from foundation.ui.formats import grouped
+from foundation.ui.formats import grouped, percent
 
 MOST_LABELS = 200
 
@@ -91,8 +91,9 @@ def _composition(version: DatasetVersion) -> Section:
     numbers = version.stats or {}
     prompt, answer = numbers.get("prompt") or {}, numbers.get("completion") or {}
     labels = list((numbers.get("labels") or {}).items())
+    one = "text with its label" if version.task_kind == "classify" else "question with its answer"
     sentences = [
-        f"{grouped(version.n_rows)} rows, each a {'text with its label' if version.task_kind == 'classify' else 'question with its answer'}.",
+        f"{grouped(version.n_rows)} rows, each a {one}.",
         f"Prompts have {grouped(prompt.get('min'))} to {grouped(prompt.get('max'))} characters, half of them at most "
         f"{grouped(prompt.get('median'))}; answers {grouped(answer.get('min'))} to {grouped(answer.get('max'))}.",
     ]
@@ -100,7 +101,7 @@ def _composition(version: DatasetVersion) -> Section:
     if synthetic:
         n = sum(synthetic.values())
         sentences.append(
-            f"{grouped(n)} rows ({n / max(1, version.n_rows):.1%}) were written by a model; none is in the test."
+            f"{grouped(n)} rows ({percent(n / max(1, version.n_rows), 1)}) were written by a model; none is in the test."
         )
         if n_shown := ((version.report or {}).get("written_from") or {}).get(Split.TEST, 0):
             rows = "1 test row was" if n_shown == 1 else f"{grouped(n_shown)} test rows were"
@@ -112,7 +113,7 @@ def _composition(version: DatasetVersion) -> Section:
     total = sum(n for _, n in labels)
     table = (
         ("Label", "Rows", "Share"),
-        *((name, grouped(n), f"{n / total:.1%}") for name, n in labels[:MOST_LABELS]),
+        *((name, grouped(n), percent(n / total, 1)) for name, n in labels[:MOST_LABELS]),
     )
     return Section("What is in it?", tuple(sentences), table if labels else ())
 

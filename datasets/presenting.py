@@ -16,7 +16,7 @@ from datasets.domain.stats import EDGES
 from datasets.domain.statuses import Split
 from datasets.models import Dataset, DatasetVersion, Example, Finding, Review
 from foundation.ui import charts
-from foundation.ui.formats import grouped
+from foundation.ui.formats import grouped, percent
 
 # Nobody said which version is the newest: it is looked up.
 _UNTOLD = DatasetVersion()
@@ -25,7 +25,7 @@ _UNTOLD = DatasetVersion()
 def lineage(
     dataset: Dataset, version: DatasetVersion | None = None, *, newest: DatasetVersion | None = _UNTOLD
 ) -> list[tuple[str, str, bool]]:
-    """Use case → dataset → version: the version shown, else a link to the newest frozen one (given, or looked up)."""
+    """Use case → dataset → version: the one shown, else a link to the newest frozen one, given or looked up."""
     use_case = dataset.use_case
     items = [
         (f"Use case: {use_case.name}", reverse("decisions:use-case-detail", args=[use_case.pk]), False),
@@ -194,8 +194,8 @@ def power_chart(n_test: int, *, mark: str = "this version") -> SafeString:
         title = "Without test rows nothing can be seen"
     elif power < WANTED_POWER:
         title = (
-            f"{grouped(n_test)} test rows are too few to see 75% → 85%: power {100 * power:.0f}%, "
-            f"{grouped(needed)} rows have {100 * WANTED_POWER:.0f}%"
+            f"{grouped(n_test)} test rows are too few to see 75% → 85%: power {power_in_words(power)}, "
+            f"{grouped(needed)} rows have {power_in_words(WANTED_POWER)}"
         )
     else:
         title = f"{grouped(n_test)} test rows see 75% → 85% with {power_in_words(power)} power"
@@ -230,7 +230,7 @@ def parts_chart(version: DatasetVersion) -> SafeString:
 
 
 def empty_splits(version: DatasetVersion) -> str:
-    """Which splits got no row though the recipe gave them a share, why, and what to do; empty where none is missing."""
+    """Which splits got no row though the recipe gave them a share, why, and what to do; "" where none is missing."""
     ratios = (version.recipe or {}).get("ratios")
     if not version.is_frozen or not ratios:
         return ""
@@ -355,11 +355,12 @@ def recipe_words(recipe: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _mix_words(recipe: dict[str, Any], mix: dict[str, Any]) -> list[tuple[str, str]]:
     """Of a mix the splits are those of its versions: it has no ratios or strategy of its own."""
+    temperature = mix.get("temperature")
     return [
         ("Seed", recipe["seed"]),
-        ("Mixed of", ", ".join(one["task"] for one in mix["tasks"])),
+        ("Mixed of", ", ".join(one["task"] for one in mix.get("tasks") or [])),
         ("Splits", "as they are in each of them"),
-        ("Temperature of the training rows", f"{mix['temperature']:g}"),
+        *([("Temperature of the training rows", f"{temperature:g}")] if temperature is not None else []),
         ("Training rows of one task, at most", grouped(mix["most"]) if mix.get("most") else "no cap"),
         ("Task", recipe["task_kind"]),
     ]
@@ -423,7 +424,7 @@ def labels_chart(rows: list[LabelRow]) -> SafeString | str:
         low, high = wilson(row.test, n_test)
         bars.append(
             charts.Bar(
-                row.label, row.test_share, low, high, note=f"{100 * row.share:.1f}% of all", mark=row.share
+                row.label, row.test_share, low, high, note=f"{percent(row.share, 1)} of all", mark=row.share
             )
         )
     shown = "" if len(rows) <= MOST_BARS else f", the {MOST_BARS} largest of {grouped(len(rows))} labels"

@@ -1,4 +1,4 @@
-"""What a finding's page shows beside its rows: groups of like rows with their differences, and how large the groups are.
+"""What a finding's page shows beside its rows: groups of like rows, their differences, how large the groups are.
 
 Formats, decides nothing. Never reads the text of a row that is sealed.
 """
@@ -73,7 +73,7 @@ def groups_of_rows(
 
 
 def sureness(note: str) -> str:
-    """How sure the classifier was of the label it would give and of the one that stands, out of a wrong label's note."""
+    """How sure the classifier was of its own label and of the one that stands, out of a wrong label's note."""
     found = _SURE.search(note)
     return f"{found[2]} sure, against {found[1]}" if found else note
 

@@ -16,7 +16,7 @@ from datasets.models import Reading, Review
 from datasets.services.queueing import NEEDED_AT_MOST
 from datasets.services.reviewing import read_twice
 from foundation.ui import charts
-from foundation.ui.formats import grouped
+from foundation.ui.formats import grouped, percent
 
 # Pairs that agreement is computed from, the newest first; more would say nothing new.
 MOST_PAIRS = 20_000
@@ -81,8 +81,8 @@ def _chart(rows: list[dict[str, Any]]) -> Any:
         return ""
     first = judged[0]
     title = (
-        f"{100 * first['share']:.0f}% of {first['name']} looked at had to be edited or rejected "
-        f"({100 * first['low']:.0f}–{100 * first['high']:.0f}%, {grouped(first['n_done'])} rows)"
+        f"{percent(first['share'])} of {first['name']} looked at had to be edited or rejected "
+        f"({percent(first['low'])} to {percent(first['high'])}, {grouped(first['n_done'])} rows)"
     )
     return charts.bars_with_intervals(
         charts.Bars(
@@ -112,8 +112,8 @@ def agreement_chart(
 ) -> SafeString | str:
     """How far two readers agree beyond chance, with intervals, against the bound from which data may be relied on.
 
-    `verdicts`: alpha of accepted, edited or rejected alone. Readers see the label that stands, so with many labels they
-    agree on the label far beyond chance even where they cannot agree which rows are wrong.
+    `verdicts`: alpha of accepted, edited or rejected alone. Readers see the label that stands, so with many labels
+    they agree on it far beyond chance even where they cannot agree which rows are wrong.
     """
     known = [
         (name, one)

@@ -139,11 +139,11 @@ def _facts(evaluation: Evaluation, found: Mapping[str, Any], classes: Mapping[st
         )
     if found.get("latency_p95") is not None:
         n_timed = found.get("n_timed", 0)
-        how = "95th percentile" if n_timed == found["n"] else f"one by one, first {n_timed:,} rows"
+        how = "95th percentile" if n_timed == found["n"] else f"one by one, first {grouped(n_timed)} rows"
         facts.append(("latency p95", ms(found["latency_p95"]), how))
     price = found.get("price_mean")
     if price is not None:
-        cached = f", {found['n_cached']:,} from the cache" if found.get("n_cached") else ""
+        cached = f", {grouped(found['n_cached'])} from the cache" if found.get("n_cached") else ""
         paid = (
             f"{usd(found['cost_microusd'])} paid{cached}"
             if found["cost_microusd"] or cached
@@ -308,7 +308,7 @@ def cursor_of(text: str) -> tuple[float, int] | None:
 
 
 def comparison_page(comparison: Comparison, evaluations: Sequence[Evaluation], chosen: int) -> dict[str, Any]:
-    """Everything the page of a decided comparison shows above its rows; `chosen` is the candidate beside the baseline."""
+    """What the page of a decided comparison shows above its rows; `chosen` is the candidate beside the baseline."""
     found = comparison.result
     names = {p["key"]: p["name"] for p in found["people"]}
     by_key = {e.pk: e for e in evaluations}

@@ -59,7 +59,7 @@ def test_the_page_begins_with_its_finding(editor, version, client_for):
     assert "Rows wrong out of fold" in text
     assert text.count("<article") == 12
     one = shown(client_for(editor).get(page_of(found) + "?label=billing"))
-    assert "expected “billing”" in one
+    assert "expected “<bdi>billing</bdi>”" in one
     assert 0 < one.count("<article") < 12
 
 

@@ -19,6 +19,7 @@ from datasets.vault import Vault, sealed_contents
 from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput, Conflict
 from foundation.ui import htmx
+from foundation.ui.formats import grouped
 
 PAGE = 50
 
@@ -53,7 +54,7 @@ def example_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "finding": finding,
         "narrowed": filters.is_narrowed,
         "is_labelled": dataset.use_case.task_kind == "classify",
-        "note": "" if filters.is_narrowed else f"{counts[filters.state]:,} rows",
+        "note": "" if filters.is_narrowed else f"{grouped(counts[filters.state])} rows",
     }
     return htmx.render_page(request, "datasets/example_list.html", "datasets/_example_rows.html", context)
 
@@ -231,7 +232,7 @@ def finding_fix(request: HttpRequest, finding: Finding) -> HttpResponse:
         htmx.toast(request, "So many rows take a while. This page shows how far it is.")
         return htmx.redirect(request, "datasets:finding-detail", finding.pk)
     if fix.n_rows:
-        words = "1 row" if fix.n_rows == 1 else f"{fix.n_rows:,} rows"
+        words = "1 row" if fix.n_rows == 1 else f"{grouped(fix.n_rows)} rows"
         htmx.toast(request, f"Done: {words}. You can undo it on the finding's page.")
     else:
         htmx.toast(request, "The fix found no row to change.")

@@ -20,7 +20,7 @@ from decisions.models import UseCase
 from foundation.teams.errors import BadInput, PortalError
 from foundation.teams.presses import once
 from foundation.ui.charts import Bar, Bars, Lines, Point, Series, bars_with_intervals, line_with_band
-from foundation.ui.formats import duration, grouped, percent, usd
+from foundation.ui.formats import duration, grouped, percent, points, usd
 from foundation.ui.htmx import redirect, render_page, toast
 
 PAGE_SIZE = 50
@@ -209,7 +209,9 @@ def _facts(run: TrainingRun, validation: dict[str, Any], train: dict[str, Any]) 
     if run.state != RunState.SUCCEEDED:
         return []
     found: list[tuple[str, ...]] = [
-        (
+        ("on validation rows", "not judged", "the version has none")
+        if not validation.get("n")
+        else (
             "expected, over folds" if run.cross_validation_id else "on validation rows",
             percent(validation.get("accuracy"), 1),
             f"{percent(validation.get('low'), 1)} to {percent(validation.get('high'), 1)}, "
@@ -284,7 +286,7 @@ def _curve(metrics: dict[str, Any]) -> Any:
     word = "Still climbing: more rows would help" if gained > 0.01 else "Level: more rows alone help little"
     return line_with_band(
         Lines(
-            title=f"{word} ({gained * 100:+.1f} points from {first['n']:,} to {last['n']:,} rows)",
+            title=f"{word} ({points(gained)} from {grouped(first['n'])} to {grouped(last['n'])} rows)",
             series=[
                 Series(
                     "Validation rows",
