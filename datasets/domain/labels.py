@@ -21,6 +21,18 @@ class LabelPage:
     words: str = ""
     prev: int | None = None
     next: int | None = None
+    start: int = 0
+
+    @property
+    def where(self) -> str:
+        """Which of the labels these are, in words: "101 to 200 of 5,000, most rows first"."""
+        if len(self.rows) < 2:
+            return ""
+        if len(self.rows) == self.n_matching:
+            return "most rows first"
+        return (
+            f"{self.start + 1:,} to {self.start + len(self.rows):,} of {self.n_matching:,}, most rows first"
+        )
 
 
 def page_of_labels(counts: Mapping[str, int], *, words: str = "", after: int = 0, n: int = PAGE) -> LabelPage:
@@ -37,4 +49,5 @@ def page_of_labels(counts: Mapping[str, int], *, words: str = "", after: int = 0
         words=words,
         prev=max(0, start - n) if start else None,
         next=start + n if start + n < len(found) else None,
+        start=start,
     )

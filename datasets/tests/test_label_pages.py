@@ -22,6 +22,11 @@ def test_pages_of_a_hundred_follow_each_other_and_a_place_outside_is_the_last_pa
     last = page_of_labels(COUNTS, after=200)
     assert (len(last.rows), last.rows[-1], last.prev, last.next) == (50, ("intent 249", 751), 100, None)
     assert page_of_labels(COUNTS, after=10**15) == last
+    n = len(COUNTS)
+    assert first.where == f"1 to {len(first.rows)} of {n:,}, most rows first"
+    assert last.where == f"{n - len(last.rows) + 1:,} to {n:,} of {n:,}, most rows first"
+    assert page_of_labels({"a": 2, "b": 1}).where == "most rows first"
+    assert page_of_labels({"a": 2}).where == page_of_labels({}).where == ""
     assert page_of_labels({}, after=7).rows == []
 
 
