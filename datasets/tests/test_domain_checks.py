@@ -226,10 +226,18 @@ def test_personal_data_is_found_by_pattern_and_checksum(text, masked):
         "ticket 12345678, room 4711",
         "ISBN 978-3-16-148410-0",
         "12 345 678 people",
+        # fractions whose sixteen digits pass the checksum of cards
+        "a score of 0.5810340240571116",
+        "at 12.5494625668892421 degrees",
     ],
 )
 def test_numbers_that_name_nobody_are_left_alone(text):
     assert find_pii(text) == []
+
+
+def test_a_card_behind_a_comma_or_a_full_stop_is_still_found():
+    for text in ("17,4111111111111111,Visa", "It is here.4111 1111 1111 1111", "No 4. 4111 1111 1111 1111"):
+        assert [hit.kind for hit in find_pii(text)] == ["card"], text
 
 
 def test_checksums_match_known_numbers():
