@@ -148,5 +148,5 @@ def chart_of_sizes(sizes: Iterable[int]) -> SafeString:
         else f"All {grouped(n_groups)} groups are pairs"
     )
     return charts.bars_with_intervals(
-        charts.Bars(title=title, sub="Groups by size", unit="number", bars=bars)
+        charts.Bars(title=title, sub="Groups by size", unit="groups", bars=bars)
     )

@@ -76,7 +76,7 @@ def test_sizes_of_groups_are_counted_and_the_large_ones_share_a_bar():
     # 3 pairs, one each of 3, 4, 5, 6, 7 rows, and 8 and 20 rows in the last bar
     picture = chart_of_sizes([2, 2, 2, 3, 4, 5, 6, 7, 8, 20])
     assert "3 of 10 groups are pairs; the largest has 20 rows" in picture
-    assert "8 rows and more: 2. 28 rows in all" in picture
+    assert "8 rows and more: 2 groups. 28 rows in all" in picture
 
 
 def test_scores_on_an_edge_belong_to_the_bin_above_it_and_the_bar_counts_what_is_under_it():

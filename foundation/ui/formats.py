@@ -184,7 +184,10 @@ FORMATS = {
 
 
 def as_unit(value: object, unit: str = "") -> str:
-    """The value written in one of the units of `FORMATS`; an unknown unit is written after the number."""
+    """The value written in one of the units of `FORMATS`; an unknown unit, a plural, is written after the number."""
     if unit in FORMATS:
         return FORMATS[unit](value)  # type: ignore[operator]
-    return f"{grouped(value)} {unit}" if is_number(value) else NOT_KNOWN
+    if not is_number(value):
+        return NOT_KNOWN
+    one = float(value) == 1 and len(unit) > 2  # type: ignore[arg-type]
+    return f"{grouped(value)} {unit.removesuffix('s') if one else unit}"

@@ -35,6 +35,10 @@ class Axis:
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
 
+# Units of which there are whole ones only.
+COUNTED = ("rows", "groups")
+
+
 def axis_for(
     values: Iterable[object], *, unit: str = "", zero: bool = False, wanted: int = 5, top: float | None = None
 ) -> Axis:
@@ -50,6 +54,8 @@ def axis_for(
         pad = abs(high) * 0.5 or 1.0
         low, high = (low if zero and low == 0 else low - pad), high + pad
     step = _round_step((high - low) / max(wanted - 1, 1))
+    if unit in COUNTED and step % 1:
+        step = float(math.ceil(step))  # nobody has half a row
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(i * step for i in range(first, min(last, first + 12) + 1))
     return Axis(ticks[0], ticks[-1], ticks, lambda value: tick_text(value, step, unit))

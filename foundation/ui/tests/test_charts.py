@@ -210,3 +210,11 @@ def test_labels_that_are_each_mixed_up_once_are_no_finding():
     assert charts.mixed_up(None) == "Nothing was mixed up"
     assert charts.mixed_up(("a", "b", 1)) == "No two labels were mixed up more than once"
     assert charts.mixed_up(("a", "b", 1200)) == "Most mixed up: “a” answered as “b”, 1,200 times"
+
+
+def test_what_is_counted_has_whole_ticks():
+    # 2 rows in five ticks would stand half a row apart, 10 rows two and a half
+    assert [scales.axis_for([2], unit="rows", zero=True).label(t) for t in (0, 1, 2)] == ["0", "1", "2"]
+    assert scales.axis_for([2], unit="rows", zero=True).ticks == (0, 1, 2)
+    assert scales.axis_for([10], unit="groups", zero=True).ticks == (0, 3, 6, 9, 12)
+    assert 0.5 in scales.axis_for([2], zero=True).ticks

@@ -86,3 +86,14 @@ def test_no_value_makes_a_format_fail_or_say_nan(value):
     for write in (formats.grouped, formats.signed, formats.usd, formats.dollars, formats.percent, formats.points,
                   formats.ms, formats.size, formats.duration, formats.p_value):  # fmt: skip
         assert "nan" not in write(value).lower() and "inf" not in write(value)
+
+
+def test_one_of_a_unit_of_its_own_is_said_in_the_singular():
+    assert [formats.as_unit(n, "rows") for n in (0, 1, 1.0, 2, None)] == [
+        "0 rows",
+        "1 row",
+        "1 row",
+        "2 rows",
+        "–",
+    ]
+    assert formats.as_unit(1, "s") == "1 s"
