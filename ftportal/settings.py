@@ -178,6 +178,10 @@ SQLITE_OPTIONS = {
         "PRAGMA journal_size_limit=8000000;"
     ),
 }
+# How PostgreSQL plans for the portal (docs/decisions/0016). Set it empty where a pooler refuses such options.
+DATABASE_OPTIONS = os.environ.get(
+    "DATABASE_OPTIONS", "-c random_page_cost=1.1 -c max_parallel_workers_per_gather=0"
+).strip()
 DATABASE_URL = os.environ.get("DATABASE_URL", "").strip()
 if DATABASE_URL:
     try:
@@ -188,7 +192,11 @@ if DATABASE_URL:
             "DATABASE_URL cannot be read. It looks like postgres://user:password@host:5432/name."
         ) from None
     if _engine == "django.db.backends.postgresql":
-        DATABASES["default"]["OPTIONS"] = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
+        DATABASES["default"]["OPTIONS"] = {
+            "connect_timeout": 5,
+            **({"options": DATABASE_OPTIONS} if DATABASE_OPTIONS else {}),
+            **DATABASES["default"].get("OPTIONS", {}),
+        }
         if not TESTING:
             DATABASES["default"]["OPTIONS"]["pool"] = {
                 "min_size": 1,

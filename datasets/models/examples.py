@@ -11,9 +11,9 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, ExpressionWrapper, OuterRef, Q
+from django.db.models import Exists, ExpressionWrapper, OuterRef, Q, Subquery
 from django.db.models.expressions import RawSQL
-from django.db.models.lookups import Exact
+from django.db.models.lookups import Exact, IsNull
 
 from datasets.domain.statuses import ExampleState, ImportState, Severity, Verdict, choices
 from datasets.models.imports import CheckRun, Dataset, Import
@@ -221,9 +221,18 @@ def _something_is_left() -> Q:
     # rows and stands until the next check.
     return ~Exists(standing.filter(n_rows__gte=OuterRef("n_fixable"))) & (
         Q(n_rows=0)
-        | (~is_touched & Exists(rows.filter(example__state=ExampleState.ACTIVE)))
-        | (is_touched & Exists(rows.left()))
+        | (~is_touched & _is_any(rows.filter(example__state=ExampleState.ACTIVE)))
+        | (is_touched & _is_any(rows.left()))
     )
+
+
+def _is_any(rows: FindingRowQuerySet) -> IsNull:
+    """Whether there is a row, by the index of a finding's rows.
+
+    Of a plain EXISTS PostgreSQL thinks that some row of any finding will do, and reads the rows of all reports until
+    it meets the first of this one: 0.5 s where they stand at the end of a million.
+    """
+    return IsNull(Subquery(rows.order_by("cluster", "id").values("pk")[:1]), False)
 
 
 class Finding(TeamOwned):

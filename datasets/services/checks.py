@@ -166,6 +166,7 @@ def write_report(
         CheckRun.objects.filter(pk=run.pk).update(finished_at=timezone.now())
         Dataset.objects.filter(pk=dataset.pk).update(checks=run)
         audit.record(actor=job.created_by, team=dataset.team, verb="dataset.checked", target=dataset)
+    bulk.learn_sizes(FindingRow, Finding, n_rows=FindingRow.objects.filter(finding__run=run).count())
     run.refresh_from_db()
     return run
 
