@@ -77,6 +77,7 @@ class ImportRows(Kind):
 
     name = "datasets.import"
     title = "Import"
+    counted = "parts of the file"
     cancelling = "No row is imported; the file stays."
     batch_size = 8
     all_or_nothing = True
@@ -423,6 +424,7 @@ class JudgeRows(Kind):
 
     name = "datasets.quality"
     title = "Quality"
+    counted = "rows"
     cancelling = "Rows judged so far keep their verdict and count."
     item_model = Judgement
     batch_size = 16

@@ -115,7 +115,8 @@ def json_record(raw: bytes) -> dict[str, Any]:
         raise RowError(reason, fix=fix) from None
     if type(record) is not dict:
         raise RowError(
-            "is not an object", fix='Write objects like {"prompt": "…", "completion": "…"}, one on each line.'
+            "the line is not an object",
+            fix='Write objects like {"prompt": "…", "completion": "…"}, one on each line.',
         )
     # orjson keeps the last of repeated keys in silence. Counting colons after quotes tells which lines need a look.
     if raw.count(b'":') + raw.count(b'" :') > _n_keys(record):

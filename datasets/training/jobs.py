@@ -136,6 +136,7 @@ class CrossValidate(SubprocessKind):
 
     name = folding.JOB_KIND
     title = "Cross-validation"
+    counted = "folds"
     cancelling = "No answer is kept."
     item_model = FoldRun
     parallel = 2

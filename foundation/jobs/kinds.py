@@ -107,6 +107,8 @@ class Kind:
     quiet: bool = False
     # Team admins may start it by the clock; its recipe is then what they wrote, plus "slot".
     schedulable: bool = False
+    # What its items are to people ("rows"); empty where a word would say nothing.
+    counted: str = ""
     # What cancelling does to what was done so far, for the dialog; empty: see `when_cancelled`.
     cancelling: str = ""
     # The name of the Celery task that carries it.

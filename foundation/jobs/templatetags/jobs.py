@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django import template
 
+from foundation.jobs.domain.states import FINAL, JobState
 from foundation.jobs.errors import UnknownKind
 from foundation.jobs.kinds import get_kind
 from foundation.jobs.models import Job
@@ -20,6 +21,18 @@ def when_cancelled(job: Job) -> str:
     except UnknownKind:
         stays = "This portal does not know such work any more."
     return f"{stays} It stops within 10 seconds, and nothing new is charged after that."
+
+
+@register.simple_tag
+def counted(job: Job) -> str:
+    """{% counted job as unit %}: what "3 of 10" counts, with the blank before it; empty where it counts nothing now."""
+    if job.total <= 1 or job.failed or job.skipped or job.status in (JobState.PLANNING, *FINAL):
+        return ""
+    try:
+        word = get_kind(job.kind).counted
+    except UnknownKind:
+        return ""
+    return f" {word}" if word else ""
 
 
 @register.simple_tag

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from foundation.jobs import presence, services
+from foundation.jobs.kinds import get_kind
 from foundation.jobs.looks import look
 from foundation.jobs.models import Job, WorkerSeen
 from foundation.teams.testing import assert_route_guarded
@@ -100,6 +101,18 @@ def test_work_in_one_piece_says_so_and_draws_no_bar_that_would_stand_at_nothing(
     job.part_total, job.part_done, job.total = 0, 0, 2
     seen = look(job, now=timezone.now())
     assert (seen.counts, seen.shows_bar) == ("0 of 2", True)
+
+
+def test_what_is_counted_has_its_word_while_it_runs(client_for, editor, job, finish, monkeypatch):
+    """ "3 of 10" of what? A kind whose items are something to people says so."""
+    url = reverse("jobs:job-progress", args=[job.pk])
+    Job.objects.filter(pk=job.pk).update(state="running", total=12, done=3)
+    client = client_for(editor)
+    assert "3 of 12<" in client.get(url, headers={"HX-Request": "true"}).content.decode()
+    monkeypatch.setattr(type(get_kind(job.kind)), "counted", "rows")
+    assert "3 of 12 rows<" in client.get(url, headers={"HX-Request": "true"}).content.decode()
+    Job.objects.filter(pk=job.pk).update(failed=1)
+    assert "4 of 12, 1 failed<" in client.get(url, headers={"HX-Request": "true"}).content.decode()
 
 
 def test_polling_ends_with_a_fresh_page(client_for, editor, job, finish):
