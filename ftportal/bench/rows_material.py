@@ -57,7 +57,7 @@ def dataset_of(folder: str, n_rows: int) -> Any:
     path = Path(folder) / "rows.jsonl"
     dirty.write_dirty(path, n_rows)
     dataset, _ = ground.imported(path, task_kind="answer")
-    for kind in ("datasets.index", "datasets.checks"):
+    for kind in ("datasets.checks", "datasets.index"):  # indexing waits for the checks
         before = ground.cpu_s()
         ground.worked(Job.objects.get(kind=kind))
         print(f"  {kind}: CPU {ground.cpu_s() - before:.0f} s, peak {ground.peak_mb():.0f} MB", flush=True)
