@@ -306,6 +306,7 @@ def _decide(
             )
             if edit is not None:
                 ReviewItem.objects.filter(pk=item.pk).update(edit=edit)
+            Example.objects.filter(pk=example.pk).update(review=verdict)
         # An edit between the reading of the row and this transaction: nobody judges a text unseen.
         elif not Example.objects.filter(pk=example.pk, edition=example.edition).update(review=verdict):
             raise EditedMeanwhile(Example.objects.select_related("content").get(pk=example.pk))
@@ -314,7 +315,6 @@ def _decide(
             pk=example.pk, state=ExampleState.ACTIVE
         ).update(state=ExampleState.REJECTED):
             move_counts(dataset, [example.pk], -1, "n_rejected")
-        Example.objects.filter(pk=example.pk).update(review=verdict)
         Review.objects.filter(pk=review.pk).update(**{_COUNTER[verdict]: F(_COUNTER[verdict]) + 1})
         audit.record(actor=actor, team=dataset.team, verb=f"example.review_{verdict}", target=example)
     item.refresh_from_db()

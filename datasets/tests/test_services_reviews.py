@@ -268,6 +268,29 @@ def test_a_review_page_asks_few_questions_and_the_form_makes_the_queue(
         assert client.get(url).status_code == 404
 
 
+@pytest.mark.parametrize(("verdict", "most"), [("accepted", 25), ("rejected", 28)])
+def test_a_press_asks_once_for_what_it_and_the_next_row_need(
+    filled, editor, client, django_assert_max_num_queries, verdict, most
+):
+    review = services.plan_review(actor=editor, dataset=filled)
+    client.force_login(editor)
+    first, second = review.items.order_by("position")[:2]
+    htmx = {"HX-Request": "true"}
+
+    def press(item):
+        url = reverse("datasets:review-judge", args=[review.pk, item.pk])
+        return client.post(url, {"verdict": verdict, "edition": "1"}, headers=htmx)
+
+    press(first)
+    with django_assert_max_num_queries(most):
+        assert press(second).status_code == 200
+    second.refresh_from_db()
+    assert second.verdict == verdict and second.example.review == verdict
+    undo = reverse("datasets:review-undo", args=[review.pk, second.pk])
+    with django_assert_max_num_queries(most):
+        assert client.post(undo, headers=htmx).status_code == 200
+
+
 def test_two_people_at_one_row_see_the_conflict_and_lose_nothing(filled, editor, second, client):
     """U31, T55: the later one sees the other text as a diff, keeps their own, and the next press is on purpose."""
     review = services.plan_review(actor=editor, dataset=filled)

@@ -205,9 +205,15 @@ def _address(review: Review, item: ReviewItem | None, whose: str) -> str:
     return f"{url}?{query}" if query else url
 
 
+def _as_it_is_now(review: Review) -> Review:
+    """With what a page of it needs: a verdict moves its counts, and an edit those of the dataset."""
+    rows = Review.objects.of(review.team).select_related("team", "dataset__use_case")
+    return rows.get(pk=review.pk)
+
+
 def _onwards(request: HttpRequest, review: Review, item: ReviewItem) -> HttpResponse:
     """The next row that waits for this person, after this one first."""
-    review.refresh_from_db()
+    review = _as_it_is_now(review)
     whose = _whose(request)
     following = _next_item(review, request, whose, after=item.position)
     url = _address(review, following, whose)
@@ -228,8 +234,6 @@ def review_judge(request: TeamRequest, review: Review, item: int) -> HttpRespons
     taken = request.POST.get("take", "")
     form = None
     try:
-        # Queued before the freeze, sealed since: nobody judges what they may not read.
-        check_not_sealed(review.dataset, [found.example.content_id], user=request.user)
         if taken:
             reading = (
                 found.readings.filter(pk=int(taken)).first()
@@ -249,6 +253,8 @@ def review_judge(request: TeamRequest, review: Review, item: int) -> HttpRespons
             "edition": int(edition) if edition.isdecimal() and len(edition) < 10 else None
         }
         if verdict is Verdict.EDITED:
+            # The services refuse what was sealed since it was queued; no form is read for it either.
+            check_not_sealed(review.dataset, [found.example.content_id], user=request.user)
             is_labelled = review.dataset.use_case.task_kind == "classify"
             form = ExampleForm.of(found.example, is_labelled=is_labelled, data=request.POST)
             if not form.is_valid():
@@ -290,7 +296,7 @@ def review_undo(request: HttpRequest, review: Review, item: int) -> HttpResponse
     """Take one verdict back and show that row again."""
     found = get_object_or_404(review.items, pk=item)
     services.undo_review(actor=request.user, item=found)
-    review.refresh_from_db()
+    review = _as_it_is_now(review)
     whose = _whose(request)
     shown = _items(review).filter(pk=found.pk).first()
     url = _address(review, shown, whose)
