@@ -384,45 +384,65 @@ def test_gateways_that_are_replaced_one_by_one_fail_nobody(served):
 
 
 def test_streams_that_are_cut_together_keep_nobody_waiting(served):
-    """T26: 30 streams of 5 MB hung up at once; /livez answers in 100 ms at the 99th percentile (or thrice its usual)."""
+    """T26: 30 streams of 5 MB hung up at once; /livez answers in 100 ms at the 99th percentile.
+
+    On a machine busy with other work: in three times what an idle gateway beside it takes in the same seconds. Work
+    that holds up the loop does so in every round; what the machine does meanwhile does not.
+    """
     served.do(
         "v5 = version('flood', stub, use_case)\n"
         "services.set_split(actor=None, endpoint=endpoint, baseline=v5, candidate=None, share=0, reason='r')"
     )
     settled(served)
+    idle_port = free_port()
+    idle = served.start("-m", "deployments.gateway", "--port", str(idle_port))
+    both = served.url("/livez"), f"http://127.0.0.1:{idle_port}/livez"
+    wait_for(lambda: get(f"http://127.0.0.1:{idle_port}/readyz")[0] == 200)
     raw = json.dumps({**QUESTION, "stream": True}).encode()
     head = (
         b"POST /triage/v1/messages HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
         + f"authorization: Bearer {served.token}\r\ncontent-length: {len(raw)}\r\n\r\n".encode()
     )
 
-    def lives(n):
-        times = []
-        for _ in range(n):
-            began = time.perf_counter()
-            assert get(served.url("/livez"))[0] == 200
-            times.append(time.perf_counter() - began)
-        return sorted(times)[int(n * 0.99)]
+    def cut_together():
+        links = [socket.create_connection(("127.0.0.1", served.gateway_port), timeout=60) for _ in range(30)]
+        for link in links:
+            link.sendall(head + raw)
+        for link in links:
+            left = 1_000_000
+            while left > 0:
+                left -= len(link.recv(65_536))
+        for link in links:
+            link.close()
 
-    usual = lives(100)
-    before = served.rows("SELECT count(*) FROM deployments_prediction WHERE error = 'client_gone'")[0][0]
-    links = [socket.create_connection(("127.0.0.1", served.gateway_port), timeout=20) for _ in range(30)]
-    for link in links:
-        link.sendall(head + raw)
-    for link in links:
-        left = 1_000_000
-        while left > 0:
-            left -= len(link.recv(65_536))
-    for link in links:
-        link.close()
-    busy = lives(200)
-    assert busy <= max(0.1, 3 * usual), f"p99 {busy:.3f} s, usually {usual:.3f} s"
-    wait_for(
-        lambda: (
-            served.rows("SELECT count(*) FROM deployments_prediction WHERE error = 'client_gone'")[0][0]
-            == before + 30
-        )
-    )
+    def p99_s():
+        """Seconds an answer takes in the next two: of the gateway, and of the idle one asked in turn with it."""
+        times = ([], [])
+        end = time.monotonic() + 2
+        while time.monotonic() < end or len(times[1]) < 100:
+            for url, taken in zip(both, times, strict=True):
+                began = time.perf_counter()
+                assert get(url)[0] == 200
+                took = time.perf_counter() - began
+                # Who asks every 10 ms meets one long wait many times, and this one only once: the others count too.
+                taken += [took - 0.01 * n for n in range(1 + int(took / 0.01))]
+        return [sorted(taken)[int(len(taken) * 0.99)] for taken in times]
+
+    gone = "SELECT count(*) FROM deployments_prediction WHERE error = 'client_gone'"
+    before = served.rows(gone)[0][0]
+    rounds = []
+    while len(rounds) < 5:
+        cut_together()
+        rounds.append(p99_s())
+        after_cut, beside = rounds[-1]
+        if after_cut <= max(0.1, 3 * beside):
+            break
+        wait_for(lambda: metric(served, "in_flight") == 0)
+    else:
+        said = ", ".join(f"{after_cut:.3f} s beside {beside:.3f} s" for after_cut, beside in rounds)
+        pytest.fail(f"/livez at the 99th percentile, in each of {len(rounds)} rounds: {said}")
+    wait_for(lambda: served.rows(gone)[0][0] == before + 30 * len(rounds))
+    assert served.end(idle) == 0
 
 
 def test_the_queue_plays_no_part(home):
