@@ -52,6 +52,10 @@ def about(dataset: Dataset) -> dict[str, Any]:
     }
 
 
+SOURCES, CLEANING, REVIEWERS = "Where does it come from?", "What was done to it?", "Who looked at it?"
+MIXED = "The datasheets of the versions it is mixed of tell that of their rows."
+
+
 def datasheet_of(version: DatasetVersion) -> Datasheet:
     """The datasheet of a frozen version."""
     report = version.report or {}
@@ -65,14 +69,20 @@ def datasheet_of(version: DatasetVersion) -> Datasheet:
         ("Use case", known.get("use_case", "")),
         ("Task", version.task_kind),
     ]
+    if "mix" in (version.recipe or {}):
+        # The dataset of a mix has no import, fix or review of its own: "none" would not be so.
+        sources, cleaning, reviewers = (Section(title, (MIXED,)) for title in (SOURCES, CLEANING, REVIEWERS))
+    else:
+        sources, cleaning = _sources(known), _cleaning(known, report)
+        reviewers = _reviewers(version, report)
     sections = [
         _motivation(known),
         _composition(version),
-        _sources(known),
-        _cleaning(known, report),
+        sources,
+        cleaning,
         _splits(version, report),
         _problems(report),
-        _reviewers(version, report),
+        reviewers,
     ]
     return Datasheet(
         f"Datasheet: {known.get('dataset', '')}, version {version.number}", tuple(facts), tuple(sections)
@@ -124,9 +134,7 @@ def _sources(known: dict[str, Any]) -> Section:
         ("Source", "Kind", "Rows", "Rows that could not be read", "SHA-256 of the file"),
         *((s["name"], s["kind"], grouped(s["rows"]), grouped(s["left_out"]), s["sha256"]) for s in rows),
     )
-    return Section(
-        "Where does it come from?", () if rows else ("No import is on record.",), table if rows else ()
-    )
+    return Section(SOURCES, () if rows else ("No import is on record.",), table if rows else ())
 
 
 def _cleaning(known: dict[str, Any], report: dict[str, Any]) -> Section:
@@ -154,7 +162,7 @@ def _cleaning(known: dict[str, Any], report: dict[str, Any]) -> Section:
             for r in rows
         ),
     )
-    return Section("What was done to it?", tuple(sentences), table if rows else ())
+    return Section(CLEANING, tuple(sentences), table if rows else ())
 
 
 def _words(rule: str, action: str) -> str:
@@ -218,4 +226,4 @@ def _reviewers(version: DatasetVersion, report: dict[str, Any]) -> Section:
         )
     if version.override_reason:
         sentences.append(f"A gate was overridden. The reason given: {version.override_reason}")
-    return Section("Who looked at it?", tuple(sentences))
+    return Section(REVIEWERS, tuple(sentences))

@@ -184,3 +184,10 @@ def test_the_page_mixes_and_is_the_editors(
     assert run_until_idle(60)
     page = client.get(answer["Location"]).content.decode()
     assert "Tasks in the mix" in page
+    # A mix is neither imported nor reviewed itself: "none" and "nobody" would be said of rows that were.
+    assert "stand with the versions it is mixed of" in page
+    assert all(reverse("datasets:version-detail", args=[v.pk]) in page for v in two)
+    assert "nobody had looked" not in page
+    sheet = client.get(f"{answer['Location']}datasheet/").content.decode()
+    assert sheet.count("The datasheets of the versions it is mixed of tell that of their rows.") == 3
+    assert "No import is on record" not in sheet and "Nobody had looked" not in sheet
