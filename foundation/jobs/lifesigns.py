@@ -16,7 +16,7 @@ from typing import Any
 from celery import signals
 from django.db import connection
 
-from foundation.database import garbage
+from foundation.database import garbage, wal
 from foundation.jobs import claiming, presence
 from foundation.jobs.models import WorkerSeen
 
@@ -75,12 +75,14 @@ def worker_is_ready(sender: Any = None, **_: Any) -> None:
 
 @signals.heartbeat_sent.connect
 def worker_lives(sender: Any = None, **_: Any) -> None:
-    """Every 2 s: the worker is there, and leases of its dead children are freed."""
+    """Every 2 s: the worker is there, leases of its dead children are freed, and SQLite's log stays short."""
     name = getattr(getattr(sender, "eventer", None), "hostname", "") or socket.gethostname()
 
     def act() -> None:
         _seen_now_and_then(name, WorkerSeen.Role.WORKER, _queues.get(name, ""))
         claiming.sweep()
+        # Whoever writes in bulk sees to it; many who write little each would not.
+        wal.keep_short()
 
     _quietly(act)
 

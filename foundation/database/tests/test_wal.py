@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from celery import signals
 from django.db import DEFAULT_DB_ALIAS
 from django.db.utils import ConnectionHandler
 
 from foundation.database import wal
+from foundation.jobs import lifesigns
 
 PAGE = "x" * 4000
 
@@ -94,3 +96,12 @@ def test_inside_a_transaction_nothing_is_copied(opened):
     db.in_atomic_block = True
     assert not wal.keep_short(db)
     db.in_atomic_block = False
+
+
+@pytest.mark.django_db
+def test_a_workers_sign_of_life_keeps_it_short_where_many_write_little(monkeypatch):
+    asked = []
+    monkeypatch.setattr(lifesigns, "_quietly", lambda act: act())  # which would close this test's connection
+    monkeypatch.setattr(wal, "keep_short", lambda: asked.append("kept short"))
+    signals.heartbeat_sent.send(sender=None)
+    assert asked == ["kept short"]
