@@ -1,4 +1,4 @@
-"""PostgreSQL's plans where it guessed badly: what a page waits for must not hang on rows of other datasets."""
+"""What PostgreSQL is told so that it plans well."""
 
 from __future__ import annotations
 
@@ -17,26 +17,12 @@ ROW = ("finding_id", "example_id", "cluster", "keep", "note", "suggestion")
 
 
 def found(dataset, rule: str, example_ids) -> Finding:
-    run, _ = CheckRun.objects.get_or_create(team=dataset.team, dataset=dataset)
+    run = CheckRun.objects.create(team=dataset.team, dataset=dataset)
     finding = Finding.objects.create(
         team=dataset.team, run=run, dataset=dataset, rule=rule, severity="warning", n_rows=len(example_ids)
     )
     bulk.insert(FindingRow, ROW, [(finding.pk, key, 0, False, "", "") for key in example_ids])
     return finding
-
-
-def test_whether_a_finding_is_mended_is_asked_of_its_own_rows(dataset, bring_in):
-    """Read were the rows of all reports until one of this finding came: 0.35 s a page at a million of them."""
-    bring_in(dataset, jsonl(tickets(1500)))
-    ids = list(Example.objects.filter(dataset=dataset).order_by("id").values_list("id", flat=True))
-    for rule in ("pii", "too_short", "loose_duplicate"):
-        found(dataset, rule, ids)
-    last = found(dataset, "near_duplicate", ids)
-    bulk.learn_sizes(FindingRow, Finding, n_rows=4 * len(ids))
-    plan = Finding.objects.filter(pk=last.pk).unmended().explain()
-    assert "Seq Scan on datasets_findingrow" not in plan, plan
-    assert "finding_rows_by_cluster" in plan
-    assert list(Finding.objects.unmended().filter(pk=last.pk)) == [last]
 
 
 def test_a_table_that_a_job_has_filled_is_known_to_the_planner(dataset, bring_in):
@@ -53,4 +39,4 @@ def test_a_table_that_a_job_has_filled_is_known_to_the_planner(dataset, bring_in
     bulk.learn_sizes(FindingRow, n_rows=bulk.WORTH_A_LOOK - 1)
     assert n_known() == before
     bulk.learn_sizes(FindingRow, n_rows=len(ids))
-    assert n_known() == 1000
+    assert n_known() == FindingRow.objects.count()
