@@ -60,12 +60,28 @@ class Content(models.Model):
         return json.loads(self.turns) if self.turns else []
 
     @property
-    def turns_to_show(self) -> tuple[list[list[str]], int, list[list[str]]]:
-        """(first turns, how many are left out, last turns): nobody reads ten thousand, and no page holds them."""
-        turns = self.earlier
-        if len(turns) <= 2 * SHOWN_TURNS:
-            return turns, 0, []
-        return turns[:SHOWN_TURNS], len(turns) - 2 * SHOWN_TURNS, turns[-SHOWN_TURNS:]
+    def turns_to_show(self) -> tuple[list[tuple[str, str, str]], int, list[tuple[str, str, str]]]:
+        """(first turns, how many are left out, last turns): nobody reads ten thousand, and no page holds them.
+
+        A turn is (role, who says it in words, text).
+        """
+        turns, told = self.earlier, self._told
+        n = len(turns)
+        shown = [*range(n)] if n <= 2 * SHOWN_TURNS else [*range(SHOWN_TURNS), *range(n - SHOWN_TURNS, n)]
+        named = [(turns[i][0], _who(turns[i][0], told.get(str(i))), turns[i][1]) for i in shown]
+        if n <= 2 * SHOWN_TURNS:
+            return named, 0, []
+        return named[:SHOWN_TURNS], n - 2 * SHOWN_TURNS, named[SHOWN_TURNS:]
+
+    @property
+    def asker(self) -> str:
+        """Who puts the last question: a person, or a tool whose answer the model has to go on from."""
+        return _who("user", self._told.get(str(len(self.earlier))))
+
+    @property
+    def _told(self) -> dict[str, Any]:
+        told = json.loads(self.extra).get("messages") if self.extra else None
+        return told if isinstance(told, dict) else {}
 
     @property
     def shown(self) -> tuple[str, str, str, str]:
@@ -76,6 +92,19 @@ class Content(models.Model):
     def messages(self) -> list[dict[str, str]]:
         """The whole row as chat messages."""
         return messages_of(self.system, self.turns, self.prompt, self.completion)
+
+
+def _who(role: str, told: Any) -> str:
+    """Who says a turn. `told` is what stands beside its text: a tool's answer is kept on the user's side."""
+    beside = told if isinstance(told, dict) else {}
+    if role != "assistant":
+        return "Tool" if beside.get("role") in ("tool", "function") else role.capitalize()
+    words = ["Assistant"]
+    if beside.get("tool_calls") or beside.get("function_call"):
+        words.append("calling a tool")
+    if beside.get("weight") == 0:
+        words.append("not learnt")
+    return ", ".join(words)
 
 
 def messages_of(system: str, turns: str, prompt: str, completion: str) -> list[dict[str, str]]:

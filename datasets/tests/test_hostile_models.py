@@ -114,9 +114,33 @@ def test_a_conversation_without_end_is_cut_for_the_judge():
     assert row["earlier_turns"][0] == "[99940 turns cut]"
     assert row["earlier_turns"][-1] == {"role": "assistant", "text": "turn 99999"}
     first, n_between, last = Content(turns=json.dumps(turns)).turns_to_show
-    assert (len(first), n_between, len(last), last[-1][1]) == (20, 99_960, 20, "turn 99999")
-    few = [list(turn) for turn in turns[:40]]
-    assert Content(turns=json.dumps(few)).turns_to_show == (few, 0, [])
+    assert (len(first), n_between, len(last), last[-1][2]) == (20, 99_960, 20, "turn 99999")
+    few = [(role, role.capitalize(), text) for role, text in turns[:40]]
+    assert Content(turns=json.dumps(turns[:40])).turns_to_show == (few, 0, [])
+
+
+def test_a_tools_answer_is_shown_as_the_tools_whatever_stands_beside_it():
+    """It is kept on the user's side, and was shown as if a person had said it."""
+    turns = json.dumps(
+        [["user", "Weather?"], ["assistant", "get_weather()"], ["user", "4"], ["assistant", "Cold."]]
+    )
+    beside = {
+        "messages": {
+            "1": {"tool_calls": [{}]},
+            "2": {"role": "tool"},
+            "3": {"weight": 0},
+            "4": {"role": "tool"},
+        }
+    }
+    content = Content(turns=turns, extra=json.dumps(beside))
+    assert [who for _, who, _ in content.turns_to_show[0]] == [
+        "User", "Assistant, calling a tool", "Tool", "Assistant, not learnt",
+    ]  # fmt: skip
+    assert content.asker == "Tool"
+    for odd in ({"messages": ["tool"]}, {"messages": {"2": "tool", "4": 7}}, {}):
+        content = Content(turns=turns, extra=json.dumps(odd))
+        assert [who for _, who, _ in content.turns_to_show[0]] == ["User", "Assistant"] * 2
+        assert content.asker == "User"
 
 
 @pytest.mark.django_db
