@@ -84,7 +84,9 @@ def test_pages_for_writing_refuse_a_viewer_with_a_sentence(prepared, client_for,
         assert client_for(outsider).get(url).status_code == 404, name
 
 
-def test_no_page_asks_more_than_fifteen_queries(prepared, client_for, editor, django_assert_max_num_queries):
+def test_no_page_asks_more_than_fifteen_queries(
+    prepared, client_for, editor, pages_ask_who_works, django_assert_max_num_queries
+):
     client = client_for(editor)
     for name, url in pages(prepared).items():
         client.get(url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Subquery
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
@@ -77,7 +78,15 @@ def _detail_context(
     )
     for row in findings:
         row.title = RULES[row.finding.rule].title
-    neighbours = Example.objects.filter(dataset=dataset, state=example.state).shown()
+    beside = Example.objects.filter(dataset=dataset, state=example.state).shown().values("pk")
+    before, after = (
+        Example.objects.filter(dataset=dataset, pk=example.pk)
+        .values_list(
+            Subquery(beside.filter(pk__lt=example.pk).order_by("-pk")[:1]),
+            Subquery(beside.filter(pk__gt=example.pk).order_by("pk")[:1]),
+        )
+        .get()
+    )
     return {
         "example": example,
         "dataset": dataset,
@@ -89,8 +98,8 @@ def _detail_context(
         "edits": edits,
         "findings": findings,
         "judgement": example.judgements.order_by("-id").first(),
-        "before": neighbours.filter(pk__lt=example.pk).order_by("-pk").values_list("pk", flat=True).first(),
-        "after": neighbours.filter(pk__gt=example.pk).order_by("pk").values_list("pk", flat=True).first(),
+        "before": before,
+        "after": after,
         "can_change": policies.can_change(dataset) and example.state == ExampleState.ACTIVE and not sealed,
     }
 
