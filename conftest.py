@@ -46,7 +46,20 @@ def _schema_digest():
 
 
 @pytest.fixture(scope="session")
-def _migrated_once(django_db_modify_db_settings):
+def _in_a_file_beside_a_server(request, django_db_modify_db_settings, tmp_path_factory):
+    """A database in memory is one connection, which every thread of a live server and the test itself would share:
+    one's transaction would hold the other's writes. In a file each has its own, as in the portal."""
+    from django.db import connection
+
+    if connection.vendor == "sqlite" and any(
+        "live_server" in item.fixturenames for item in request.session.items
+    ):
+        folder = tmp_path_factory.mktemp("database")
+        connection.settings_dict["TEST"]["NAME"] = str(folder / "test.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def _migrated_once(_in_a_file_beside_a_server):
     """Migrating an empty SQLite takes 5 s of CPU in every process, so the outcome is kept and copied.
 
     PostgreSQL is migrated for real, and `makemigrations --check` holds the files against the models.
