@@ -91,7 +91,7 @@ def test_the_readme_lists_every_variable_and_no_other():
     """A silent typo in a variable's name is the commonest misconfiguration: the table is the reference."""
     read = (ROOT / "ftportal" / "settings.py").read_text()
     used = set(re.findall(r'(?:_flag|_number|_secret|env\.\w+)\(\s*"([A-Z_]+)"', read))
-    used |= set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', read)) | {"CELERY_BROKER_URL", "REDIS_URL"}
+    used |= set(re.findall(r'environ(?:\.get\(|\[)\s*"([A-Z_]+)"', read)) | {"CELERY_BROKER_URL", "REDIS_URL"}
     table = "\n".join(
         line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `")
     )
