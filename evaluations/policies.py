@@ -9,13 +9,15 @@ from django.db.models import Exists, OuterRef
 from datasets.domain.statuses import Split
 from datasets.models import DatasetVersion, VersionRow
 from datasets.vault import wear_of
-from evaluations.domain.statuses import EvaluationState
+from evaluations.domain.statuses import CandidateKind, EvaluationState
 from evaluations.errors import NotComparable, SealedRows, TestSplitNeedsReason, WornOut
 from evaluations.models import Candidate, Comparison, Evaluation, TestLook
 from foundation.teams.errors import BadInput, Conflict
 from foundation.teams.models import User
 
 MIN_REASON = 10
+# Rows of versions whose texts are held against each other while somebody waits: about half a second.
+COMPARED_BY_TEXT = 200_000
 
 
 def check_can_evaluate(version: DatasetVersion, candidates: Sequence[Candidate], split: str) -> None:
@@ -37,28 +39,55 @@ def check_can_evaluate(version: DatasetVersion, candidates: Sequence[Candidate],
         if candidate.archived_at is not None:
             raise Conflict(f"“{candidate.name}” is archived.")
         if n_learnt := n_learnt_rows(candidate, version, split):
-            if split == Split.VALIDATION:
-                raise Conflict(
-                    f"“{candidate.name}” learnt from validation rows too; its cross-validation tells what to expect of "
-                    "it. Evaluate it on test rows."
-                )
-            rows = "1 test row" if n_learnt == 1 else f"{n_learnt:,} test rows"
-            raise Conflict(
-                f"“{candidate.name}” learnt from {rows} of version {version.number}. Evaluate it on a version whose "
-                "test rows it never saw; a version frozen from now on keeps what it learnt from out of the test."
-            )
+            raise Conflict(_why_not_fair(candidate, version, split, n_learnt))
+
+
+def _why_not_fair(candidate: Candidate, version: DatasetVersion, split: str, n_learnt: int) -> str:
+    is_final = _is_final(candidate)
+    if is_final and split == Split.VALIDATION and candidate.version_id == version.pk:
+        return (
+            f"“{candidate.name}” learnt from validation rows too; its cross-validation tells what to expect of "
+            "it. Evaluate it on test rows."
+        )
+    rows = f"1 {split} row" if n_learnt == 1 else f"{n_learnt:,} {split} rows"
+    said = f"“{candidate.name}” learnt from {rows} of version {version.number}"
+    if is_final:
+        return (
+            f"{said}. Evaluate it on a version whose {split} rows it never saw; a version frozen from now on keeps what "
+            "it learnt from out of the test."
+        )
+    return (
+        f"{said}, so its figures would be too good. Evaluate it on version {candidate.version.number}, which it learnt "  # type: ignore[union-attr]
+        "from, or on one that is frozen with a fresh test."
+    )
+
+
+def _is_final(candidate: Candidate) -> bool:
+    """Whether it was trained after a cross-validation: on validation rows as well."""
+    run = candidate.training_run
+    return run is not None and run.cross_validation_id is not None
 
 
 def n_learnt_rows(candidate: Candidate, version: DatasetVersion, split: str) -> int:
-    """How many rows of this split taught a final model after a cross-validation; 0 for any other candidate."""
-    run = candidate.training_run
-    if run is None or run.cross_validation_id is None:
-        return 0
-    taught = VersionRow.objects.filter(
-        version=run.version_id, split__in=[Split.TRAIN, Split.VALIDATION], content=OuterRef("content")
-    )
+    """How many rows of this split the candidate learnt from, or has among the examples of its prompt.
+
+    Versions of another seed share rows, and so do those of datasets that were filled from one file. A majority knows
+    no row by heart.
+    """
     rows = VersionRow.objects.filter(version=version, split=split)
-    return rows.filter(Exists(taught)).count()
+    if candidate.few_shot:
+        return rows.filter(content__in=[shot["content_id"] for shot in candidate.few_shot]).count()
+    is_final, learnt = _is_final(candidate), candidate.version
+    if learnt is None or candidate.kind == CandidateKind.MAJORITY or (learnt == version and not is_final):
+        return 0
+    splits = [Split.TRAIN, Split.VALIDATION] if is_final else [Split.TRAIN]
+    taught = VersionRow.objects.filter(version=learnt, split__in=splits)
+    if learnt.dataset_id != version.dataset_id and max(learnt.n_rows, version.n_rows) <= COMPARED_BY_TEXT:
+        # Each dataset holds its own copy of a text.
+        asked = set(map(bytes, rows.values_list("content__digest", flat=True)))
+        known = taught.values_list("content__digest", flat=True)
+        return len(asked.intersection(map(bytes, known.iterator(chunk_size=10_000))))
+    return rows.filter(Exists(taught.filter(content=OuterRef("content")))).count()
 
 
 def check_reason(split: str, reason: str) -> None:
