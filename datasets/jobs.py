@@ -85,6 +85,8 @@ class ImportRows(Kind):
     def plan(self, job: Job, cursor: int) -> Plan:
         """Byte ranges of whole lines, 64 at a time; the cursor is the byte where the next one begins."""
         import_ = _import_of(job)
+        if not cursor:
+            imports.clear_bad_rows(import_=import_, job=job)
         layout = Layout.from_json(job.recipe["layout"])
         if not importing.is_sharded(layout):
             return Plan([Shard(job=job, position=0, key="stream", payload={"stream": True})])
@@ -216,6 +218,8 @@ class ImportRows(Kind):
         import_ = _import_of(job)
         state = ImportState.CANCELLED if job.state == JobState.CANCELLED else ImportState.FAILED
         error = "Cancelled. Nothing was imported." if state is ImportState.CANCELLED else job.error
+        # One that ended before it planned anything still has the errors of the attempt before.
+        imports.clear_bad_rows(import_=import_, job=job)
         imports.close_import(import_=import_, state=state, error=error, counts=imports.count_shards(job))
 
 

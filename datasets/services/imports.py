@@ -42,6 +42,7 @@ INDEX_KIND = "datasets.index"
 # An import whose indexing fails is not tried every few minutes for ever.
 PAUSE_AFTER_A_FAILURE = timedelta(hours=1)
 WRITE_ATTEMPTS = 3
+BAD_ROWS_A_TRANSACTION = 500
 
 
 def create_dataset(
@@ -334,6 +335,23 @@ def write_bad_rows(*, import_: Import, rows: list[Bad]) -> None:
     for part in bulk.chunks(rows):
         with transaction.atomic():
             bulk.insert(BadRow, _BAD_ROW, [(import_.pk, *bad) for bad in part], ignore=True)
+
+
+def clear_bad_rows(*, import_: Import, job: Job) -> int:
+    """Take away the errors of earlier attempts, in short slices, before `job` has planned a part. Returns how many.
+
+    Once parts are planned it takes nothing, in whichever worker: from then on the errors may be of this attempt.
+    """
+    # One statement says both that nothing is planned and which errors stand, so those are all of before.
+    earlier = BadRow.objects.filter(
+        ~Exists(Shard.objects.filter(job=job)), source_id=import_.pk, source__job_id=job.pk
+    ).values_list("id", flat=True)
+    removed = 0
+    while part := list(earlier[:BAD_ROWS_A_TRANSACTION]):
+        with transaction.atomic():
+            BadRow.objects.filter(pk__in=part)._raw_delete("default")
+        removed += len(part)
+    return removed
 
 
 def count_shards(job: Job) -> Counter[str]:

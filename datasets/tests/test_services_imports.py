@@ -10,6 +10,7 @@ from django.urls import reverse
 from datasets import importing, jobs, services
 from datasets.domain.layouts import MAX_LINE_BYTES
 from datasets.domain.mapping import ColumnMapping
+from datasets.domain.parsing import Bad
 from datasets.errors import UnusableFile
 from datasets.models import BadRow, Content, Example, Import
 from datasets.services import exports, imports
@@ -70,6 +71,75 @@ def test_a_failed_import_can_be_mended_and_started_again(dataset, bring_in, edit
     done.refresh_from_db()
     assert (done.state, done.n_good, done.n_bad) == ("done", 5, 1)
     assert shown(dataset) == 5
+
+
+def of_two_columns():
+    # Column a cannot be used on lines 4 to 6, column b on line 10.
+    return jsonl(
+        [
+            {
+                "a": 5 if i in (3, 4, 5) else f"text number {i} of a",
+                "b": None if i == 9 else f"text number {i} of b",
+                "label": ["x", "y"][i % 2],
+            }
+            for i in range(40)
+        ]
+    )
+
+
+@pytest.fixture
+def failed_by_column_a(dataset, stage, editor):
+    draft = stage(dataset, of_two_columns())
+    columns = {**draft.mapping, "prompt": "a", "completion": "", "label": "label"}
+    services.set_mapping(actor=editor, import_=draft, mapping=columns)
+    services.start_import(actor=editor, import_=draft)
+    assert run_until_idle(60)
+    draft.refresh_from_db()
+    assert list(draft.bad_rows.values_list("line", flat=True)) == [4, 5, 6]
+    services.set_mapping(actor=editor, import_=draft, mapping={**columns, "prompt": "b"})
+    return draft
+
+
+def test_an_import_started_again_names_its_own_errors_and_not_those_of_before(
+    failed_by_column_a, dataset, editor, client_for
+):
+    again = failed_by_column_a
+    services.start_import(actor=editor, import_=again)
+    assert run_until_idle(60)
+    again.refresh_from_db()
+    assert "1 row of 40 cannot be used" in again.error
+    assert "Line 10:" in again.error
+    services.start_import(actor=editor, import_=again, skip_bad_rows=True)
+    assert run_until_idle(60)
+    again.refresh_from_db()
+    assert (again.state, again.n_good, again.n_bad) == ("done", 39, 1)
+    assert list(again.bad_rows.values_list("line", flat=True)) == [10]
+    csv = b"".join(exports.bad_rows_csv(import_=again)).decode()
+    assert len(csv.splitlines()) == 2  # the header and line 10
+
+
+def test_errors_of_before_go_in_slices_and_never_those_of_the_attempt_at_work(
+    failed_by_column_a, editor, monkeypatch
+):
+    again = failed_by_column_a
+    job = services.start_import(actor=editor, import_=again)
+    monkeypatch.setattr(imports, "BAD_ROWS_A_TRANSACTION", 2)
+    assert imports.clear_bad_rows(import_=again, job=job) == 3  # slices of 2 and 1
+    # Parts of the file are planned: what stands from now on is this attempt's, and a worker that took
+    # itself for the planner and was suspended takes none of it away.
+    Shard.objects.create(job=job, position=0)
+    imports.write_bad_rows(import_=again, rows=[Bad(7, "b", "it is empty", "", "")])
+    assert imports.clear_bad_rows(import_=again, job=job) == 0
+    assert list(again.bad_rows.values_list("line", flat=True)) == [7]
+
+
+def test_an_import_cancelled_before_it_read_anything_keeps_no_errors_of_before(failed_by_column_a, editor):
+    job = services.start_import(actor=editor, import_=failed_by_column_a)
+    cancel_job(actor=editor, job=job)
+    assert run_until_idle(60)
+    failed_by_column_a.refresh_from_db()
+    assert failed_by_column_a.state == "cancelled"
+    assert not failed_by_column_a.bad_rows.exists()
 
 
 def test_the_same_file_twice_is_recognised_and_needs_a_tick(dataset, bring_in, stage, editor):
