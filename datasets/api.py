@@ -6,12 +6,13 @@ The roof says who is asking: `request.team` and `request.role`. Long work answer
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import File, Form, Router, Schema
 from ninja.files import UploadedFile
+from pydantic import Field
 
 from datasets.datasheets import datasheet_of
 from datasets.domain.datasheet import markdown
@@ -28,6 +29,8 @@ from foundation.ui.downloads import Download
 
 router = Router(tags=["Prepare"])
 PAGE = 100
+# No key is larger. Rows are looked up by their own key whatever the number, by another table's only up to this.
+LARGEST_ID = 2**63 - 1
 
 
 class DatasetIn(Schema):
@@ -65,7 +68,9 @@ class FreezeIn(Schema):
 
 @router.get("/datasets", summary="The team's datasets, newest first")
 def list_datasets(
-    request: TeamRequest, use_case: int | None = None, after: int | None = None
+    request: TeamRequest,
+    use_case: Annotated[int, Field(le=LARGEST_ID)] | None = None,
+    after: int | None = None,
 ) -> dict[str, Any]:
     """Up to 100 datasets; `next` is the `after` of the following page, null at the end."""
     rows = Dataset.objects.of(request.team).filter(archived_at=None)

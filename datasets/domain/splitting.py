@@ -7,6 +7,7 @@ duplicates, one customer) form a unit and are never divided. A million rows are 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ import numpy as np
 from datasets.domain.statuses import Split
 
 SPLITS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
+# The power of ten in a number, and the largest that a share is written with: floats have 17 digits.
+_POWER, MOST_POWER = re.compile(r"[eE]([+-]?\d[\d_]*)"), 30
 
 
 class Strategy(StrEnum):
@@ -50,6 +53,8 @@ class Ratios:
     def __post_init__(self) -> None:
         if min(self.parts) < 0:
             raise ValueError("A share cannot be below 0.")
+        if max(self.parts) > 1:
+            raise ValueError("A share cannot be above 100 %.")
         if sum(self.parts) != 1:
             raise ValueError(
                 f"The three shares must add up to 100 %, they add up to {float(sum(self.parts)):.4g}."
@@ -64,7 +69,11 @@ class Ratios:
     def of(cls, train: object, validation: object, test: object) -> Ratios:
         """Exact shares from decimals as people write them ("0.8", 0.8). Raises ValueError."""
         try:
-            parts = [Fraction(str(part)) for part in (train, validation, test)]
+            texts = [str(part) for part in (train, validation, test)]
+            # "1e20000000" is short to write and long to work out.
+            if any(abs(int(power)) > MOST_POWER for text in texts for power in _POWER.findall(text)):
+                raise ValueError
+            parts = [Fraction(text) for text in texts]
         except (ValueError, ZeroDivisionError):
             raise ValueError("A share must be a number between 0 and 1.") from None
         return cls(*parts)

@@ -44,6 +44,10 @@ def test_largest_remainder_gives_whole_rows_that_add_up(n, ratios, expected):
         (("0.7", "0.1", "0.1"), "add up to 100 %"),
         (("1.1", "-0.1", "0"), "below 0"),
         (("a", "0.5", "0.5"), "must be a number"),
+        (("1e400", "0", "0"), "must be a number"),  # no float holds it
+        (("1e20000000", "0", "0"), "must be a number"),  # 18 seconds of CPU, once
+        (("0", "1e-20000000", "1"), "must be a number"),
+        (("9" * 400, "0", "0"), "above 100 %"),
     ],
 )
 def test_shares_that_make_no_sense_are_refused(ratios, words):

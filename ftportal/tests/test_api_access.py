@@ -136,3 +136,29 @@ def test_a_body_that_no_database_takes_is_one_sentence(key, escape):
     for body in (b'{"name": "\\ud83d\\ude00"}', b'{"name": "\\\\u0000"}'):
         reply = CALLER.generic("POST", "/api/v1/none", body, content_type="application/json")
         assert reply.status_code == 404
+
+
+def numbers_asked_for():
+    """[(path, name)] of every number that a list or a reading takes behind the question mark."""
+    paths = api.get_openapi_schema()["paths"]
+    return [
+        (path, given["name"])
+        for path, methods in sorted(paths.items())
+        for given in methods.get("get", {}).get("parameters", ())
+        if given["in"] == "query" and "integer" in str(given["schema"])
+    ]
+
+
+def test_a_number_that_no_database_holds_is_one_sentence(key):
+    """26 digits, as a filter of every list: an answer or a refusal, never an error of ours."""
+    _, text = key()
+    asked = numbers_asked_for()
+    assert ("/api/v1/datasets", "use_case") in asked
+    answers = {
+        (path, name): call("GET", f"{address(path)}?{name}=12345678901234567890123456", text)
+        for path, name in asked
+    }
+    assert {where: a.status_code for where, a in answers.items() if a.status_code >= 500} == {}
+    refused = answers["/api/v1/datasets", "use_case"]
+    assert refused.status_code == 422
+    assert refused.json()["fields"][0]["field"] == "use_case"
