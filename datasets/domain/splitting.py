@@ -391,6 +391,9 @@ def _by_time(
         if not (times and any(times[i] is not None for i in rows)):
             choice = 0
         choice = min(choice, _reach(rows, furthest))
+        # What may not go into the test must not make a validation split that nobody asked for.
+        if ratios.parts[choice] == 0:
+            choice = 0
         for i in rows:
             out[i] = SPLITS[choice]
         after = before

@@ -44,6 +44,36 @@ def ratios_of(numbers) -> Ratios:
     return Ratios(*(Fraction(n, sum(numbers)) for n in numbers))
 
 
+@given(rows, st.sampled_from(list(Strategy)), st.sampled_from([(9, 0, 1), (1, 1, 0), (1, 0, 0)]))
+@settings(max_examples=120, deadline=None)
+def test_a_split_without_a_share_gets_no_row(made, strategy, numbers):
+    labels, units, minutes, furthest = zip(*made, strict=True)
+    splits = assign(
+        digests(len(made)),
+        seed="s",
+        ratios=ratios_of(numbers),
+        strategy=strategy,
+        labels=labels,
+        units=units,
+        times=[None if m is None else START + timedelta(minutes=m) for m in minutes],
+        furthest=furthest,
+    )
+    assert {s for s, share in zip(ORDER, numbers, strict=True) if not share}.isdisjoint(splits)
+
+
+def test_by_time_a_row_seen_before_learns_where_validation_has_no_share():
+    # Ten rows, one an hour, the newest seen before: it may not be a test row, and there is no validation.
+    splits = assign(
+        digests(10),
+        seed="s",
+        ratios=Ratios.of("0.9", "0", "0.1"),
+        strategy=Strategy.TIME,
+        times=[START + timedelta(hours=i) for i in range(10)],
+        furthest=[2] * 9 + [1],
+    )
+    assert splits == [Split.TRAIN] * 10
+
+
 @given(st.integers(0, 400), parts, st.sampled_from([Strategy.RANDOM, Strategy.STRATIFIED]))
 @settings(max_examples=80, deadline=None)
 def test_every_split_is_within_one_row_of_its_share(n, numbers, strategy):
