@@ -327,7 +327,10 @@ class FreezeForm(PressForm):
         if not has_versions:
             del self.fields["fresh_test"]
         if not needs_reason:
-            del self.fields["override_reason"]
+            # The gate counts copies and the freeze does not, so a reason may be wanted all the same.
+            self.fields[
+                "override_reason"
+            ].help_text = "At least 10 characters. Kept only if fewer than 500 different rows are left."
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of the service. Shares that do not add up are refused there, in its words."""

@@ -134,6 +134,11 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
         furthest=_furthest(dataset, recipe, synthetic, rows.example_ids.tolist(), rows.digests),
         by_rank=by_rank,
     )
+    if recipe.fresh_after and ratios.test > 0 and Split.TEST not in splits:
+        raise Blocked(
+            "No row can be a fresh test: all were in a version before, or belong together with one that was. "
+            "Import rows that no version held and freeze again, or freeze without a fresh test."
+        )
     left_out_leaks: dict[str, int] = {}
     dropped: set[int] = set()
     for kind in recipe.drop_leaks:

@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from datasets.datasheets import about
 from datasets.domain.crossvalidation import MOST_ROWS
-from datasets.domain.freezing_rules import MIN_REASON, Stance
-from datasets.domain.gate import size_gate
+from datasets.domain.freezing_rules import MIN_REASON, Stance, Standing
+from datasets.domain.gate import Gate, size_gate
 from datasets.domain.recipe import Recipe
 from datasets.domain.splitting import Ratios, Strategy
 from datasets.domain.statuses import LookKind, VersionState
@@ -112,7 +112,8 @@ def start_freeze(
                     number=number,
                     recipe=recipe.as_json(),
                     task_kind=recipe.task_kind,
-                    override_reason=reason if standing else "",
+                    # Copies are counted here and left out by the freeze: its size may want a reason that nothing wants yet.
+                    override_reason=reason,
                     notes=notes.strip(),
                     report={"request": key, "blockers": standing},
                     created_by=actor,
@@ -305,9 +306,16 @@ def build_version(
             "The rows kept changing while they were read. Freeze when nobody else is changing them."
         )
     gate = size_gate(frozen.n_rows, override_reason=version.override_reason)
-    if gate.is_blocked and (not frozen.n_rows or gate_of(dataset.team)["size"] is Stance.BLOCKS):
+    size_blocks = not frozen.n_rows or gate_of(dataset.team)["size"] is Stance.BLOCKS
+    if gate.is_blocked and size_blocks:
         raise Blocked(gate.sentence)
-    frozen.report["gate"] = gate.as_json()
+    overridden = version.report.get("blockers", [])
+    if gate.state is Gate.OVERRIDDEN and size_blocks and "size" not in {b["rule"] for b in overridden}:
+        few = size_gate(frozen.n_rows).sentence
+        overridden = [*overridden, Standing("size", few, blocks=True).as_json()]
+        frozen.report["blockers"] = overridden
+    # A reason that nothing asked for overrode nothing.
+    frozen.report["gate"] = (gate if overridden else size_gate(frozen.n_rows)).as_json()
     still_mine()
     clear_rows(version, still_mine=still_mine)
     write_rows(version=version, frozen=frozen, progress=progress)
@@ -339,6 +347,7 @@ def flip_version(*, version: DatasetVersion, frozen: Frozen) -> DatasetVersion:
             n_test=frozen.sizes["test"],
             labels=frozen.labels,
             report=report,
+            override_reason=version.override_reason if report.get("blockers") else "",
             stats=frozen.stats,
             frozen_at=timezone.now(),
         )
