@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from datasets.models import Finding, Fix
-from datasets.services import checks, fixing
+from datasets.services import checks, fixing, undoing
 from foundation.jobs.kinds import Kind, Outcome, Work
 from foundation.jobs.models import Job
 
@@ -41,7 +41,7 @@ class FixRows(Kind):
                         actor=job.created_by, finding=finding, action=recipe["action"], beat=beat
                     )
                 else:
-                    fix = checks.undo_fix(
+                    fix = undoing.undo_fix(
                         actor=job.created_by, fix=Fix.objects.get(pk=recipe["fix"]), beat=beat
                     )
             except _Stopped:
@@ -56,4 +56,4 @@ class FixRows(Kind):
             finding_id=job.subject_id or 0, action=job.recipe["action"], undone_at=None
         )
         for fix in fixes:
-            checks.undo_fix(actor=job.created_by, fix=fix)
+            undoing.undo_fix(actor=job.created_by, fix=fix)

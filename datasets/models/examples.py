@@ -340,6 +340,9 @@ class Fix(TeamOwned):
     at = models.DateTimeField(auto_now_add=True)
     undone_at = models.DateTimeField(null=True, blank=True)
 
+    # What became of the rows, once somebody undid it just now; not kept.
+    undo_said = ""
+
     class Meta:
         ordering = ["-id"]
         # Two presses of one button are one fix.

@@ -1,6 +1,6 @@
 """One function for each intention of a person or the clock, by noun."""
 
-from datasets.services.checks import apply_fix, open_findings, start_checks, undo_fix
+from datasets.services.checks import apply_fix, open_findings, start_checks
 from datasets.services.exports import (
     bad_rows_csv,
     export,
@@ -33,6 +33,7 @@ from datasets.services.reviewing import (
     undo_example_edit,
     undo_review,
 )
+from datasets.services.undoing import standing_fixes, undo_fix
 from datasets.services.versions import (
     allowed_folds,
     annotate,
@@ -80,6 +81,7 @@ __all__ = [
     "settle",
     "stage_upload",
     "standing",
+    "standing_fixes",
     "standing_judging",
     "start_checks",
     "start_export_check",

@@ -8,7 +8,7 @@ from functools import partial
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Q
+from django.db.models import Count, F
 from django.urls import reverse
 from django.utils import timezone
 
@@ -35,14 +35,13 @@ from datasets.models import (
     FindingRow,
     Fix,
     FixedRow,
-    LabelChange,
 )
 from datasets.policies import check_can_change
 from datasets.vault import check_not_sealed
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
 from foundation.teams import audit
-from foundation.teams.errors import BadInput, Conflict
+from foundation.teams.errors import BadInput
 from foundation.teams.models import User
 
 # Called between pieces of work with (done, total, step).
@@ -481,62 +480,6 @@ def replace_contents(
         label_counts=dict(sorted(((k, v) for k, v in counts.items() if v > 0), key=lambda i: (-i[1], i[0]))),
     )
     return edits
-
-
-def undo_fix(*, actor: User | None, fix: Fix, beat: Beat = _silent) -> Fix:
-    """The fix, taken back: dropped rows return, rewritten text is as it was unless a person edited it since."""
-    dataset = Dataset.objects.select_related("team", "use_case").get(pk=fix.dataset_id)
-    check_can_change(dataset)
-    if fix.undone_at is not None:
-        return fix
-    if LabelChange.objects.filter(fix=fix).exists():
-        raise Conflict("This renamed a label. Undo it on the page of the dataset's labels.")
-    dropped, pace, done = list(fix.rows.values_list("example_id", flat=True)), bulk.Pace(), 0
-    while done < len(dropped):
-        beat(done)
-        part = dropped[done : done + pace.n_rows]
-        done += len(part)
-        # A row that a second fix dropped as well has that fix to bring it back.
-        others = FixedRow.objects.filter(~Q(fix=fix), fix__undone_at=None, example__in=part).values("example")
-        rows = Example.objects.filter(pk__in=part, state=ExampleState.DROPPED).exclude(pk__in=others)
-        with pace.transaction(len(part)):
-            keys = list(rows.select_for_update().order_by("id").values_list("id", flat=True))
-            if keys:
-                Example.objects.filter(pk__in=keys).update(state=ExampleState.ACTIVE)
-                move_counts(dataset, keys, +1, "n_dropped")
-    for n, edit in enumerate(list(fix.edits.filter(undone_at=None).select_related("example"))):
-        if n % 100 == 0:
-            beat(done + n)
-        with transaction.atomic():
-            undo_edit(dataset, edit)
-    with transaction.atomic():
-        Fix.objects.filter(pk=fix.pk).update(undone_at=timezone.now())
-        audit.record(actor=actor, team=dataset.team, verb="fix.undone", target=fix)
-    fix.refresh_from_db()
-    return fix
-
-
-def undo_edit(dataset: Dataset, edit: Edit) -> bool:
-    """Put back the text from before an edit, if nobody changed it since. Inside the caller's transaction."""
-    moved = Example.objects.filter(pk=edit.example_id, content_id=edit.after_id).update(
-        content_id=edit.before_id, label=edit.label_before, edition=F("edition") + 1
-    )
-    if not moved:
-        return False
-    Edit.objects.filter(pk=edit.pk).update(undone_at=timezone.now())
-    # The text may be older than the index.
-    searching.add([edit.before_id])
-    held = Dataset.objects.select_for_update().get(pk=dataset.pk)
-    counts = {**held.label_counts}
-    if edit.label_before != edit.label_after:
-        for label, n in ((edit.label_after, -1), (edit.label_before, 1)):
-            if label:
-                counts[label] = counts.get(label, 0) + n
-    Dataset.objects.filter(pk=dataset.pk).update(
-        revision=F("revision") + 1,
-        label_counts=dict(sorted(((k, v) for k, v in counts.items() if v > 0), key=lambda i: (-i[1], i[0]))),
-    )
-    return True
 
 
 def open_findings(dataset: Dataset) -> list[Finding]:

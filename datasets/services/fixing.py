@@ -7,7 +7,8 @@ from django.urls import reverse
 from datasets.domain.rules import RULES
 from datasets.models import Dataset, Finding, Fix
 from datasets.policies import check_can_change
-from datasets.services.checks import apply_fix, undo_fix
+from datasets.services.checks import apply_fix
+from datasets.services.undoing import undo_fix
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
 from foundation.teams.errors import BadInput

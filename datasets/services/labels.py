@@ -13,7 +13,8 @@ from datasets.domain.statuses import VersionState
 from datasets.errors import NothingToDo
 from datasets.models import Dataset, DatasetVersion, Example, Fix, LabelChange
 from datasets.policies import check_can_change
-from datasets.services.checks import relabelled, replace_contents, undo_edit
+from datasets.services.checks import relabelled, replace_contents
+from datasets.services.undoing import undo_edit
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
 from foundation.teams import audit

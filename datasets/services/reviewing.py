@@ -14,7 +14,8 @@ from datasets.domain.statuses import ExampleState, Verdict
 from datasets.errors import EditedMeanwhile, NothingToDo
 from datasets.models import Content, Dataset, Edit, Example, Fix, FixedRow, Reading, Review, ReviewItem
 from datasets.policies import check_can_change, check_can_edit, check_can_settle
-from datasets.services.checks import move_counts, replace_contents, undo_edit
+from datasets.services.checks import move_counts, replace_contents
+from datasets.services.undoing import undo_edit
 from datasets.vault import check_not_sealed, sealed_contents
 from foundation.teams import audit
 from foundation.teams.domain.roles import Role

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from datasets import services
 from datasets.domain.rules import RULES
 from datasets.models import Example, Finding, Fix
-from datasets.services import checks
+from datasets.services import checks, undoing
 from datasets.tests.conftest import jsonl, tickets
 
 pytestmark = [
@@ -67,7 +67,7 @@ def test_counts_are_those_of_the_rows_that_moved(dataset, bring_in, editor, way)
     if way == "fix":
         assert checks.apply_fix(actor=editor, finding=finding) == fix
     else:
-        checks.undo_fix(actor=editor, fix=fix)
+        undoing.undo_fix(actor=editor, fix=fix)
     other.join()
     assert not troubles
     dataset.refresh_from_db()

@@ -17,7 +17,7 @@ from django.db import connection
 from datasets import searching, services
 from datasets.jobs import KINDS
 from datasets.models import Dataset, DatasetVersion, Example, Finding, Fix, Import, VersionRow
-from datasets.services import checks, fixing, imports
+from datasets.services import fixing, imports, undoing
 from datasets.tests.conftest import jsonl, tickets
 from decisions.services import create_use_case
 from foundation.files import store
@@ -177,7 +177,7 @@ def test_a_worker_killed_while_importing_checking_indexing_fixing_and_freezing_l
     assert dropped == fix.rows.count() == Dataset.objects.get(pk=dataset.pk).n_dropped == 200
     finished(job)
     assert Dataset.objects.get(pk=dataset.pk).n_active == N_ROWS
-    checks.undo_fix(actor=user, fix=fix)
+    undoing.undo_fix(actor=user, fix=fix)
     assert Example.objects.filter(dataset=dataset).active().count() == len(rows)
 
     reason = "a test of kills"

@@ -185,10 +185,12 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
         row.is_open = row.example.state == ExampleState.ACTIVE and not (
             row.suggestion and row.example.label == row.suggestion
         )
-    standing = list(finding.fixes.filter(undone_at=None).select_related("by"))
-    tried = {fix.action for fix in standing}
+    standing = services.standing_fixes(finding)
+    # What stands for some rows alone may be done again to the others.
+    whole = [fix for fix in standing if not fix.is_part]  # type: ignore[attr-defined]
+    tried = {fix.action for fix in whole}
     # What found no row to change leaves the rule's other fixes to try.
-    is_mended = any(fix.n_rows for fix in standing)
+    is_mended = any(fix.n_rows for fix in whole)
     # A fix on its way: its buttons come back when it has ended.
     job = Job.objects.about(finding).open().first()
     rule = RULES[finding.rule]
@@ -256,7 +258,8 @@ def fix_undo(request: HttpRequest, fix: Fix) -> HttpResponse:
         request,
         "So many rows take a while. This page shows how far it is."
         if isinstance(undone, Job)
-        else "Undone. The rows are as they were.",
+        else undone.undo_said or "Undone. The rows are as they were.",
+        "warn" if isinstance(undone, Fix) and undone.undone_at is None else "good",
     )
     if fix.finding_id:
         return htmx.redirect(request, "datasets:finding-detail", fix.finding_id)

@@ -81,7 +81,7 @@ def run(folder: str, *words: str) -> None:
 def _one(home: Path, rows: int) -> None:
     from datasets.domain.statuses import ImportState, VersionState
     from datasets.models import Dataset, DatasetVersion, Finding, Fix, Import
-    from datasets.services import checks, imports, start_freeze, versions
+    from datasets.services import checks, imports, start_freeze, undoing, versions
     from foundation.database import wal
     from foundation.jobs.models import Job
     from foundation.teams.models import User
@@ -110,7 +110,7 @@ def _one(home: Path, rows: int) -> None:
         dropped = found.filter(rule__in=("exact_duplicate", "loose_duplicate", "near_duplicate", "too_short"))
         stage("fixes", lambda: [checks.apply_fix(actor=admin, finding=f) for f in dropped])
         fix = Fix.objects.filter(dataset=dataset).order_by("-n_rows")[0]
-        stage("undo of a fix", lambda: checks.undo_fix(actor=admin, fix=fix))
+        stage("undo of a fix", lambda: undoing.undo_fix(actor=admin, fix=fix))
 
         def freeze() -> DatasetVersion:
             version = start_freeze(
