@@ -74,6 +74,11 @@ _MAGIC = [
     (b"<html", "This is a web page, not data. Download the file itself."),
 ]
 
+_LIST = (
+    "This is one JSON list. Rows are read one row a line (JSONL): take away the brackets around the list and the commas "
+    "between the rows, and write each row on a line of its own. “jq -c '.[]' rows.json > rows.jsonl” does that."
+)
+
 
 def sniff_encoding(sample: bytes) -> tuple[str, str]:
     """(encoding, note for a person); the note is empty for plain UTF-8."""
@@ -134,13 +139,9 @@ def recognise(sample: bytes, name: str, *, is_whole: bool) -> Layout:
         except orjson.JSONDecodeError:
             whole = None
         if whole is not None and isinstance(whole, list) and whole and isinstance(whole[0], dict):
-            raise Unreadable(
-                "This is one JSON list. Write one object per line instead (JSONL), without the outer brackets and commas."
-            )
+            raise Unreadable(_LIST)
         if not is_whole and re.match(r"\[\s*\{", start):
-            raise Unreadable(
-                "This looks like one JSON list. Write one object per line instead (JSONL), without the outer brackets."
-            )
+            raise Unreadable(_LIST)
     if start.startswith("{") or lower.endswith((".jsonl", ".ndjson")):
         if start.startswith(("{\n", "{\r")):
             raise Unreadable(

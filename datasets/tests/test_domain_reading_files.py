@@ -85,6 +85,21 @@ def test_what_cannot_be_read_is_refused_with_a_sentence(data, words):
 
 
 @pytest.mark.parametrize(
+    ("sample", "is_whole"),
+    [
+        pytest.param(b'[{"instruction": "a", "output": "b"}]', True, id="on one line"),
+        pytest.param(b'[\n  {\n    "conversations": []\n  }\n]\n', True, id="over many lines"),
+        pytest.param(b'[\n  {"instruction": "a"},\n  {"instr', False, id="longer than what is looked at"),
+    ],
+)
+def test_a_json_list_is_refused_with_the_way_to_mend_it(sample, is_whole):
+    with pytest.raises(Unreadable) as refusal:
+        recognise(sample, "alpaca.json", is_whole=is_whole)
+    for words in ("one row a line", "brackets", "commas", "jq -c '.[]' rows.json > rows.jsonl"):
+        assert words in str(refusal.value)
+
+
+@pytest.mark.parametrize(
     ("encoding", "expected"),
     [
         ("utf-8", "utf-8"),
