@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import ceil
+from typing import Any
 
 import orjson
 
+from datasets.domain.conversations import all_messages
 from datasets.domain.tokens import tokens_estimate
 from foundation.teams.domain.csv_cells import safe_cell
 
@@ -46,6 +48,24 @@ RULES: dict[str, Rule] = {
             "Give the last answer the weight 1.",
         ),
         Rule("weight", "A weight is neither 0 nor 1", True, "Write 0 or 1."),
+        Rule(
+            "weight_place",
+            "A weight stands on a message that is no answer",
+            True,
+            "Leave it out: answers alone have weights.",
+        ),
+        Rule(
+            "shape",
+            "Tools, calls or parts of messages are written in another provider's shape",
+            True,
+            "Write calls as tool_calls, a tool's answer with the role tool, and tools with the type function.",
+        ),
+        Rule(
+            "call_id",
+            "A tool's answer does not say which call it answers",
+            True,
+            "Give the call an id, and its answer the same tool_call_id.",
+        ),
         Rule("calls", "Tool calls are written as text", False, "Use chat, OpenAI or TRL to keep them."),
         Rule(
             "tools", "The definitions of tools are left out", False, "Use chat, OpenAI or TRL to keep them."
@@ -127,6 +147,7 @@ def lint_row(
     tokens = tokens_estimate(n_bytes, len(roles) + bool(system))
     beside = orjson.loads(extra) if extra else {}
     carried = list(beside.get("messages", {}).values())
+    messages, tools = all_messages(system, turns, prompt, completion, extra) if extra else ([], [])
     has_calls = any(
         "tool_calls" in m or "function_call" in m or "content" in m or "role" in m for m in carried
     )
@@ -145,10 +166,15 @@ def lint_row(
         if provider.max_tokens and tokens > provider.max_tokens:
             found.append("long")
         if key == "openai" and weights:
-            if any(weight not in (0, 1) for weight in weights.values()):
+            # JSON's true and 1.0 equal 1 here, the reader takes whole numbers alone.
+            if any(type(weight) is not int or weight not in (0, 1) for weight in weights.values()):
                 found.append("weight")
+            if weights.keys() - set(answers):
+                found.append("weight_place")
             if not any(weights.get(place, 1) for place in answers):
                 found.append("unweighted")
+        if beside and key in ("openai", "trl"):
+            found += _against_tools(messages, tools, is_strict=key == "openai")
         if not provider.keeps_tools:
             if has_calls:
                 found.append("calls")
@@ -169,6 +195,56 @@ def lint_row(
 
 
 _KNOWN = frozenset({"role", "content", "weight", "tool_calls", "tool_call_id", "function_call"})
+
+
+def _against_tools(
+    messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], *, is_strict: bool
+) -> list[str]:
+    """Keys of RULES against tools, calls and parts in OpenAI's shape. TRL hands calls to a template: it is less strict."""
+    found = []
+    contents = [m["content"] for m in messages if isinstance(m.get("content"), list)]
+    if (
+        not all(_is_tool(tool) for tool in tools)
+        or not all(_is_text_part(part, is_strict=is_strict) for content in contents for part in content)
+        or (is_strict and not all(_are_calls(m) for m in messages))
+    ):
+        found.append("shape")
+    if is_strict and any(
+        m["role"] == "tool" and not (isinstance(m.get("tool_call_id"), str) and m["tool_call_id"])
+        for m in messages
+    ):
+        found.append("call_id")
+    return found
+
+
+def _is_function(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("name"), str)
+
+
+def _is_tool(tool: Any) -> bool:
+    return isinstance(tool, dict) and tool.get("type") == "function" and _is_function(tool.get("function"))
+
+
+def _is_text_part(part: Any, *, is_strict: bool) -> bool:
+    return (
+        isinstance(part, dict)
+        and part.get("type") == "text"
+        and isinstance(part.get("text"), str)
+        and (not is_strict or part.keys() == {"type", "text"})
+    )
+
+
+def _are_calls(message: Mapping[str, Any]) -> bool:
+    """Whether the calls of a message, if any, have an id, a name, and their arguments as a text."""
+    calls = message.get("tool_calls") or []
+    functions = [message["function_call"]] if message.get("function_call") else []
+    if not isinstance(calls, list):
+        return False
+    for call in calls:
+        if not (_is_tool(call) and isinstance(call.get("id"), str) and call["id"]):
+            return False
+        functions.append(call["function"])
+    return all(_is_function(f) and isinstance(f.get("arguments"), str) for f in functions)
 
 
 def lint_file(format: str, n_rows: Mapping[str, int], n_bytes: Mapping[str, int]) -> list[str]:

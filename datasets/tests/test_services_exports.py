@@ -19,7 +19,7 @@ from datasets.domain.cards import dataset_card
 from datasets.domain.cleaning import normalise
 from datasets.domain.conversations import all_messages, read_conversation
 from datasets.domain.formats import EXPORTS
-from datasets.domain.linting import lint_file, lint_row
+from datasets.domain.linting import RULES, lint_file, lint_row
 from datasets.domain.mapping import guess_mapping
 from datasets.domain.parsing import json_record
 from datasets.domain.records import RowError, converter
@@ -34,6 +34,10 @@ CALL = {
     "role": "assistant",
     "content": None,
     "tool_calls": [{"function": {"name": "track", "arguments": "{}"}}],
+}
+WHOLE_CALL = {
+    "role": "assistant",
+    "tool_calls": [{"id": "c", "type": "function", "function": {"name": "track", "arguments": "{}"}}],
 }
 TALK = [
     {"role": "user", "content": "Where?"},
@@ -188,7 +192,10 @@ def test_tools_calls_and_weights_go_where_they_can():
             id="half a weight",
         ),
         pytest.param(
-            parts_of([{"role": "user", "content": "p"}, {**CALL}], [{"name": "t"}]),
+            parts_of(
+                [{"role": "user", "content": "p"}, WHOLE_CALL],
+                [{"type": "function", "function": {"name": "t"}}],
+            ),
             {key: ["calls", "tools"] for key in ("pairs", "csv", "bedrock", "converse", "together")},
             id="tools",
         ),
@@ -196,6 +203,61 @@ def test_tools_calls_and_weights_go_where_they_can():
 )
 def test_a_row_is_held_against_every_readers_rules(row, expected):
     assert lint_row(*row) == expected
+
+
+ASK, ANSWER = {"role": "user", "content": "p"}, {"role": "assistant", "content": "c"}
+ANTHROPIC = [
+    ASK,
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "sunny"}]},
+    ANSWER,
+]
+CONVERSE = [
+    ASK,
+    {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}]},
+    {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [{"json": {"w": 1}}]}}]},
+    ANSWER,
+]
+SHAREGPT = [
+    {"from": "human", "value": "p"},
+    {"from": "function_call", "value": "{}"},
+    {"from": "observation", "value": "sunny"},
+    {"from": "gpt", "value": "c"},
+]
+CALLED = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+UNNAMED = {**CALLED, "id": None}
+AS_OBJECT = {**CALLED, "function": {"name": "f", "arguments": {}}}
+
+
+@pytest.mark.parametrize(
+    ("messages", "tools", "openai", "trl"),
+    [
+        pytest.param(ANTHROPIC, None, ["shape"], ["shape"], id="Anthropic's calls"),
+        pytest.param(CONVERSE, None, ["shape"], ["shape"], id="Converse's calls"),
+        pytest.param(
+            [ASK, ANSWER], [{"name": "f", "input_schema": {}}], ["shape"], ["shape"], id="Anthropic's tools"
+        ),
+        pytest.param(SHAREGPT, None, ["call_id"], [], id="ShareGPT's observation names no call"),
+        pytest.param([ASK, {"role": "assistant", "tool_calls": [CALLED]}], None, [], [], id="a call as it should be"),
+        pytest.param([ASK, {"role": "assistant", "tool_calls": [UNNAMED]}], None, ["shape"], [], id="no id"),
+        pytest.param([ASK, {"role": "assistant", "tool_calls": [AS_OBJECT]}], None, ["shape"], [], id="no text"),
+        pytest.param([{**ASK, "weight": 1}, ANSWER], None, ["weight_place"], [], id="a question's weight"),
+        pytest.param([ASK, {**ANSWER, "weight": True}], None, ["weight"], [], id="true is no number"),
+        pytest.param([ASK, {**ANSWER, "weight": 1.0}], None, ["weight"], [], id="a fraction is none"),
+    ],
+)  # fmt: skip
+def test_what_another_provider_writes_is_blocked_where_it_would_be_refused(messages, tools, openai, trl):
+    row = parts_of(messages, tools)
+    found = lint_row(*row)
+    assert (found.get("openai", []), found.get("trl", [])) == (openai, trl)
+    assert all(RULES[rule].blocks for rule in openai + trl)
+
+
+def test_a_foreign_call_that_was_written_over_as_text_blocks_no_more():
+    system, turns, prompt, completion, extra = parts_of(ANTHROPIC)
+    edited = [[role, "Edited by a person."] for role, _ in turns]
+    found = lint_row(system, edited, "Edited as well.", completion, extra)
+    assert "openai" not in found and "trl" not in found
 
 
 def test_a_file_is_held_against_the_sizes_a_provider_takes():
