@@ -11,6 +11,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString
 
 from datasets.domain.power import WANTED_POWER, mcnemar_power, power_in_words, rows_needed, wilson
+from datasets.domain.review import SHARE, covers
 from datasets.domain.splitting import Strategy
 from datasets.domain.stats import EDGES
 from datasets.domain.statuses import Split
@@ -107,6 +108,14 @@ def next_of(
             f"{grouped(review.n_left)} of {grouped(review.n_total)} rows of the sample are left to look at.",
             "Go on reviewing",
             reverse("datasets:review-detail", args=[review.pk]),
+        )
+    if version is None and not covers(review.n_drawn, dataset.n_active):
+        return Next(
+            f"The last review took {grouped(review.n_drawn)} of the {grouped(dataset.n_active)} rows there are now. "
+            f"{SHARE:.0%} are asked for.",
+            "Start the review",
+            reverse("datasets:review-create", args=[pk]),
+            post=True,
         )
     if version is None or not version.is_frozen:
         return Next(

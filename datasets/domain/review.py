@@ -20,6 +20,14 @@ def sample_size(n_rows: int, share: float = SHARE) -> int:
     return min(n_rows, ceil(n_rows * Fraction(str(share)))) if n_rows else 0
 
 
+def covers(n_looked_at: int, n_rows: int) -> bool:
+    """Whether so many rows, drawn at random, are the share asked for (S34), to the nearest percent.
+
+    Rows that come in later make it less: a twentieth more of them asks for no new sample, many do.
+    """
+    return n_looked_at >= sample_size(n_rows, SHARE - 0.005)
+
+
 def stratified_sample(digests: Sequence[bytes], labels: Sequence[str], *, size: int, seed: str) -> list[int]:
     """Positions of `size` rows, every label in proportion, in the order sha256(seed ‖ digest).
 

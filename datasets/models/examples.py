@@ -403,6 +403,11 @@ class Review(TeamOwned):
         return f"review of {self.n_total} rows"
 
     @property
+    def n_drawn(self) -> int:
+        """Rows drawn at random; a queue from before there was need has no others."""
+        return self.n_sample or self.n_total
+
+    @property
     def n_done(self) -> int:
         """Rows somebody has judged."""
         return self.n_accepted + self.n_edited + self.n_rejected

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
 from datasets.domain import quality
 from datasets.domain.freezing_rules import GATE_RULES, Stance, Standing, judged, stances
 from datasets.domain.gate import size_gate
-from datasets.models import Dataset, DatasetGate, Finding, QualityRun, Review
+from datasets.domain.review import SHARE, covers
+from datasets.models import Dataset, DatasetGate, DatasetVersion, Finding, QualityRun, Review
 from foundation.teams import audit
 from foundation.teams.errors import BadInput
 from foundation.teams.models import Team, User
@@ -111,13 +112,31 @@ def _whole(dataset: Dataset) -> list[tuple[str, str]]:
         found.append(
             ("quality", f"Dataset quality too low: {run.average:.2f}. At least {quality.GATE} is needed.")
         )
-    review = Review.objects.planned().filter(dataset=dataset).order_by("-id").first()
+    # The test of the newest frozen version is sealed: nobody may look at those rows.
+    frozen = DatasetVersion.objects.frozen().filter(dataset=OuterRef("dataset")).order_by("-number")
+    review = (
+        Review.objects.planned()
+        .filter(dataset=dataset)
+        .annotate(n_sealed=Subquery(frozen.values("n_test")[:1]))
+        .order_by("-id")
+        .first()
+    )
     if review is None:
         found.append(("review", "Nobody has looked at a sample of the rows yet."))
     elif not review.is_finished:
         found.append(
             ("review", f"{review.n_done:,} of {review.n_total:,} rows of the sample were looked at.")
         )
+    else:
+        n_rows = max(0, dataset.n_active - (review.n_sealed or 0))
+        if not covers(review.n_drawn, n_rows):
+            found.append(
+                (
+                    "review",
+                    f"The last review took {review.n_drawn:,} at random of the {n_rows:,} rows there are now. "
+                    f"{SHARE:.0%} are asked for: review a new sample.",
+                )
+            )
     return found
 
 
