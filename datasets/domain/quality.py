@@ -9,7 +9,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from statistics import fmean, stdev
@@ -114,6 +114,18 @@ def _one_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constants(name: str) -> Any:
     raise Unscored(f"the reply holds {name}")
+
+
+# As a judge writes of a row that teaches two things, or nothing certain.
+_CONTRADICTORY_OR_UNCLEAR = re.compile(
+    r"\b(?:contradict|inconsisten|conflicting|unclear|ambigu|vague|incoheren|not (?:\w+ )?clear\b)",
+    re.IGNORECASE,
+)
+
+
+def is_contradictory_or_unclear(issues: Iterable[str]) -> bool:
+    """Whether one of the sentences a judge wrote calls the row contradictory or unclear, whatever its score."""
+    return any(_CONTRADICTORY_OR_UNCLEAR.search(issue) for issue in issues)
 
 
 def parse_reply(text: str) -> Rating:

@@ -484,22 +484,35 @@ def finish_quality(*, job: Job) -> QualityRun:
 
 
 def _report_weak(run: QualityRun) -> None:
-    """Rows judged below the bar, as a finding of the report that is shown: with what the model said of them."""
+    """Rows judged below the bar, or called contradictory or unclear, as a finding of the report that is shown.
+
+    Each with what the model said of it.
+    """
     checks_id = run.dataset.checks_id
     checks = CheckRun.objects.filter(pk=checks_id).first() if checks_id is not None else None
     if checks is None:
         return
-    weak = (
-        Judgement.objects.filter(run=run, overall__lt=quality.GATE, example__state=ExampleState.ACTIVE)
+    judged = (
+        Judgement.objects.filter(run=run, example__state=ExampleState.ACTIVE)
         .filter(content_id=F("example__content_id"))
+        .exclude(overall=None)
         .order_by("overall", "position")
+        .values_list("example_id", "overall", "issues")
     )
-    rows = [
-        Row(row.example_id, note=f"{row.overall:.2f}: {' '.join(row.issues) or 'no issue named'}"[:200])
-        for row in weak
-    ]
-    n = len(rows)
-    headline = f"{n:,} of {run.n_answered:,} judged row{' is' if n == 1 else 's are'} below {quality.GATE}"
+    rows, n_weak = [], 0
+    for example_id, overall, issues in judged:
+        is_weak = overall < quality.GATE
+        if is_weak or quality.is_contradictory_or_unclear(issues):
+            rows.append(Row(example_id, note=f"{overall:.2f}: {' '.join(issues) or 'no issue named'}"[:200]))
+            n_weak += is_weak
+    n, n_named = len(rows), len(rows) - n_weak
+    headline = (
+        f"{n_weak:,} of {run.n_answered:,} judged rows {'is' if n_weak == 1 else 'are'} below {quality.GATE}"
+    )
+    if n_named:
+        headline += (
+            f", and {n_named:,} above it {'is' if n_named == 1 else 'are'} called contradictory or unclear"
+        )
     put_finding(
         run=checks, found=Found("judged_weak", headline, rows, n, {"run": run.pk, "model": run.model})
     )

@@ -180,6 +180,29 @@ def test_rows_that_speak_to_their_judge_switch_no_gate_off(filled, editor, team)
     assert services.standing_judging(filled) == worse
 
 
+def test_a_row_called_contradictory_or_unclear_is_reported_whatever_its_score(filled, editor, team):
+    run, _ = judge(editor, filled, team, size=20)
+    Judgement.objects.filter(run=run).update(overall=0.9, issues=["The answer is a little short."])
+    told = list(Judgement.objects.filter(run=run).order_by("pk")[:3])
+    for row, overall, issue in zip(
+        told,
+        (0.75, 0.8, 0.3),
+        ("The answer contradicts the question.", "The prompt is not entirely clear.", "It is rude."),
+        strict=True,
+    ):
+        Judgement.objects.filter(pk=row.pk).update(overall=overall, issues=[issue])
+    judging.finish_quality(job=run.job)
+    finding = filled.checks.findings.get(rule="judged_weak")
+    assert finding.headline == (
+        "1 of 20 judged rows is below 0.7, and 2 above it are called contradictory or unclear"
+    )
+    assert list(finding.rows.order_by("id").values_list("example_id", "note")) == [
+        (told[2].example_id, "0.30: It is rude."),
+        (told[0].example_id, "0.75: The answer contradicts the question."),
+        (told[1].example_id, "0.80: The prompt is not entirely clear."),
+    ]
+
+
 def test_judge_again_pressed_twice_is_one_paid_job(filled, editor, team, client_for):
     from datasets.models import QualityRun
 
