@@ -61,7 +61,8 @@ RULES: dict[str, Rule] = {
             "near_duplicate",
             "Near-duplicates",
             Severity.WARNING,
-            "These rows share at least 80% of their word groups. A split that divides them flatters the model; "
+            "These rows share at least 80% of their groups of 3 words, or of their groups of 4 characters where a text has fewer than 14 "
+            "words. A split that divides them flatters the model; "
             "freezing keeps each group in one split either way.",
             (Action("drop_extra", "Keep one of each group"),),
         ),

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from datasets.domain import quality
 from datasets.domain.cleaning import digest, length_problem, limits_for, loose, normalise
 from datasets.domain.conflicts import find_conflicts
-from datasets.domain.duplicates import _ShingleSets, groups_of_numbers, jaccard, near_clusters
+from datasets.domain.duplicates import LONG_FROM, _ShingleSets, groups_of_numbers, jaccard, near_clusters
 from datasets.domain.encoding import has_debris, is_lost, repair
+from datasets.domain.hashing import CHAR_SHINGLE, WORD_SHINGLE
 from datasets.domain.pii import find_pii, iban_is_valid, luhn, mask_pii
+from datasets.domain.rules import RULES
 
 # --- cleaning ----------------------------------------------------------------------------------------------------
 
@@ -420,3 +422,10 @@ def test_ordinary_text_is_not(text):
 def test_an_answer_that_says_nothing_needs_no_judge(answer):
     assert quality.is_degenerate(answer)
     assert not quality.is_degenerate("42")
+
+
+def test_the_words_of_near_duplicates_say_both_measures():
+    # domain/duplicates.py: groups of words; groups of characters where one of two texts is short
+    why = RULES["near_duplicate"].why
+    assert f"groups of {WORD_SHINGLE} words" in why
+    assert f"groups of {CHAR_SHINGLE} characters where a text has fewer than {LONG_FROM} words" in why
