@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from statistics import fmean
 from typing import Any
 
+import orjson
+
 _PROMPT_NAMES = (
     "prompt instruction question text input query utterance sentence message body ticket email user_input request "
     "review comment description content document title_and_body source inputs user human"
@@ -106,7 +108,7 @@ def guess_mapping(records: Sequence[MappingType[str, Any]], columns: Sequence[st
     extras = {"group": named(_GROUP_NAMES), "at": named(_AT_NAMES)}
     for part, names in (("tools", _TOOLS_NAMES), ("history", _HISTORY_NAMES)):
         column = named(names)
-        if column and any(isinstance(r.get(column), list) for r in records):
+        if column and any(_is_list(r.get(column), as_text=part == "tools") for r in records):
             extras[part] = column
     if messages:
         return ColumnMapping(messages=messages, system=system, label=named(_LABEL_NAMES), **extras)
@@ -131,6 +133,17 @@ def guess_mapping(records: Sequence[MappingType[str, Any]], columns: Sequence[st
     return ColumnMapping(
         system=system, prompt=prompt, context=context, completion=completion, label=label, **extras
     )
+
+
+def _is_list(value: Any, *, as_text: bool) -> bool:
+    """Whether a cell holds a list, or with `as_text` the JSON of objects, as ShareGPT writes its tools."""
+    if as_text and isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            found = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return False
+        return bool(found) and all(isinstance(tool, dict) for tool in found)
+    return isinstance(value, list)
 
 
 def shape_of(records: Sequence[MappingType[str, Any]], mapping: ColumnMapping) -> str:

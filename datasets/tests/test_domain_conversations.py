@@ -194,3 +194,18 @@ def test_whole_numbers_of_any_size_and_deep_objects_are_kept_or_named():
         deep = [deep]
     with pytest.raises(RowError, match="nested too deeply"):
         convert({"text": "a", "label": "b", "n": deep})
+
+
+def test_tools_written_as_a_text_of_json_are_tools():
+    talk = [{"from": "human", "value": "p"}, {"from": "gpt", "value": "c"}]
+    tools = [{"type": "function", "function": {"name": "track"}}]
+    record = {"conversations": talk, "tools": json.dumps(tools)}
+    mapping = guess_mapping([record], list(record))
+    assert mapping.tools == "tools"
+    assert json.loads(converter(mapping)(record).extra)["tools"] == tools
+
+
+@pytest.mark.parametrize("text", ["hammer, saw", "[hammer]", '["hammer"]', '{"name": "track"}', ""])
+def test_a_column_called_tools_that_holds_words_stays_a_column(text):
+    record = {"prompt": "p", "completion": "c", "tools": text}
+    assert guess_mapping([record], list(record)).tools == ""
