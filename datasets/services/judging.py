@@ -501,7 +501,7 @@ def _report_weak(run: QualityRun) -> None:
     )
     rows, n_weak = [], 0
     for example_id, overall, issues in judged:
-        is_weak = overall < quality.GATE
+        is_weak = overall is not None and overall < quality.GATE
         if is_weak or quality.is_contradictory_or_unclear(issues):
             rows.append(Row(example_id, note=f"{overall:.2f}: {' '.join(issues) or 'no issue named'}"[:200]))
             n_weak += is_weak
