@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Count, Q
 
 from datasets.domain.datasheet import Datasheet, Section
+from datasets.domain.leakage import leaks_of
 from datasets.domain.rules import RULES
 from datasets.domain.statuses import Split
 from datasets.models import Dataset, DatasetVersion, Edit, Fix, Import
@@ -191,10 +192,8 @@ def _problems(report: dict[str, Any]) -> Section:
         if leaks.get("is_clean")
         else "Rows are shared between the splits."
     ]
-    if leaks.get("n_from_the_future"):
-        sentences.append(
-            f"{grouped(leaks['n_from_the_future'])} training rows are newer than the oldest test row."
-        )
+    if shared := leaks_of(leaks):
+        sentences.append(f"Between the splits: {'; '.join(shared)}.")
     gate = (report.get("gate") or {}).get("sentence")
     if gate:
         sentences.append(gate)

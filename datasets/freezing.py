@@ -225,8 +225,8 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
 def _first_of_equals(rows: _Rows, synthetic: Collection[int]) -> np.ndarray:
     """Positions in the order of digests, one of each digest.
 
-    By digest, then label, group and time; a person's row before a model's, which only trains. Which of two equal rows
-    stays must not hang on its place in a file, nor on which file came first.
+    A person's row before a model's, which only trains; then by label, group and time. Which of two equal rows stays
+    must not hang on its place in a file, nor on which file came first.
     """
     order = byte_order(rows.digests)
     ordered = [rows.digests[i] for i in order.tolist()]
@@ -235,9 +235,9 @@ def _first_of_equals(rows: _Rows, synthetic: Collection[int]) -> np.ndarray:
     sizes = np.diff(firsts, append=len(rows))
     found = order[firsts]
 
-    def key(i: int) -> tuple[str, str, str, bool, int]:
+    def key(i: int) -> tuple[bool, str, str, str, int]:
         at, example = rows.times[i], int(rows.example_ids[i])
-        return rows.labels[i], rows.groups[i], at.isoformat() if at else "", example in synthetic, example
+        return example in synthetic, rows.labels[i], rows.groups[i], at.isoformat() if at else "", example
 
     for place in np.flatnonzero(sizes > 1).tolist():
         found[place] = min(order[firsts[place] : firsts[place] + sizes[place]].tolist(), key=key)

@@ -38,7 +38,7 @@ def dataset_card(
     recipe: Mapping[str, Any],
     sizes: Mapping[str, int],
     n_test: int,
-    leaks: bool | None,
+    leaks: Sequence[str] | None,
 ) -> str:
     """The card. It says only what is frozen with the version, so the same version has the same card for ever."""
     lines = [
@@ -72,9 +72,7 @@ def dataset_card(
         lines += [f"Labels: {', '.join(_inline(label) for label in labels[:200])}.", ""]
     if leaks is not None:
         lines += [
-            "No leak between the splits was found."
-            if leaks
-            else "Leaks between the splits are on its record.",
+            f"Between the splits: {'; '.join(leaks)}." if leaks else "No leak between the splits was found.",
             "",
         ]
     lines += [

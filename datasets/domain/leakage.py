@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -119,6 +119,27 @@ class LeakageReport:
     def as_json(self) -> dict[str, Any]:
         """Plain values for a JSON column."""
         return {**asdict(self), "is_clean": self.is_clean}
+
+
+# How a stored report names its kinds, in the order of harm.
+_KINDS = {
+    "exact": "the same row",
+    "loose": "the same row but for formatting",
+    "near": "near-duplicates",
+    "prompt": "the same prompt",
+    "group": "one group",
+}
+
+
+def leaks_of(stored: Mapping[str, Any]) -> list[str]:
+    """Every leak a stored report (`as_json`) tells of, a few words each; empty when there is none."""
+    found = []
+    for kind, words in _KINDS.items():
+        if n := (stored.get(kind) or {}).get("n_groups"):
+            found.append(f"{words} in two splits ({n:,} time{'s' if n > 1 else ''})")
+    if n := stored.get("n_from_the_future"):
+        found.append(f"{n:,} training row{'s' if n > 1 else ''} newer than the oldest test row")
+    return found
 
 
 def leakage(

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from datasets.domain import cards
 from datasets.domain.formats import EXPORTS, ExportFormat
+from datasets.domain.leakage import leaks_of
 from datasets.domain.linting import RULES, lint_file, lint_row
 from datasets.domain.statuses import Split
 from datasets.errors import Sealed
@@ -149,6 +150,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 def card_facts(version: DatasetVersion, sizes: dict[str, int]) -> dict[str, Any]:
     """What the card says of a version: nothing that is not frozen with it."""
+    leakage = (version.report or {}).get("leakage")
     return {
         "name": version.dataset.name,
         "number": version.number,
@@ -158,7 +160,7 @@ def card_facts(version: DatasetVersion, sizes: dict[str, int]) -> dict[str, Any]
         "recipe": version.recipe,
         "sizes": sizes,
         "n_test": version.n_test,
-        "leaks": (version.report or {}).get("leakage", {}).get("is_clean"),
+        "leaks": None if leakage is None else leaks_of(leakage),
     }
 
 

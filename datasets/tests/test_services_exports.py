@@ -386,7 +386,7 @@ def test_a_card_holds_names_as_text():
         recipe={"seed": "s", "strategy": "stratified"},
         sizes={"train": 1500},
         n_test=0,
-        leaks=True,
+        leaks=[],
     )
     head = card.split("---")[1]
     assert "\nlicense" not in head

@@ -9,6 +9,8 @@ import random
 import pytest
 
 from datasets import services
+from datasets.datasheets import datasheet_of
+from datasets.domain.cards import dataset_card
 from datasets.domain.statuses import SYNTHETIC
 from datasets.errors import Blocked, Sealed
 from datasets.models import (
@@ -23,6 +25,7 @@ from datasets.models import (
 )
 from datasets.reading import version_rows
 from datasets.services import fixing, versions
+from datasets.services.exports import card_facts
 from datasets.tests.conftest import jsonl, tickets
 from decisions.services import create_use_case
 from foundation.jobs.services import run_until_idle
@@ -70,7 +73,11 @@ def test_of_two_equal_rows_the_one_a_person_brought_stays(dataset, bring_in, edi
     rows = tickets(40)
     for who in (first, "model" if first == "person" else "person"):
         # The model wrote all rows anew: were its rows to stay, nothing could be tested on.
-        done = bring_in(dataset, jsonl(rows if who == "person" else rows[::-1]), f"{who}.jsonl")
+        # And what a person brings has more columns: a row that says whose it is came after one that does not.
+        whole = (
+            [{**row, "customer": f"c{i}"} for i, row in enumerate(rows)] if who == "person" else rows[::-1]
+        )
+        done = bring_in(dataset, jsonl(whole), f"{who}.jsonl")
         if who == "model":
             Import.objects.filter(pk=done.pk).update(source=SYNTHETIC)
     version = freeze(editor, dataset, seed="s")
@@ -405,10 +412,17 @@ def test_leaving_out_training_rows_mends_a_leak_of_groups_and_of_time(team, edit
     leaky = freeze(editor, dataset, seed="s", keep_groups=False, size_test_by_power=False)
     assert leaky.report["leakage"]["group"]["n_groups"] > 0
     assert leaky.report["leakage"]["n_from_the_future"] > 0
+    # Whoever gets the files is told of both, and the version's page does not call it clean.
+    card = dataset_card(**card_facts(leaky, {"train": leaky.n_train}))
+    told = str(datasheet_of(leaky))
+    for words in ("one group in two splits (", "newer than the oldest test row"):
+        assert words in card and words in told
+    assert "No leak between the splits" not in card
     mended = freeze(
         editor, dataset, seed="s", keep_groups=False, size_test_by_power=False, drop_leaks=("group", "time")
     )
     assert mended.report["leakage"]["group"]["n_groups"] == mended.report["leakage"]["n_from_the_future"] == 0
+    assert "No leak between the splits was found." in dataset_card(**card_facts(mended, {"train": 1}))
     gone = mended.report["left_out"]["leaks"]
     assert mended.n_rows == leaky.n_rows - gone["group"] - gone["time"]
     assert gone["group"] > 0

@@ -36,7 +36,7 @@ def version_create(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     blockers = [one for one in standing if one.blocks]
     last = dataset.versions.only("number", "recipe", "dataset").first()
     number = (last.number if last else 0) + 1
-    # One seed a dataset: with another one, rows that were tested on would be learnt from.
+    # One seed a dataset: with another one, most rows that were tested on would be learnt from.
     seed = (last.recipe or {}).get("seed") if last else ""
     gate = size_gate(dataset.n_active)
     # A version with few validation rows links here, however many rows the set has.
