@@ -61,7 +61,7 @@ def standing_fixes(finding: Finding) -> list[Fix]:
     """The fixes of a finding that stand; `is_part` says that some rows of one were given back."""
     given_back = Edit.objects.filter(fix=OuterRef("pk")).exclude(undone_at=None)
     fixes = finding.fixes.filter(undone_at=None).annotate(is_part=Exists(given_back))
-    return list(fixes.select_related("by"))
+    return list(fixes.select_related("by").defer("by__password"))
 
 
 def _bring_back(fix: Fix, dataset: Dataset, beat: Beat) -> tuple[int, int]:

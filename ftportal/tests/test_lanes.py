@@ -34,7 +34,10 @@ def test_what_fails_beside_others_and_passes_alone_passes_and_is_named(some_test
     unsteady = []
     assert lanes.run("some", ["-n", "2", "-k", "not always"], {}, unsteady)
     # Those two alone: the first passes when it is tried alone, the second when it is tried alone again.
-    assert unsteady == ["test_some.py::test_fails_once (some)", "test_some.py::test_fails_twice (some)"]
+    assert sorted(unsteady) == [
+        "test_some.py::test_fails_once (some)",
+        "test_some.py::test_fails_twice (some)",
+    ]
     assert "NOT STEADY, passed alone: test_some.py::test_fails_once" in capfd.readouterr().out
     assert [(some_tests / name).read_text() for name in ("good", "once", "twice")] == ["x", "xx", "xxx"]
 
