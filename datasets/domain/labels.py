@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 PAGE = 100
 MAX_WORDS = 200
+
+
+def merge_counts(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """Two counts added, most frequent first, nothing at or below zero; rows that leave a label count below it."""
+    total = Counter(one)
+    total.update(other)
+    return dict(sorted(((k, v) for k, v in total.items() if v > 0), key=lambda item: (-item[1], item[0])))
 
 
 @dataclass(frozen=True, slots=True)

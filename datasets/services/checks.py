@@ -18,6 +18,7 @@ from datasets.checking import Alike, Checker, Comparer, Found
 from datasets.domain.cleaning import digest, normalise
 from datasets.domain.conversations import change_strings
 from datasets.domain.encoding import repair
+from datasets.domain.labels import merge_counts
 from datasets.domain.pii import mask_pii, replace_pii
 from datasets.domain.rules import RULES, Action
 from datasets.domain.statuses import ExampleState
@@ -229,7 +230,7 @@ def _clear_finding(finding: Finding) -> None:
 Beat = Callable[[int], None]
 
 
-def _silent(done: int) -> None:
+def silent(done: int) -> None:
     """Nobody listens."""
 
 
@@ -239,7 +240,7 @@ def apply_fix(
     finding: Finding,
     action: str = "",
     only: Collection[int] | None = None,
-    beat: Beat = _silent,
+    beat: Beat = silent,
 ) -> Fix:
     """What one press of a fix button did. Pressed again, it goes on where it stopped and repeats nothing.
 
@@ -341,13 +342,10 @@ def move_counts(dataset: Dataset, example_ids: list[int], sign: int, other: str)
     )
     labels.pop("", None)
     held = Dataset.objects.select_for_update().get(pk=dataset.pk)
-    counts = {**held.label_counts}
-    for label, n in labels.items():
-        counts[label] = counts.get(label, 0) + sign * n
     Dataset.objects.filter(pk=dataset.pk).update(
         n_active=F("n_active") + sign * len(example_ids),
         revision=F("revision") + 1,
-        label_counts=dict(sorted(((k, v) for k, v in counts.items() if v > 0), key=lambda i: (-i[1], i[0]))),
+        label_counts=merge_counts(held.label_counts, {label: sign * n for label, n in labels.items()}),
         **{other: F(other) - sign * len(example_ids)},
     )
 
@@ -471,13 +469,10 @@ def replace_contents(
         )
     Edit.objects.bulk_create(edits)
     held = Dataset.objects.select_for_update().get(pk=dataset.pk)
-    counts = {**held.label_counts}
-    for label, n in relabelled.items():
-        if label:
-            counts[label] = counts.get(label, 0) + n
+    relabelled.pop("", None)
     Dataset.objects.filter(pk=dataset.pk).update(
         revision=F("revision") + 1,
-        label_counts=dict(sorted(((k, v) for k, v in counts.items() if v > 0), key=lambda i: (-i[1], i[0]))),
+        label_counts=merge_counts(held.label_counts, relabelled),
     )
     return edits
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from datasets import bulk, importing, searching
 from datasets.domain.cleaning import digest
+from datasets.domain.labels import merge_counts
 from datasets.domain.layouts import Layout
 from datasets.domain.mapping import ColumnMapping, guess_mapping, shape_of
 from datasets.domain.parsing import Bad
@@ -487,13 +488,6 @@ def indexing_pace() -> bulk.Pace:
     pace = bulk.Pace(INDEXED_A_TRANSACTION, rows_differ=True)
     pace.n_rows = min(pace.most, INDEXED_A_TRANSACTION)
     return pace
-
-
-def merge_counts(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
-    """Two counts added, most frequent first, nothing at or below zero."""
-    total = Counter(one)
-    total.update(other)
-    return dict(sorted(((k, v) for k, v in total.items() if v > 0), key=lambda item: (-item[1], item[0])))
 
 
 def clear_staged(*, import_: Import) -> int:

@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from datasets import bulk, searching
 from datasets.domain.cleaning import digest
+from datasets.domain.labels import merge_counts
 from datasets.domain.statuses import ExampleState
 from datasets.models import Content, Dataset, Edit, Example, Finding, Fix, FixedRow, LabelChange
 from datasets.policies import check_can_change
-from datasets.services.checks import Beat, _silent, move_counts, relabelled, replace_contents
+from datasets.services.checks import Beat, move_counts, relabelled, replace_contents, silent
 from foundation.teams import audit
 from foundation.teams.errors import Conflict
 from foundation.teams.models import User
@@ -22,7 +23,7 @@ from foundation.teams.models import User
 RENAMED_A_TRANSACTION = 60
 
 
-def undo_fix(*, actor: User | None, fix: Fix, beat: Beat = _silent) -> Fix:
+def undo_fix(*, actor: User | None, fix: Fix, beat: Beat = silent) -> Fix:
     """The fix, taken back: dropped rows return, rewritten text is as it was unless somebody changed it since.
 
     A renaming of the label that came later is no such change: the row keeps its new label. A fix some of whose rows
@@ -61,6 +62,7 @@ def standing_fixes(finding: Finding) -> list[Fix]:
     """The fixes of a finding that stand; `is_part` says that some rows of one were given back."""
     given_back = Edit.objects.filter(fix=OuterRef("pk")).exclude(undone_at=None)
     fixes = finding.fixes.filter(undone_at=None).annotate(is_part=Exists(given_back))
+    # A page says who it was; the hash of a password need not leave the database for that.
     return list(fixes.select_related("by").defer("by__password"))
 
 
@@ -148,14 +150,12 @@ def undo_edit(dataset: Dataset, edit: Edit) -> bool:
     # The text may be older than the index.
     searching.add([edit.before_id])
     held = Dataset.objects.select_for_update().get(pk=dataset.pk)
-    counts = {**held.label_counts}
-    if edit.label_before != edit.label_after:
-        for label, n in ((edit.label_after, -1), (edit.label_before, 1)):
-            if label:
-                counts[label] = counts.get(label, 0) + n
+    moved_label = edit.label_before != edit.label_after
+    changes = {edit.label_after: -1, edit.label_before: 1} if moved_label else {}
+    changes.pop("", None)
     Dataset.objects.filter(pk=dataset.pk).update(
         revision=F("revision") + 1,
-        label_counts=dict(sorted(((k, v) for k, v in counts.items() if v > 0), key=lambda i: (-i[1], i[0]))),
+        label_counts=merge_counts(held.label_counts, changes),
     )
     return True
 
