@@ -9,44 +9,10 @@ import sqlite3
 import threading
 
 import pytest
-from django.db import DEFAULT_DB_ALIAS, OperationalError
-from django.db.utils import ConnectionHandler
+from django.db import OperationalError
 
 from foundation.database import turnstile
 from foundation.database.turnstile import Turnstile, takes_the_lock
-
-
-@pytest.fixture
-def opened(tmp_path, django_db_blocker):
-    """New connections to one database, as the portal's settings make them."""
-    made = []
-
-    def opened(timeout=20):
-        handler = ConnectionHandler(
-            {
-                DEFAULT_DB_ALIAS: {
-                    "ENGINE": "foundation.database.sqlite3",
-                    "NAME": tmp_path / "some.sqlite3",
-                    "OPTIONS": {
-                        "timeout": timeout,
-                        "transaction_mode": "IMMEDIATE",
-                        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-                    },
-                }
-            }
-        )
-        db = handler[DEFAULT_DB_ALIAS]
-        db.ensure_connection()
-        # The thread that closes it is not the one that wrote through it.
-        db.inc_thread_sharing()
-        made.append(db)
-        return db
-
-    with django_db_blocker.unblock():
-        opened().connection.execute("CREATE TABLE kept (n integer)")
-        yield opened
-        for db in made:
-            db.close()
 
 
 def _begin(db):
@@ -130,7 +96,7 @@ def test_a_process_stopped_in_the_turnstile_keeps_nobody_there_for_long(opened, 
 def test_who_reads_an_older_state_is_told_so_and_does_not_ask_for_twenty_seconds(opened):
     reader, writer = opened(), opened()
     writer.connection.execute("INSERT INTO kept VALUES (1), (2)")
-    reading = reader.connection.execute("SELECT n FROM kept")
+    reading = reader.connection.execute("SELECT it FROM kept")
     reading.fetchone()
     writer.connection.execute("INSERT INTO kept VALUES (3)")
     with pytest.raises(OperationalError) as caught:
