@@ -94,6 +94,9 @@ class Provider:
 
     alternates: bool = False
     keeps_tools: bool = False
+    # Tools, calls and parts must have OpenAI's shape; strictly: with ids that pair them, and nothing else beside.
+    wants_openai_shape: bool = False
+    is_strict: bool = False
     keeps_weights: bool = False
     keeps_names: bool = False
     keeps_roles: bool = True
@@ -113,6 +116,8 @@ PROVIDERS: dict[str, Provider] = {
     # At least 10 examples, weight 0 or 1 on answers.
     "openai": Provider(
         keeps_tools=True,
+        wants_openai_shape=True,
+        is_strict=True,
         keeps_weights=True,
         least_rows=10,
         notes=("OpenAI takes no new fine-tuning jobs from 6 January 2027.",),
@@ -133,7 +138,7 @@ PROVIDERS: dict[str, Provider] = {
     "converse": Provider(alternates=True, max_tokens=16_000, least_rows=100, most_rows={"train": 10_000}),
     # Starts with system or user, then takes turns; at most 100 GB.
     "together": Provider(alternates=True, most_bytes=dict.fromkeys(SPLITS, 100 * GB)),
-    "trl": Provider(keeps_tools=True, keeps_names=True, keeps_weights=True),
+    "trl": Provider(keeps_tools=True, wants_openai_shape=True, keeps_names=True, keeps_weights=True),
 }
 
 
@@ -173,8 +178,8 @@ def lint_row(
                 found.append("weight_place")
             if not any(weights.get(place, 1) for place in answers):
                 found.append("unweighted")
-        if beside and key in ("openai", "trl"):
-            found += _against_tools(messages, tools, is_strict=key == "openai")
+        if beside and provider.wants_openai_shape:
+            found += _against_tools(messages, tools, is_strict=provider.is_strict)
         if not provider.keeps_tools:
             if has_calls:
                 found.append("calls")
