@@ -34,11 +34,13 @@ class Loaded(NamedTuple):
     turns: str
     prompt: str
     completion: str
+    # JSON of what stands beside the texts: tools, their calls (domain/conversations.py).
+    extra: str = ""
 
 
 def n_chars_of(path: str = "") -> Combinable:
     """How long a content's texts are, in SQL; `path` leads to it, such as "content__"."""
-    return F(f"{path}n_chars") + Length(f"{path}system") + Length(f"{path}turns")
+    return F(f"{path}n_chars") + Length(f"{path}system") + Length(f"{path}turns") + Length(f"{path}extra")
 
 
 def cuts(n_chars: Sequence[int], most_rows: int = BLOCK) -> Iterator[tuple[int, int]]:
@@ -61,7 +63,7 @@ def active_rows(dataset: Dataset, *, after: int = 0, upto: int | None = None) ->
         rows = rows.filter(id__lte=upto)
     columns = rows.values_list(
         "id", "label", "group", "at", "review", "content_id", "content__digest", "content__system", "content__turns",
-        "content__prompt", "content__completion",
+        "content__prompt", "content__completion", "content__extra",
     )  # fmt: skip
     sizes = rows.values_list("id", n_chars_of("content__"))
     while found := bulk.plain_rows(sizes.filter(id__gt=last)[:BLOCK]):

@@ -20,6 +20,7 @@ from datasets.domain.hashing import keys_of, word_hashes
 from datasets.domain.language import languages_of
 from datasets.domain.packing import pack, unpack
 from datasets.domain.pii import KINDS, find_pii, may_hold_pii
+from datasets.domain.rewriting import texts_beside
 from datasets.domain.tokens import WORTH_COUNTING_CHARS
 from datasets.text_checks import PROSE, TextChecks
 
@@ -153,7 +154,7 @@ def _slices(block: list[Loaded]) -> Iterator[list[Loaded]]:
     part: list[Loaded] = []
     n_chars = 0
     for row in block:
-        size = len(row.system) + len(row.turns) + len(row.prompt) + len(row.completion)
+        size = len(row.system) + len(row.turns) + len(row.prompt) + len(row.completion) + len(row.extra)
         if part and n_chars + size > CHARS_AT_ONCE:
             yield part
             part, n_chars = [], 0
@@ -223,10 +224,12 @@ def _flag(
         if problem := length_words(len(row.prompt), len(completion), limits):
             rule = "too_short" if problem.startswith("too short") else "too_long"
             flag(rule, row, problem.split(": ", 1)[1])
-        if seen.may_be_personal[at] and (matches := find_pii(whole)):
-            kinds = Counter(match.kind for match in matches)
-            pii_kinds.update(kinds.keys())
-            flag("pii", row, ", ".join(f"{n} × {KINDS[kind]}" for kind, n in kinds.most_common()))
+        if (seen.may_be_personal[at] or row.extra) and (kinds := _personal(whole, row.extra)):
+            pii_kinds.update({kind for kind, _ in kinds})
+            note = ", ".join(
+                f"{n} × {KINDS[kind]} {where}".rstrip() for (kind, where), n in kinds.most_common()
+            )
+            flag("pii", row, note)
         if not whole.isascii() and has_debris(whole):
             if is_lost(whole):
                 flag("lost_characters", row)
@@ -243,3 +246,19 @@ def _flag(
                 flag("not_json", row, str(error)[:200])
         if is_labelled and labels and row.label not in labels:
             flag("unknown_label", row, f"label “{row.label[:80]}”")
+
+
+def _personal(whole: str, extra: str) -> Counter[tuple[str, str]]:
+    """How many finds there are of each kind in the texts of a row, (kind, ""), and beside them, (kind, where).
+
+    Calls of tools and their results are among the texts already: beside them counts only what is new there.
+    """
+    matches = find_pii(whole)
+    found = Counter((match.kind, "") for match in matches)
+    known = {whole[match.start : match.end] for match in matches}
+    for where, text in texts_beside(extra):
+        for match in find_pii(text):
+            if (value := text[match.start : match.end]) not in known:
+                known.add(value)
+                found[match.kind, where] += 1
+    return found

@@ -8,7 +8,7 @@ text cannot say (tool calls, weights, names) stands beside it as JSON, `extra`:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingType
 from typing import Any, NamedTuple
 
@@ -290,41 +290,29 @@ def all_messages(
     out: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     whole = [*turns, ("user", prompt), ("assistant", completion)]
     for place, (role, text) in enumerate(whole):
-        message: dict[str, Any] = {"role": role, "content": text}
-        kept = more.get(str(place))
-        if kept:
-            first = {**message, **kept}
-            calls = kept.get("tool_calls") or kept.get("function_call")
-            if calls and "content" not in kept:
-                # The text is the content and the calls below it; the calls go back to their own field.
-                called = normalise(tool_calls_as_text(calls))
-                if text == called:
-                    first["content"] = None
-                elif text.endswith("\n" + called):
-                    first["content"] = text[: -len(called) - 1]
-            said = message_text(first) if calls or "content" in kept else text
-            if said != text:  # a person wrote another text: it stands, what it replaced does not
-                first = {
-                    **message,
-                    **{k: v for k, v in kept.items() if k in ("role", "name", "weight", "tool_call_id")},
-                }
-            message = first
-        out.append(message)
+        out.append(as_it_came(role, text, more.get(str(place)))[0])
     return out, beside.get("tools", [])
 
 
-def change_strings(text: str, change: Callable[[str], str]) -> str:
-    """JSON text with `change` applied to every string in it but the keys."""
-    if not text:
-        return ""
+def as_it_came(role: str, text: str, kept: dict[str, Any] | None) -> tuple[dict[str, Any], bool]:
+    """(a message with what stands beside its text, whether that text is still the one it came with).
 
-    def walk(value: Any) -> Any:
-        if isinstance(value, str):
-            return change(value)
-        if isinstance(value, list):
-            return [walk(v) for v in value]
-        if isinstance(value, dict):
-            return {k: walk(v) for k, v in value.items()}
-        return value
-
-    return as_json(walk(orjson.loads(text)), "what stands beside the messages")
+    A text that a person wrote since stands; what it replaced does not.
+    """
+    message: dict[str, Any] = {"role": role, "content": text}
+    if not kept:
+        return message, True
+    first = {**message, **kept}
+    calls = kept.get("tool_calls") or kept.get("function_call")
+    if calls and "content" not in kept:
+        # The text is the content and the calls below it; the calls go back to their own field.
+        called = normalise(tool_calls_as_text(calls))
+        if text == called:
+            first["content"] = None
+        elif text.endswith("\n" + called):
+            first["content"] = text[: -len(called) - 1]
+    said = message_text(first) if calls or "content" in kept else text
+    if said == text:
+        return first, True
+    few = ("role", "name", "weight", "tool_call_id")
+    return {**message, **{key: value for key, value in kept.items() if key in few}}, False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -15,11 +16,11 @@ from django.utils import timezone
 from datasets import bulk, searching
 from datasets.active import BLOCK, active_rows, cuts, n_chars_of
 from datasets.checking import Alike, Checker, Comparer, Found
-from datasets.domain.cleaning import digest, normalise
-from datasets.domain.conversations import change_strings
+from datasets.domain.cleaning import digest
 from datasets.domain.encoding import repair
 from datasets.domain.labels import merge_counts
 from datasets.domain.pii import mask_pii, replace_pii
+from datasets.domain.rewriting import rewrite
 from datasets.domain.rules import RULES, Action
 from datasets.domain.statuses import ExampleState
 from datasets.errors import NothingToDo
@@ -372,22 +373,20 @@ def _rewrite(
         beat(done)
         done += len(part)
         changed = []
+        extras: dict[int, str] = {}
         for example in Example.objects.filter(pk__in=part).select_related("content"):
             old = example.content
-            new = (
-                normalise(change(old.system)),
-                change(old.turns) if old.turns else "",
-                normalise(change(old.prompt)),
-                normalise(change(old.completion)),
-            )
-            if new == (old.system, old.turns, old.prompt, old.completion) or not new[2] or not new[3]:
+            *new, extra = rewrite(old.system, old.turns, old.prompt, old.completion, old.extra, change)
+            stood = [old.system, old.turns, old.prompt, old.completion, old.extra]
+            if [*new, extra] == stood or not new[2] or not new[3]:
                 continue
             label = new[3] if is_labelled and example.label == old.completion else example.label
-            changed.append((example, new, label))
+            changed.append((example, (new[0], new[1], new[2], new[3]), label))
+            extras[example.pk] = extra
         if not changed:
             continue
         with transaction.atomic():
-            replace_contents(dataset, changed, actor=actor, fix=fix, change=change)
+            replace_contents(dataset, changed, actor=actor, fix=fix, extras=extras)
 
 
 def relabelled(example: Example, label: str) -> tuple[tuple[str, str, str, str], str]:
@@ -418,11 +417,11 @@ def replace_contents(
     *,
     actor: User | None,
     fix: Fix | None = None,
-    change: Callable[[str], str] = str,
+    extras: Mapping[int, str] = MappingProxyType({}),
 ) -> list[Edit]:
     """Give examples new content (system, turns, prompt, completion) and label. Inside the caller's transaction.
 
-    `change` is what was done to every text, done again to what stands beside it (tools, tool calls).
+    `extras` has what stands beside the texts (tools, tool calls) by example id, where that changed too.
 
     An example that changed since it was read is left alone; the edits written are returned.
     """
@@ -435,7 +434,7 @@ def replace_contents(
             (
                 key,
                 dataset.team_id,
-                digest(*new, extra := change_strings(example.content.extra, change)),
+                digest(*new, extra := extras.get(example.pk, example.content.extra)),
                 *new,
                 extra,
                 len(new[2]) + len(new[3]),

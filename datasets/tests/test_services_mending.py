@@ -340,3 +340,29 @@ def test_answers_that_were_cut_refuse_or_pass_a_limit_are_findings_of_their_own(
     assert (limits[16_000]["over_bound"], limits[16_000]["over_estimate"]) == (1, 0)
     assert limits[32_000]["over_bound"] == 0
     assert dataset.checks.stats["languages"]["English"] >= 30
+
+
+def test_a_row_with_personal_data_in_its_tools_alone_is_found_masked_and_brought_back(
+    dataset, bring_in, editor
+):
+    tools = [{"type": "function", "function": {"name": "ask", "description": "Ask ada@example.org"}}]
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": row["text"]},
+                {"role": "assistant", "content": row["label"]},
+            ]
+        }
+        for row in tickets(12)
+    ]
+    bring_in(dataset, jsonl([{**rows[0], "tools": tools}, *rows[1:]]))
+    found = finding(dataset, "pii")
+    assert [row.note for row in found.rows.all()] == ["1 × e-mail address in a tool"]
+    before = Example.objects.filter(dataset=dataset).earliest("id").content
+    fix = services.apply_fix(actor=editor, finding=found)
+    after = Example.objects.filter(dataset=dataset).earliest("id").content
+    assert (after.prompt, after.completion) == (before.prompt, before.completion)
+    assert after.tools[0]["function"]["description"] == "Ask [EMAIL]"
+    assert bytes(after.digest) != bytes(before.digest)
+    services.undo_fix(actor=editor, fix=fix)
+    assert Example.objects.filter(dataset=dataset).earliest("id").content == before
