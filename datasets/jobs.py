@@ -33,7 +33,7 @@ from datasets.models import (
     QualityRun,
 )
 from datasets.review_job import PlanReview
-from datasets.services import checks, exports, imports, judging
+from datasets.services import checks, exports, imports, judging, reports
 from datasets.version_jobs import CompareVersions, FreezeVersion, MixVersions
 from foundation.files import store
 from foundation.jobs import services as jobs
@@ -340,7 +340,7 @@ class CheckRows(Kind):
         if work.cancelled:
             return
         first = Shard.objects.filter(job=job).order_by("position").first()
-        run = checks.write_report(
+        run = reports.write_report(
             job=job,
             dataset=dataset,
             checker=checker,
@@ -371,7 +371,7 @@ class CheckRows(Kind):
         """Take away a report that was not finished, and the parts of it."""
         checks.clear_parts(job)
         for run in CheckRun.objects.filter(job=job, finished_at=None):
-            checks.remove_run(run)
+            reports.remove_run(run)
 
 
 def _awaited(job: Job, position: int, work: Work) -> Alike | None:

@@ -37,6 +37,8 @@ class Row:
     keep: bool = False
     note: str = ""
     suggestion: str = ""
+    # The text it was judged by, where that was done before the report.
+    content_id: int | None = None
 
 
 @dataclass(slots=True)

@@ -313,6 +313,9 @@ class FindingRow(models.Model):
     note = models.CharField(max_length=200, blank=True)
     # The label a check would give the row; empty where it has nothing to suggest.
     suggestion = models.CharField(max_length=200, blank=True, default="", db_default="")
+    # The content a judge or classifier spoke about, so that a later report knows whether it still holds. A number is
+    # never given twice, so no constraint keeps it: it is only compared.
+    judged_content = models.BigIntegerField(null=True, blank=True)
 
     objects = FindingRowQuerySet.as_manager()
 

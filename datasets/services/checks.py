@@ -11,11 +11,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Count, F
 from django.urls import reverse
-from django.utils import timezone
 
 from datasets import bulk, searching
 from datasets.active import BLOCK, active_rows, cuts, n_chars_of
-from datasets.checking import Alike, Checker, Comparer, Found
+from datasets.checking import Alike, Checker, Comparer
 from datasets.domain.cleaning import digest
 from datasets.domain.encoding import repair
 from datasets.domain.labels import merge_counts
@@ -26,7 +25,6 @@ from datasets.domain.statuses import ExampleState
 from datasets.errors import NothingToDo
 from datasets.looking import Part, look
 from datasets.models import (
-    Bindings,
     CheckPart,
     CheckRun,
     Content,
@@ -34,7 +32,6 @@ from datasets.models import (
     Edit,
     Example,
     Finding,
-    FindingRow,
     Fix,
     FixedRow,
 )
@@ -49,7 +46,6 @@ from foundation.teams.models import User
 # Called between pieces of work with (done, total, step).
 Progress = Callable[[int, int, str], None]
 COMPARING = "Comparing rows"
-_FINDING_ROW = ("finding_id", "example_id", "cluster", "keep", "note", "suggestion")
 
 
 def start_checks(*, actor: User | None, dataset: Dataset) -> Job:
@@ -128,100 +124,6 @@ def clear_parts(job: Job) -> None:
     """Remove the parts of a job, one at a time: each is about a megabyte."""
     for key in list(CheckPart.objects.filter(job=job).values_list("id", flat=True)):
         CheckPart.objects.filter(pk=key).delete()
-
-
-def write_report(
-    *,
-    job: Job,
-    dataset: Dataset,
-    checker: Checker,
-    alike: Callable[[], Alike | None],
-    revision: int,
-    beat: Callable[[], None],
-) -> CheckRun | None:
-    """Write a report and show it at once in the place of the last one. Safe to repeat.
-
-    `alike` is asked once everything else is written; where it answers None nothing is shown, and None comes back.
-    """
-    for old in CheckRun.objects.filter(job=job, finished_at=None):
-        remove_run(old)
-    run = CheckRun.objects.create(
-        team=dataset.team,
-        dataset=dataset,
-        job=job,
-        revision=revision,
-        n_rows=len(checker.ids),
-        stats=checker.stats(),
-    )
-    for found in checker.findings():
-        _write_finding(run, found, beat)
-    clusters = alike()
-    if clusters is None:
-        return None
-    for found in checker.near_duplicates(clusters):
-        _write_finding(run, found, beat)
-    if bindings := checker.bindings(clusters):
-        Bindings.objects.create(run=run, data=bindings)
-        Bindings.objects.filter(run__dataset=dataset).exclude(run=run).delete()
-    with transaction.atomic():
-        CheckRun.objects.filter(pk=run.pk).update(finished_at=timezone.now())
-        Dataset.objects.filter(pk=dataset.pk).update(checks=run)
-        audit.record(actor=job.created_by, team=dataset.team, verb="dataset.checked", target=dataset)
-    bulk.learn_sizes(FindingRow, Finding, n_rows=FindingRow.objects.filter(finding__run=run).count())
-    run.refresh_from_db()
-    return run
-
-
-def _write_finding(run: CheckRun, found: Found, beat: Callable[[], None]) -> Finding:
-    rule = RULES[found.rule]
-    finding = Finding.objects.create(
-        team_id=run.team_id,
-        run=run,
-        dataset_id=run.dataset_id,
-        rule=found.rule,
-        severity=rule.severity.value,
-        headline=found.headline[:300],
-        detail=rule.why,
-        n_rows=len(found.rows),
-        n_fixable=found.n_fixable,
-        facts=found.facts,
-    )
-    rows = [
-        (finding.pk, row.example_id, row.cluster, row.keep, row.note[:200], row.suggestion[:200])
-        for row in found.rows
-    ]
-    for part in bulk.chunks(rows):
-        with transaction.atomic():
-            bulk.insert(FindingRow, _FINDING_ROW, part)
-        beat()
-    return finding
-
-
-def put_finding(*, run: CheckRun, found: Found, beat: Callable[[], None] = lambda: None) -> Finding | None:
-    """Add a finding that came later (a judge's, a classifier's) to a report, in the place of an older one of its rule.
-
-    None when it has no rows: then the older one goes and nothing comes. Safe to repeat.
-    """
-    for old in Finding.objects.filter(run=run, rule=found.rule):
-        # Its fixes stay on the record, as those of every older report do.
-        _clear_finding(old)
-        old.delete()
-    return _write_finding(run, found, beat) if found.rows else None
-
-
-def remove_run(run: CheckRun) -> None:
-    """Take away an unfinished report with its rows, in short transactions."""
-    for finding in Finding.objects.filter(run=run):
-        _clear_finding(finding)
-    run.delete()
-
-
-def _clear_finding(finding: Finding) -> None:
-    """Remove the rows of a finding, in short transactions."""
-    pace, rows = bulk.Pace(rows_differ=True), FindingRow.objects.filter(finding=finding).order_by("id")
-    while keys := list(rows.values_list("id", flat=True)[: pace.n_rows]):
-        with pace.transaction(len(keys)):
-            FindingRow.objects.filter(pk__in=keys)._raw_delete("default")
 
 
 # --- fixes -------------------------------------------------------------------------------------------------------

@@ -8,20 +8,18 @@ from itertools import islice
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
 
 from datasets import bulk
-from datasets.checking import Found
 from datasets.domain import quality
 from datasets.domain.review import stratified_sample
 from datasets.domain.statuses import ExampleState
 from datasets.errors import NothingToDo
-from datasets.looking import Row
-from datasets.models import CheckRun, Content, Dataset, Example, Judgement, QualityRun
+from datasets.models import Content, Dataset, Example, Judgement, QualityRun
 from datasets.policies import check_can_change
-from datasets.services.checks import put_finding
+from datasets.services import lasting
+from datasets.services.reports import put_in_shown
 from datasets.vault import sealed_contents
 from decisions.models import UseCase
 from foundation.jobs import rowwriter
@@ -479,40 +477,5 @@ def finish_quality(*, job: Job) -> QualityRun:
         if moved:
             audit.record(actor=job.created_by, team=run.dataset.team, verb="quality.finished", target=run)
     run.refresh_from_db()
-    _report_weak(run)
+    put_in_shown(run.dataset_id, lambda _: lasting.weak_rows(run.dataset))
     return run
-
-
-def _report_weak(run: QualityRun) -> None:
-    """Rows judged below the bar, or called contradictory or unclear, as a finding of the report that is shown.
-
-    Each with what the model said of it.
-    """
-    checks_id = run.dataset.checks_id
-    checks = CheckRun.objects.filter(pk=checks_id).first() if checks_id is not None else None
-    if checks is None:
-        return
-    judged = (
-        Judgement.objects.filter(run=run, example__state=ExampleState.ACTIVE)
-        .filter(content_id=F("example__content_id"))
-        .exclude(overall=None)
-        .order_by("overall", "position")
-        .values_list("example_id", "overall", "issues")
-    )
-    rows, n_weak = [], 0
-    for example_id, overall, issues in judged:
-        is_weak = overall is not None and overall < quality.GATE
-        if is_weak or quality.is_contradictory_or_unclear(issues):
-            rows.append(Row(example_id, note=f"{overall:.2f}: {' '.join(issues) or 'no issue named'}"[:200]))
-            n_weak += is_weak
-    n, n_named = len(rows), len(rows) - n_weak
-    headline = (
-        f"{n_weak:,} of {run.n_answered:,} judged rows {'is' if n_weak == 1 else 'are'} below {quality.GATE}"
-    )
-    if n_named:
-        headline += (
-            f", and {n_named:,} above it {'is' if n_named == 1 else 'are'} called contradictory or unclear"
-        )
-    put_finding(
-        run=checks, found=Found("judged_weak", headline, rows, n, {"run": run.pk, "model": run.model})
-    )

@@ -15,9 +15,10 @@ from datasets.checking import Found
 from datasets.domain.label_noise import LEAST_TEXTS_A_LABEL, PLAIN
 from datasets.errors import NothingToDo
 from datasets.looking import Row
-from datasets.models import CheckRun, Dataset, Example
+from datasets.models import CheckRun, Dataset
 from datasets.policies import check_can_change
-from datasets.services.checks import put_finding
+from datasets.services import lasting
+from datasets.services.reports import put_in_shown
 from foundation.jobs.models import Job
 from foundation.jobs.services import start_job
 from foundation.teams import audit
@@ -64,7 +65,7 @@ def folder_of(job: Job) -> Path:
 
 
 def write_rows(*, job: Job) -> Path:
-    """The rows the child may see, as [id, label, text]. Writing them again gives the same file."""
+    """The rows the child may see, as [[id, content], label, text]. Writing them again gives the same file."""
     folder = folder_of(job)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     dataset = Dataset.objects.get(pk=job.recipe["dataset"])
@@ -73,7 +74,9 @@ def write_rows(*, job: Job) -> Path:
         for block in active_rows(dataset):
             for row in block:
                 if row.label and n < MOST_ROWS:
-                    out.write(json.dumps([row.id, row.label, row.prompt[:LONGEST_TEXT]]) + "\n")
+                    out.write(
+                        json.dumps([[row.id, row.content_id], row.label, row.prompt[:LONGEST_TEXT]]) + "\n"
+                    )
                     n += 1
     (folder / "seed").write_text(job.recipe["seed"], "utf-8")
     return folder
@@ -84,34 +87,31 @@ def read_suspects(folder: Path) -> tuple[list[Row], frozenset[int]]:
     rows, plain = [], set()
     with (folder / "suspects.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
-            key, given, suggested, p_given, p_suggested = json.loads(line)
+            (key, content), given, suggested, p_given, p_suggested = json.loads(line)
             note = f"“{given[:60]}” {p_given:.0%}, “{suggested[:60]}” {p_suggested:.0%}"
-            rows.append(Row(key, note=note, suggestion=suggested))
+            rows.append(Row(key, note=note, suggestion=suggested, content_id=content))
             if round(p_given, 2) <= PLAIN:  # as people read it
                 plain.add(key)
     return rows, frozenset(plain)
 
 
 def keep_suspects(*, job: Job, rows: list[Row], plain: frozenset[int], facts: dict[str, Any]) -> int:
-    """Put the finding into the report it was asked for; rows that left meanwhile are left out. Safe to repeat."""
-    run = CheckRun.objects.filter(pk=job.recipe["run"]).first()
-    if run is None:
+    """Put the finding into the report that is shown; rows that left or changed meanwhile are left out. Safe to repeat."""
+    asked = CheckRun.objects.select_related("dataset").filter(pk=job.recipe["run"]).first()
+    if asked is None:
         return 0
-    there = set(
-        Example.objects.filter(pk__in=[row.example_id for row in rows]).active().values_list("id", flat=True)
-    )
-    rows = [row for row in rows if row.example_id in there]
-    n, n_plain = len(rows), sum(row.example_id in plain for row in rows)
-    facts = {**facts, "plain": n_plain}
-    headline = f"{n:,} label{' looks' if n == 1 else 's look'} wrong to a classifier"
-    if n_plain and n > 1:
-        headline += f", {n_plain:,} of them plainly"
-    if facts.get("n_judged"):
-        headline += f", of {facts['n_judged']:,} judged"
-    put_finding(run=run, found=Found("label_noise", headline, rows, n, facts))
-    CheckRun.objects.filter(pk=run.pk).update(stats={**run.stats, "label_noise": facts})
-    audit.record(actor=job.created_by, team=job.team, verb="labels.judged", target=run.dataset)
-    return n
+    same = lasting.still_as_judged(asked.dataset, {row.example_id: row.content_id or 0 for row in rows})
+    rows = [row for row in rows if row.example_id in same]
+    found = lasting.suspected(rows, sum(row.example_id in plain for row in rows), facts)
+
+    def put(run: CheckRun) -> Found:
+        noise = {**found.facts, "run": run.pk, "revision": asked.revision}
+        CheckRun.objects.filter(pk=run.pk).update(stats={**run.stats, lasting.NOISE: noise})
+        return found
+
+    put_in_shown(asked.dataset_id, put)
+    audit.record(actor=job.created_by, team=job.team, verb="labels.judged", target=asked.dataset)
+    return len(rows)
 
 
 def forget(job: Job) -> None:

@@ -61,10 +61,10 @@ import os, signal, sys
 import django
 django.setup()
 from datasets.checking import Comparer
-from datasets.services import checks
+from datasets.services import reports
 from foundation.jobs.claiming import sweep
 from foundation.jobs.services import work_on
-place, name = {"comparing": (Comparer, "alike"), "reporting": (checks, "_write_finding")}[sys.argv[2]]
+place, name = {"comparing": (Comparer, "alike"), "reporting": (reports, "_write_finding")}[sys.argv[2]]
 whole = getattr(place, name)
 
 def dying(*given, **named):

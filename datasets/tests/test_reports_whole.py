@@ -6,7 +6,7 @@ import pytest
 
 from datasets import services
 from datasets.models import CheckRun, Finding, FindingRow
-from datasets.services import checks
+from datasets.services import reports
 from datasets.tests.conftest import jsonl, tickets
 from foundation.jobs.services import run_until_idle
 
@@ -23,7 +23,7 @@ def test_a_worker_killed_while_writing_a_report_leaves_the_old_one_and_the_next_
     was = [(f.rule, f.n_rows, f.headline) for f in services.open_findings(dataset)]
     assert {"exact_duplicate", "pii"} <= {rule for rule, *_ in was}
     services.apply_fix(actor=editor, finding=Finding.objects.get(run=old, rule="exact_duplicate"))
-    real, calls, seen = checks._write_finding, [], []
+    real, calls, seen = reports._write_finding, [], []
 
     def die(run, found, beat):
         calls.append(found.rule)
@@ -35,7 +35,7 @@ def test_a_worker_killed_while_writing_a_report_leaves_the_old_one_and_the_next_
             raise RuntimeError("the machine went away")
         return real(run, found, beat)
 
-    monkeypatch.setattr(checks, "_write_finding", die)
+    monkeypatch.setattr(reports, "_write_finding", die)
     services.start_checks(actor=editor, dataset=dataset)
     assert run_until_idle(60)
     assert seen and seen[0][0] == old and set(seen[0][1]) == {rule for rule, *_ in was}

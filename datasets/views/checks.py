@@ -34,6 +34,8 @@ def report(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     stats = dataset.checks.stats if dataset.checks else {}
     found = {finding.rule for finding in findings}
     noise = stats.get("label_noise")
+    # Taken over from an earlier report: it speaks of the rows as they were then.
+    noise_is_old = bool(noise) and dataset.checks.revision != noise.get("revision", dataset.checks.revision)
     labels = stats.get("labels") or {}
     only_label = next(iter(labels)) if task_kind == "classify" and len(labels) == 1 else None
     jobs = list(Job.objects.about(dataset).open()[:3])
@@ -54,11 +56,12 @@ def report(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "standing": gating.standing(dataset, gate=stances),
         "stats": stats,
         "noise": noise,
+        "noise_is_old": noise_is_old,
         "n_suspects": next((finding.n_rows for finding in findings if finding.rule == "label_noise"), 0),
         "can_look_for_noise": task_kind == "classify"
         and len(labels) > 1
         and dataset.checks_are_current
-        and not noise
+        and (not noise or noise_is_old)
         and not any(job.kind == label_noise.KIND for job in jobs),
         "only_label": only_label,
         "balance": reporting.balance_chart(labels),
