@@ -207,6 +207,10 @@ class Checker(Joined):
         words = {
             "pii": ("row holds personal data", "rows hold personal data"),
             "encoding": ("row has debris of a wrong encoding", "rows have debris of a wrong encoding"),
+            "hidden_characters": (
+                "row holds characters nobody sees",
+                "rows hold characters nobody sees",
+            ),
             "lost_characters": ("row has lost characters", "rows have lost characters"),
             "too_short": ("row is too short for the task", "rows are too short for the task"),
             "too_long": ("row is too long for the task", "rows are too long for the task"),
@@ -293,6 +297,11 @@ class Checker(Joined):
                 f"“{largest[0][:60]}” has {ratio:.0f} times the rows of “{smallest[0][:60]}” "
                 f"({largest[1]:,} against {smallest[1]:,})",
                 facts={"ratio": round(ratio, 1)},
+            )
+        if len(counts) == 1:
+            label = next(iter(counts))
+            found["one_label"] = Found(
+                "one_label", f"Every row carries the label “{label[:80]}”", facts={"label": label[:200]}
             )
         thin = {label for label, n in counts.items() if n < THIN}
         if thin and len(counts) > 1:

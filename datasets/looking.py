@@ -14,7 +14,7 @@ from datasets.active import Loaded, near_text, with_what_came_before
 from datasets.domain import quality
 from datasets.domain.cleaning import length_words, limits_for
 from datasets.domain.duplicates import Signed, sign
-from datasets.domain.encoding import has_debris, is_lost, repair
+from datasets.domain.encoding import has_debris, hidden, is_lost, repair
 from datasets.domain.endings import may_refuse
 from datasets.domain.hashing import keys_of, word_hashes
 from datasets.domain.language import languages_of
@@ -237,6 +237,8 @@ def _flag(
                 flag("lost_characters", row)
             elif repair(whole) != whole:
                 flag("encoding", row)
+        if unseen := hidden(whole):
+            flag("hidden_characters", row, unseen)
         if not is_labelled and quality.is_degenerate(completion):
             flag("empty_answer", row)
         if seen.speaks[at]:

@@ -42,6 +42,7 @@ SAFE_FIXES = (
     "conflict",
     "pii",
     "encoding",
+    "hidden_characters",
     "too_short",
     "empty_answer",
 )

@@ -1,4 +1,4 @@
-"""Debris of wrong decodings ("CafÃ©"): recognised, and mended only when the mended text proves itself."""
+"""Debris of wrong decodings ("CafÃ©"), mended only when the mended text proves itself, and characters nobody sees."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ _DEBRIS = re.compile(
     f"[\u00c2-\u00df][{_CONTINUATION}]|[\u00e0-\u00ef][{_CONTINUATION}]{{2}}|[\u00f0-\u00f4][{_CONTINUATION}]{{3}}"
 )
 _CONTROL = re.compile("[\u0080-\u009f]")
+
+# Flags of countries within countries are written with tags, and stay. Other tags, two selectors of glyphs in a row and
+# marks that turn the direction of what follows over are seen by a model and by no reader.
+_FLAG = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}\U000e007f"
+_HIDDEN = re.compile(
+    f"(?P<flag>{_FLAG})|(?P<tags>[\U000e0000-\U000e007f]+)"
+    "|(?P<selectors>[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,})|(?P<turned>[\u202d\u202e])"
+)
 
 # Windows-1252 leaves five bytes undefined; browsers read them as the control of the same number, so do we.
 _TO_BYTE = {}
@@ -63,3 +71,33 @@ def _control(char: str) -> str:
 def is_lost(text: str) -> bool:
     """Whether characters are gone for good (replacement characters): nothing can bring them back."""
     return "\ufffd" in text
+
+
+def hidden(text: str) -> str:
+    """What no reader sees in the text, in words; empty where all of it shows. Tags are spelled out: they are letters."""
+    if text.isascii():
+        return ""
+    found = [match for match in _HIDDEN.finditer(text) if match.lastgroup != "flag"]
+    tags = "".join(match.group() for match in found if match.lastgroup == "tags")
+    said = "".join(chr(ord(tag) - 0xE0000) for tag in tags).strip()
+    n_turned = sum(match.lastgroup == "turned" for match in found)
+    n_selectors = sum(len(match.group()) for match in found if match.lastgroup == "selectors")
+    words = []
+    if tags:
+        words.append(
+            f"hidden text “{said[:120]}”"
+            if said.isprintable() and said
+            else f"{len(tags)} {'tag' if len(tags) == 1 else 'tags'}"
+        )
+    if n_selectors:
+        words.append(f"{n_selectors} selectors of glyphs in a row")
+    if n_turned:
+        words.append(
+            f"{n_turned} {'mark that turns' if n_turned == 1 else 'marks that turn'} the text around"
+        )
+    return ", ".join(words)
+
+
+def strip_hidden(text: str) -> str:
+    """The text without what no reader sees."""
+    return _HIDDEN.sub(lambda match: match.group() if match.lastgroup == "flag" else "", text)

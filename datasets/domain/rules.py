@@ -119,6 +119,14 @@ RULES: dict[str, Rule] = {
             "The character � stands where the original is gone; nothing can bring it back.",
             (_DROP,),
         ),
+        Rule(
+            "hidden_characters",
+            "Characters nobody sees",
+            Severity.WARNING,
+            "A model reads them, people do not: letters written as tags, selectors in a row, marks that turn text around. Attacks "
+            "on models hide orders in them.",
+            (Action("strip", "Take them out", drops=False), _DROP),
+        ),
         Rule("too_short", "Too short", Severity.WARNING, "There is too little text to learn from.", (_DROP,)),
         Rule("too_long", "Too long", Severity.WARNING, "Most providers cut rows of this length.", (_DROP,)),
         Rule(
@@ -198,6 +206,13 @@ RULES: dict[str, Rule] = {
             "Labels out of balance",
             Severity.NOTE,
             "The largest label has at least ten times the rows of the smallest. Accuracy alone will hide the rest.",
+            tasks=("classify",),
+        ),
+        Rule(
+            "one_label",
+            "One label only",
+            Severity.WARNING,
+            "Every row carries the same label, so nothing can be told apart: bring in rows of another, or choose another column as the label.",
             tasks=("classify",),
         ),
         Rule(

@@ -16,7 +16,7 @@ from datasets import bulk, searching
 from datasets.active import BLOCK, active_rows, cuts, n_chars_of
 from datasets.checking import Alike, Checker, Comparer
 from datasets.domain.cleaning import digest
-from datasets.domain.encoding import repair
+from datasets.domain.encoding import repair, strip_hidden
 from datasets.domain.labels import merge_counts
 from datasets.domain.pii import mask_pii, replace_pii
 from datasets.domain.rewriting import rewrite
@@ -200,7 +200,7 @@ def _rewriter(action: str, dataset: Dataset) -> Callable[[str], str]:
         # One value is one pseudonym all over the dataset; the portal's secret keeps the way back closed.
         key = hmac.digest(settings.SECRET_KEY.encode(), f"pii:{dataset.pk}".encode(), "sha256")
         return partial(replace_pii, key=key)
-    return {"mask": mask_pii, "repair": repair}[action]
+    return {"mask": mask_pii, "repair": repair, "strip": strip_hidden}[action]
 
 
 def _to_drop(finding: Finding, action: Action) -> list[int]:

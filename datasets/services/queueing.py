@@ -41,7 +41,7 @@ NEEDED_AT_MOST = 10_000
 # Findings that say two rows contradict each other, or that a label is likely wrong.
 DISAGREEING = ("conflict", "label_noise")
 # Findings about the dataset as a whole, or that a fix settles for every row at once.
-NOT_BY_ROW = ("imbalance", "thin_label", "exact_duplicate", "loose_duplicate", "near_duplicate")
+NOT_BY_ROW = ("imbalance", "one_label", "thin_label", "exact_duplicate", "loose_duplicate", "near_duplicate")
 
 
 def press_review(

@@ -48,6 +48,14 @@ def test_a_worker_killed_while_writing_a_report_leaves_the_old_one_and_the_next_
     assert runs == {old.pk, dataset.checks_id}
 
 
+def test_rows_of_one_label_are_named_for_what_they_are(dataset, bring_in):
+    bring_in(dataset, jsonl([{**row, "label": "billing"} for row in tickets(30)]))
+    found = {f.rule: f for f in services.open_findings(dataset)}
+    assert found["one_label"].headline == "Every row carries the label “billing”"
+    assert found["one_label"].n_rows == 0 and not found["one_label"].is_mended
+    assert "thin_label" not in found and "imbalance" not in found
+
+
 def test_labels_out_of_balance_and_thin_ones_are_named_with_their_rows(dataset, bring_in, editor):
     rows = [{**row, "label": "billing"} for row in tickets(60)]
     rows += [
