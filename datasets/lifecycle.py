@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import Exists, OuterRef
 from django.urls import reverse
 
+from datasets.domain.review import covers
 from datasets.domain.statuses import ImportState
 from datasets.models import Dataset, DatasetVersion, Import, Review
 from datasets.reading import remember_frozen
@@ -82,6 +83,10 @@ def _state(
         url = reverse("datasets:review-detail", args=[review.pk])
         left = f"{grouped(review.n_left)} of {grouped(review.n_total)} rows left to review"
         return StageState("next", left, url=url, action="Go on reviewing")
+    # A dataset without a version has no sealed rows: the sample is of all of them.
+    if not covers(review.n_drawn, dataset.n_active):
+        words = f"{rows} checked; the review took {grouped(review.n_drawn)}, too few for them"
+        return StageState("next", words, url=page, action="Review a new sample")
     url = reverse("datasets:version-create", args=[dataset.pk])
     return StageState("next", f"{rows} checked and reviewed", url=url, action="Freeze a version")
 

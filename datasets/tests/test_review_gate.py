@@ -6,6 +6,7 @@ import pytest
 
 from datasets import services
 from datasets.domain.review import covers
+from datasets.lifecycle import states
 from datasets.tests.conftest import jsonl, tickets
 from foundation.jobs.services import run_until_idle
 
@@ -37,8 +38,14 @@ def test_a_review_of_one_row_opens_no_gate(dataset, bring_in, editor):
     assert in_the_way(dataset) == [
         "The last review took 1 at random of the 300 rows there are now. 10% are asked for: review a new sample."
     ]
+    stage = states([dataset.use_case])[dataset.use_case_id]
+    assert (stage.headline, stage.action) == (
+        "300 rows checked; the review took 1, too few for them",
+        "Review a new sample",
+    )
     assert reviewed(editor, dataset).n_sample == 30
     assert in_the_way(dataset) == []
+    assert states([dataset.use_case])[dataset.use_case_id].action == "Freeze a version"
 
 
 def test_rows_chosen_by_need_are_no_random_share(dataset, bring_in, editor):
