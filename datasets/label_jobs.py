@@ -79,9 +79,14 @@ class Relabel(Kind):
                 yield Outcome(item, result={"rows": act(change=change, beat=beat)})
 
     def finish(self, job: Job) -> dict[str, Any] | None:
-        """How many rows it touched."""
-        change = LabelChange.objects.filter(pk=job.recipe["change"]).first()
-        return {"rows": change.n_rows} if change else None
+        """How many rows it touched; of an undo also how many it left, because a person changed them since."""
+        change = LabelChange.objects.select_related("fix").filter(pk=job.recipe["change"]).first()
+        if change is None:
+            return None
+        if job.recipe["what"] == "rename":
+            return {"rows": change.n_rows}
+        n_kept = change.fix.edits.filter(undone_at=None).count()
+        return {"rows": change.n_rows - n_kept, "kept": n_kept}
 
     def abandoned(self, job: Job) -> None:
         """What was done stands and can be undone."""

@@ -131,6 +131,21 @@ def test_a_merge_remembers_which_rows_came_from_where(filled, editor):
     assert state_of(filled) == before
 
 
+def test_an_undo_of_a_renaming_says_how_many_rows_it_left(filled, editor, client_for):
+    change = rename(editor, filled, "login", "sign in")
+    row = Example.objects.filter(dataset=filled, label="sign in").first()
+    services.edit_example(
+        actor=editor, example=row, edition=row.edition, prompt="I forgot my word", completion="sign in", label="sign in"
+    )  # fmt: skip
+    labels.undo_rename(actor=editor, change=change)
+    assert run_until_idle(30)
+    assert state_of(filled)[3] == {"billing": 30, "card": 30, "login": 29, "sign in": 1}
+    change.refresh_from_db()
+    assert change.job.result == {"rows": 29, "kept": 1}
+    page = client_for(editor).get(reverse("datasets:labels", args=[filled.pk])).content.decode()
+    assert "1 row was changed since and stays as it is." in page
+
+
 def test_renaming_twice_after_a_crash_changes_nothing_more(filled, editor):
     change = rename(editor, filled, "login", "sign in")
     after, edits = state_of(filled), Edit.objects.count()
