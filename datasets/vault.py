@@ -50,7 +50,7 @@ class Vault:
 
     def __init__(self, dataset: Dataset, user: User | None = None) -> None:
         version = versions_with_looks(dataset, user).first()
-        self.dataset = dataset
+        self.dataset, self.newest = dataset, version
         is_open = version is None or version.is_open  # type: ignore[attr-defined]
         self.version: DatasetVersion | None = None if is_open else version
 

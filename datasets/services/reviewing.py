@@ -39,12 +39,30 @@ def edit_example(
 
     Raises: EditedMeanwhile when `edition` is not the row's any more, BadInput for empty text.
     """
-    dataset = Dataset.objects.select_related("team", "use_case").get(pk=example.dataset_id)
-    example = Example.objects.select_related("content", "dataset").get(pk=example.pk)
+    now = Example.objects.select_related("content", "dataset__team", "dataset__use_case")
+    example = now.get(pk=example.pk)
+    dataset = example.dataset
     check_can_edit(example)
     if example.edition != edition:
         raise EditedMeanwhile(example)
     check_not_sealed(dataset, [example.content_id], user=actor)
+    new, label = _as_written(
+        dataset, example, prompt=prompt, completion=completion, label=label, system=system
+    )
+    with transaction.atomic():
+        return _write(dataset, example, new, label, actor=actor)
+
+
+def _as_written(
+    dataset: Dataset,
+    example: Example,
+    *,
+    prompt: str,
+    completion: str,
+    label: str | None = None,
+    system: str | None = None,
+) -> tuple[tuple[str, str, str, str], str]:
+    """The texts and the label that a person's edit gives a row. Raises BadInput naming the field."""
     old = example.content
     new = (
         old.system if system is None else _clean(system, "system", may_be_empty=True),
@@ -58,20 +76,30 @@ def edit_example(
         label = new[3]  # the answer of a classification is its label
     if len(label) > MAX_TAG:
         raise BadInput(f"A label has at most {MAX_TAG} characters.", field="label")
+    return new, label
+
+
+def _write(
+    dataset: Dataset, example: Example, new: tuple[str, str, str, str], label: str, *, actor: User | None
+) -> Edit | None:
+    """Write an edit of a row that may be edited; None where it changes nothing. Inside the caller's transaction.
+
+    Raises EditedMeanwhile when the row is not as it was read.
+    """
+    old = example.content
     if new == (old.system, old.turns, old.prompt, old.completion) and label == example.label:
         return None
-    with transaction.atomic():
-        edits = replace_contents(dataset, [(example, new, label)], actor=actor)
-        if not edits:
-            raise EditedMeanwhile(Example.objects.select_related("content").get(pk=example.pk))
-        audit.record(
-            actor=actor,
-            team=dataset.team,
-            verb="example.edited",
-            target=example,
-            fields=["content"],
-            digests={"before": old.digest_hex, "after": edits[0].after.digest_hex},
-        )
+    edits = replace_contents(dataset, [(example, new, label)], actor=actor)
+    if not edits:
+        raise EditedMeanwhile(Example.objects.select_related("content").get(pk=example.pk))
+    audit.record(
+        actor=actor,
+        team=dataset.team,
+        verb="example.edited",
+        target=example,
+        fields=["content"],
+        digests={"before": old.digest_hex, "after": edits[0].after.digest_hex},
+    )
     return edits[0]
 
 
@@ -105,11 +133,10 @@ def undo_example_edit(*, actor: User | None, edit: Edit) -> bool:
 
 def set_state(*, actor: User | None, example: Example, active: bool) -> Example:
     """Take one row out by hand, or bring it back. Raises Sealed for a test row that is closed to this person."""
-    dataset = Dataset.objects.select_related("team").get(pk=example.dataset_id)
+    now = Example.objects.select_related("dataset__team").get(pk=example.pk)
+    dataset = now.dataset
     check_can_change(dataset)
-    check_not_sealed(
-        dataset, [Example.objects.values_list("content_id", flat=True).get(pk=example.pk)], user=actor
-    )
+    check_not_sealed(dataset, [now.content_id], user=actor)
     before = [ExampleState.DROPPED, ExampleState.REJECTED] if active else [ExampleState.ACTIVE]
     with transaction.atomic():
         row = Example.objects.select_for_update().get(pk=example.pk)
@@ -276,15 +303,15 @@ def _decide(
     label: str | None = None,
 ) -> ReviewItem:
     verdict = Verdict(verdict)
-    review = Review.objects.select_related("dataset__team").get(pk=item.review_id)
-    dataset = review.dataset
+    # All a verdict hangs on, as it is now, in one question.
+    known = ReviewItem.objects.select_related("review__dataset__team", "review__dataset__use_case", "example")
+    now = known.get(pk=item.pk)
+    review, example, dataset = now.review, now.example, now.review.dataset
     check_can_change(dataset)
-    example = Example.objects.select_related("content", "dataset").get(pk=item.example_id)
     # Queued before a freeze, sealed since: nobody judges what they may not read.
     check_not_sealed(dataset, [example.content_id], user=actor)
     if edition is not None and example.edition != edition:
         raise EditedMeanwhile(example)
-    edit = None
     with transaction.atomic():
         name = reviewer or (str(actor) if actor else "")
         claimed = ReviewItem.objects.filter(pk=item.pk, verdict="").update(
@@ -297,15 +324,20 @@ def _decide(
         if not claimed:
             raise NothingToDo("Somebody has judged this row already. Undo that first.")
         if verdict is Verdict.EDITED:
-            edit = edit_example(
-                actor=actor,
-                example=example,
-                edition=example.edition if edition is None else edition,
-                prompt=example.content.prompt if prompt is None else prompt,
-                completion=example.content.completion if completion is None else completion,
+            # Held from here on: taken out, or edited, since it was read?
+            held = Example.objects.select_for_update(of=("self",)).select_related("content", "dataset")
+            row = held.get(pk=example.pk)
+            check_can_edit(row)
+            if row.edition != example.edition:
+                raise EditedMeanwhile(row)
+            new, label = _as_written(
+                dataset,
+                row,
+                prompt=row.content.prompt if prompt is None else prompt,
+                completion=row.content.completion if completion is None else completion,
                 label=label,
             )
-            if edit is not None:
+            if edit := _write(dataset, row, new, label, actor=actor):
                 ReviewItem.objects.filter(pk=item.pk).update(edit=edit)
             Example.objects.filter(pk=example.pk).update(review=verdict)
         # An edit between the reading of the row and this transaction: nobody judges a text unseen.
@@ -324,11 +356,11 @@ def _decide(
 
 def undo_review(*, actor: User | None, item: ReviewItem) -> ReviewItem:
     """The row back in the queue, its text and state as before the verdict."""
-    review = Review.objects.select_related("dataset__team").get(pk=item.review_id)
-    dataset = review.dataset
-    check_can_change(dataset)
+    held = ReviewItem.objects.select_for_update(of=("self",))
     with transaction.atomic():
-        item = ReviewItem.objects.select_for_update(of=("self",)).get(pk=item.pk)
+        item = held.select_related("review__dataset__team", "example", "edit").get(pk=item.pk)
+        review, dataset = item.review, item.review.dataset
+        check_can_change(dataset)
         own = item.readings.filter(reader=actor) if item.is_double else Reading.objects.none()
         if not item.verdict and not own.exists():
             raise NothingToDo("Nobody has judged this row yet.")
@@ -341,7 +373,7 @@ def undo_review(*, actor: User | None, item: ReviewItem) -> ReviewItem:
         verdict = Verdict(item.verdict)
         if item.edit is not None:
             undo_edit(dataset, item.edit)
-        example = Example.objects.get(pk=item.example_id)
+        example = item.example
         if verdict is Verdict.REJECTED and Example.objects.filter(
             pk=example.pk, state=ExampleState.REJECTED
         ).update(state=ExampleState.ACTIVE):

@@ -268,7 +268,7 @@ def test_a_review_page_asks_few_questions_and_the_form_makes_the_queue(
         assert client.get(url).status_code == 404
 
 
-@pytest.mark.parametrize(("verdict", "most"), [("accepted", 25), ("rejected", 28)])
+@pytest.mark.parametrize(("verdict", "most"), [("accepted", 20), ("rejected", 24), ("edited", 31)])
 def test_a_press_asks_once_for_what_it_and_the_next_row_need(
     filled, editor, client, django_assert_max_num_queries, verdict, most
 ):
@@ -279,11 +279,15 @@ def test_a_press_asks_once_for_what_it_and_the_next_row_need(
 
     def press(item):
         url = reverse("datasets:review-judge", args=[review.pk, item.pk])
-        return client.post(url, {"verdict": verdict, "edition": "1"}, headers=htmx)
+        texts = {"prompt": f"asked anew {item.pk}", "completion": "card"} if verdict == "edited" else {}
+        return client.post(url, {"verdict": verdict, "edition": "1", **texts}, headers=htmx)
 
     press(first)
     with django_assert_max_num_queries(most):
-        assert press(second).status_code == 200
+        answer = press(second)
+    assert answer.status_code == 200
+    # The row judged just now is the one that a key takes back, without being looked for.
+    assert f"Undo row {second.position} ({verdict})" in answer.text
     second.refresh_from_db()
     assert second.verdict == verdict and second.example.review == verdict
     undo = reverse("datasets:review-undo", args=[review.pk, second.pk])

@@ -97,6 +97,23 @@ def test_no_page_asks_more_than_fifteen_queries(
             client.get(reverse(f"datasets:{name}", args=[prepared["dataset"].pk]))
 
 
+def test_an_edit_that_is_refused_asks_what_its_page_asks_and_three_questions_more(
+    prepared, client_for, editor, pages_ask_who_works, django_assert_max_num_queries
+):
+    """The service reads the row and whether it is sealed; the row as it is now comes with all its page needs."""
+    client = client_for(editor)
+    row = prepared["dataset"].examples.filter(state="active").first()
+    url = reverse("datasets:example-edit", args=[row.pk])
+    for given, status in (
+        ({"edition": row.edition, "prompt": "  "}, 422),
+        ({"edition": row.edition + 1}, 409),
+    ):
+        given = {"prompt": "Where is my new card?", "completion": "card", "label": "card", **given}
+        client.post(url, given)
+        with django_assert_max_num_queries(MOST_QUERIES + 3, info=str(status)):
+            assert client.post(url, given).status_code == status
+
+
 def test_every_page_has_one_primary_button_at_most(prepared, client_for, editor):
     client = client_for(editor)
     for name, url in pages(prepared).items():

@@ -14,9 +14,9 @@ from datasets.domain.rules import RULES
 from datasets.domain.statuses import ExampleState
 from datasets.errors import EditedMeanwhile, Sealed
 from datasets.forms import ExampleForm
-from datasets.listing import keepers_beyond, newest_frozen, page_of, rows_of
+from datasets.listing import keepers_beyond, page_of, rows_of
 from datasets.models import Dataset, Edit, Example, Finding, Fix
-from datasets.vault import Vault, sealed_contents
+from datasets.vault import Vault
 from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput, Conflict
 from foundation.ui import htmx
@@ -34,7 +34,7 @@ def example_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     vault = Vault(dataset, request.user)
     # Which sealed rows hold a word, or carry a label, must not be learnt by asking for it.
     tells = bool(filters.words or filters.label)
-    version = newest_frozen(dataset)
+    version = vault.newest
     closed = vault.closed if tells else None
     page = page_of(dataset, filters, finding=finding, closed=closed, version=version)
     sealed = frozenset() if tells else vault.closed(row.content_id for row in page.rows)
@@ -67,7 +67,8 @@ def _detail_context(
     is_labelled = dataset.use_case.task_kind == "classify"
     edits = list(example.edits.select_related("before", "after", "by")[:20])
     texts = {example.content_id, *(key for edit in edits for key in (edit.before_id, edit.after_id))}
-    closed = sealed_contents(dataset, texts, user=request.user)
+    vault = Vault(dataset, request.user)
+    closed = vault.closed(texts)
     sealed = example.content_id in closed
     # A row of the training may have had a text once that the test asks.
     edits = [edit for edit in edits if edit.before_id not in closed and edit.after_id not in closed]
@@ -90,7 +91,7 @@ def _detail_context(
     return {
         "example": example,
         "dataset": dataset,
-        "lineage": presenting.lineage(dataset),
+        "lineage": presenting.lineage(dataset, newest=vault.newest),
         "is_sealed": sealed,
         "is_labelled": is_labelled,
         "form": form
@@ -130,7 +131,12 @@ def example_edit(request: HttpRequest, example: Example) -> HttpResponse:
         except (Conflict, Sealed) as error:
             # Taken out, archived or sealed since the page was opened: what was written stays with its writer.
             trouble = error
-    example.refresh_from_db()
+    # As it is now, with what the page of it needs.
+    example = (
+        Example.objects.of(example.team)
+        .select_related("team", "content", "source", "dataset__team", "dataset__use_case", "dataset__checks")
+        .get(pk=example.pk)
+    )
     context = _detail_context(request, example, form)
     if trouble is not None:
         context |= {
@@ -176,9 +182,8 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
     found = rows_of(finding, after=after, n=PAGE + 1)
     shown = found[:PAGE]
     beyond = keepers_beyond(shown)
-    sealed = sealed_contents(
-        dataset, [row.example.content_id for row in [*beyond, *shown]], user=request.user
-    )
+    vault = Vault(dataset, request.user)
+    sealed = vault.closed(row.example.content_id for row in [*beyond, *shown])
     for row in [*beyond, *shown]:
         row.is_sealed = row.example.content_id in sealed
         row.sure = presenting_findings.sureness(row.note) if row.suggestion else ""
@@ -202,7 +207,7 @@ def finding_detail(request: HttpRequest, finding: Finding) -> HttpResponse:
         "limits": finding.facts.get("limits") if rule.key == "token_limit" else None,
         "rule": rule,
         "dataset": dataset,
-        "lineage": presenting.lineage(dataset),
+        "lineage": presenting.lineage(dataset, newest=vault.newest),
         "rows": shown,
         "groups": presenting_findings.groups_of_rows(
             shown,

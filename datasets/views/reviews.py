@@ -21,7 +21,7 @@ from datasets.models import Dataset, Reading, Review, ReviewItem
 from datasets.presenting_reviews import summary
 from datasets.services.queueing import MOST_NEEDED
 from datasets.services.reviewing import read_twice
-from datasets.vault import check_not_sealed, sealed_contents
+from datasets.vault import Vault, check_not_sealed
 from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput, Conflict
 from foundation.teams.requests import TeamRequest
@@ -105,22 +105,27 @@ def _whose(request: HttpRequest) -> str:
     return asked if asked in WHOSE else "mine"
 
 
-def _context(request: HttpRequest, review: Review, item: ReviewItem | None, whose: str) -> dict[str, object]:
+def _last_judged(request: HttpRequest, review: Review) -> ReviewItem | None:
+    """What this person judged last: the row that one key takes back."""
+    judged = review.items.exclude(verdict="").filter(reviewer=request.user).exclude(at=None)
+    return judged.order_by("-at").first()
+
+
+def _context(
+    request: HttpRequest, review: Review, item: ReviewItem | None, whose: str, last: ReviewItem | None
+) -> dict[str, object]:
     dataset = review.dataset
     is_labelled = dataset.use_case.task_kind == "classify"
+    vault = Vault(dataset, request.user)
     context: dict[str, object] = {
         "review": review,
         "dataset": dataset,
-        "lineage": presenting.lineage(dataset),
+        "lineage": presenting.lineage(dataset, newest=vault.newest),
         "item": item,
         "whose": whose,
         "is_labelled": is_labelled,
         "can_change": policies.can_change(dataset),
-        "last": review.items.exclude(verdict="")
-        .filter(reviewer=request.user)
-        .exclude(at=None)
-        .order_by("-at")
-        .first(),
+        "last": last or _last_judged(request, review),
     }
     if 0 < review.n_double <= MOST_COUNTED:
         # A row read once does not count as looked at; its reader still wants to see that the work moves.
@@ -148,17 +153,25 @@ def _context(request: HttpRequest, review: Review, item: ReviewItem | None, whos
             "may_settle": policies.can_settle(item, readings, request.user, request.role),
             "is_to_settle": not item.verdict and len(readings) >= 2,
         }
-    places = review.items.values_list("position", flat=True)
+    # Rows that a freeze sealed left gaps.
+    places = review.items.values("position")
+    before, after = (
+        review.items.filter(pk=item.pk)
+        .values_list(
+            Subquery(places.filter(position__lt=item.position).order_by("-position")[:1]),
+            Subquery(places.filter(position__gt=item.position).order_by("position")[:1]),
+        )
+        .get()
+    )
     return context | {
         "example": example,
-        "is_sealed": example.content_id in sealed_contents(dataset, [example.content_id], user=request.user),
+        "is_sealed": example.content_id in vault.closed([example.content_id]),
         "need": Need(item.need).label if item.need else "",
         "form": ExampleForm.of(example, is_labelled=is_labelled, known=list(dataset.label_counts)[:200]),
         "notes": [(RULES[row.finding.rule].title, row.note) for row in findings],
         "judgement": example.judgements.order_by("-id").first(),
-        # Rows that a freeze sealed left gaps.
-        "prev": places.filter(position__lt=item.position).order_by("-position").first(),
-        "next": places.filter(position__gt=item.position).order_by("position").first(),
+        "prev": before,
+        "next": after,
     }
 
 
@@ -169,9 +182,10 @@ def _page(
     whose: str,
     *,
     status: int = 200,
+    last: ReviewItem | None = None,
     **more: object,
 ) -> HttpResponse:
-    context = _context(request, review, item, whose) | more
+    context = _context(request, review, item, whose, last) | more
     return htmx.render_page(
         request, "datasets/review_detail.html", "datasets/_review_row.html", context, status=status
     )
@@ -211,15 +225,17 @@ def _as_it_is_now(review: Review) -> Review:
     return rows.get(pk=review.pk)
 
 
-def _onwards(request: HttpRequest, review: Review, item: ReviewItem) -> HttpResponse:
-    """The next row that waits for this person, after this one first."""
+def _onwards(
+    request: HttpRequest, review: Review, item: ReviewItem, *, was_judged: bool = False
+) -> HttpResponse:
+    """The next row that waits for this person, after this one first; a row judged just now is the last one judged."""
     review = _as_it_is_now(review)
     whose = _whose(request)
     following = _next_item(review, request, whose, after=item.position)
     url = _address(review, following, whose)
     if not htmx.wants_fragment(request):
         return htmx.redirect(request, url)
-    response = _page(request, review, following, whose)
+    response = _page(request, review, following, whose, last=item if was_judged else None)
     response["HX-Push-Url"] = url
     return response
 
@@ -270,7 +286,8 @@ def review_judge(request: TeamRequest, review: Review, item: int) -> HttpRespons
         return _onwards(request, review, found)
     except (EditedMeanwhile, BadInput, Conflict, Sealed) as error:
         return _refused(request, review, found, error, form)
-    return _onwards(request, review, found)
+    # One of two readings is no verdict yet.
+    return _onwards(request, review, found, was_judged=bool(found.verdict))
 
 
 def _refused(

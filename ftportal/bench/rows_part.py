@@ -258,9 +258,11 @@ def _presses(made: rows_material.Rows, client: Any) -> dict[str, Callable[[], An
     apart = iter(list(twice.values_list("pk", "example__edition")[:100]))
     chosen = Example.objects.filter(dataset=dataset, state="active").order_by("-pk").select_related("content")
     edited = iter(list(chosen.only("pk", "edition", "content__prompt")[:100]))
+    judged: list[int] = []
 
     def judge(verdict: str) -> Any:
         key, edition = next(waiting)
+        judged.append(key)
         url = reverse("datasets:review-judge", args=[review.pk, key])
         more = {"prompt": "A new question?", "completion": "A new answer."} if verdict == "edited" else {}
         return client.post(url, {"verdict": verdict, "edition": edition, **more}, headers=headers)
@@ -271,8 +273,9 @@ def _presses(made: rows_material.Rows, client: Any) -> dict[str, Callable[[], An
         return client.post(url, {"verdict": "accepted", "edition": edition}, headers=headers)
 
     def undo() -> Any:
-        done = ReviewItem.objects.filter(review=review).exclude(verdict="").order_by("-at")[0]
-        return client.post(reverse("datasets:review-undo", args=[review.pk, done.pk]), headers=headers)
+        if not judged:  # measured alone
+            judge("accepted")
+        return client.post(reverse("datasets:review-undo", args=[review.pk, judged.pop()]), headers=headers)
 
     def edit() -> Any:
         row = next(edited)
