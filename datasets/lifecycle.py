@@ -18,28 +18,32 @@ def states(use_cases: list[UseCase]) -> dict[int, StageState]:
     """How preparing stands, by use case id. Three queries at most, however many use cases."""
     by_use_case: dict[int, list[Dataset]] = {use_case.pk: [] for use_case in use_cases}
     datasets = (
-        Dataset.objects.current()
-        .filter(use_case__in=by_use_case)
+        Dataset.objects.filter(use_case__in=by_use_case)
         .select_related("checks")
         .annotate(is_reading=Exists(Import.objects.filter(dataset=OuterRef("pk"), state=ImportState.RUNNING)))
         .order_by("id")
     )
+    put_away: dict[int, list[int]] = {}
     for dataset in datasets:
-        by_use_case[dataset.use_case_id].append(dataset)
+        if dataset.archived_at is None:
+            by_use_case[dataset.use_case_id].append(dataset)
+        else:
+            put_away.setdefault(dataset.use_case_id, []).append(dataset.pk)
     ids = [dataset.pk for group in by_use_case.values() for dataset in group]
     versions: dict[int, DatasetVersion] = {}
-    frozen = DatasetVersion.objects.filter(dataset__in=ids).order_by("number")
-    for version in frozen.only("dataset_id", "number", "state", "n_rows", "n_test"):
+    frozen: dict[int, int] = {}
+    archived = [pk for group in put_away.values() for pk in group]
+    by_number = DatasetVersion.objects.filter(dataset__in=[*ids, *archived]).order_by("number")
+    for version in by_number.only("dataset_id", "number", "state", "n_rows", "n_test"):
         if version.is_frozen or version.state == "building":
             versions[version.dataset_id] = version
+        if version.is_frozen:
+            frozen[version.dataset_id] = version.pk
     for use_case in use_cases:
-        frozen_here = [
-            versions[d.pk].pk
-            for d in by_use_case[use_case.pk]
-            if d.pk in versions and versions[d.pk].is_frozen
-        ]
-        if frozen_here:
-            remember_frozen(use_case, max(frozen_here))
+        # Of a dataset put away only where no other has one. Told also where there is none: others need not ask.
+        here = [frozen[d.pk] for d in by_use_case[use_case.pk] if d.pk in frozen]
+        away = [frozen[pk] for pk in put_away.get(use_case.pk, ()) if pk in frozen]
+        remember_frozen(use_case, max(here or away, default=None))
     # A frozen version speaks for its dataset, so only the others' reviews are asked for.
     open_ids = [pk for pk in ids if pk not in versions]
     reviews = {r.dataset_id: r for r in Review.objects.planned().filter(dataset__in=open_ids).order_by("id")}

@@ -54,8 +54,9 @@ def test_watching_is_told_from_the_newest_checks(use_case, endpoint, make_versio
 
 def test_many_use_cases_ask_no_more(team, editor, use_case, endpoint, django_assert_max_num_queries):
     many = [use_case, *(create_use_case(actor=editor, team=team, name=f"u{i}") for i in range(20))]
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(3):
         ship_states(many)
+    with django_assert_max_num_queries(6):
         watch_states(many)
 
 

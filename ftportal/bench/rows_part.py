@@ -203,6 +203,8 @@ def _reads(made: rows_material.Rows, client: Any) -> dict[str, Callable[[], Any]
         "difference, removed, late": to("version-diff", made.version.pk, made.older.number, kind="removed", after="900"),
         "datasheet": to("version-datasheet", made.version.pk),
         "exports": to("version-exports", made.version.pk),
+        "use case": reverse("decisions:use-case-detail", args=[dataset.use_case_id]),
+        "use cases": reverse("decisions:use-case-list", args=[team]),
         "mix form": to("version-mix", dataset.use_case_id),
         "import form": to("import-create", dataset.pk),
         "import": to("import-detail", dataset.imports.first().pk),
