@@ -12,13 +12,18 @@ from typing import Any, BinaryIO, cast
 
 import orjson
 
-from datasets.domain.layouts import MAX_LINE_BYTES, Layout, Unreadable, recognise
+from datasets.domain.json_lists import Element, elements, elements_by_block
+from datasets.domain.layouts import Layout, Unreadable, recognise
+from datasets.domain.limits import MAX_LINE_BYTES
 from datasets.domain.mapping import ColumnMapping
 from datasets.domain.parsing import (
+    ELEMENT,
+    LINE,
     Bad,
     Batch,
     Converter,
     giant,
+    parse_elements,
     parse_json_lines,
     parse_lines,
     parse_table,
@@ -60,24 +65,32 @@ def layout_of(blob: Blob) -> Layout:
     compression = "gzip" if magic.startswith(GZIP_MAGIC) else ""
     if magic == PARQUET_MAGIC:
         return _parquet_layout(blob, compression)
+    name = blob.name.lower().removesuffix(".gz").removesuffix(".gzip") if compression else blob.name
     with opened(blob, Layout("", compression=compression)) as source:
         sample = source.stream.read(SAMPLE_BYTES)
         if compression and sample.startswith(PARQUET_MAGIC):
             return _parquet_layout(blob, compression)
         is_whole = len(sample) < SAMPLE_BYTES
-        if not is_whole and b"\n" not in sample:
-            # One line may be long; a line over the limit is the file's trouble and is said so.
+        layout = (
+            None if not is_whole and b"\n" not in sample else _recognised(sample, name, is_whole=is_whole)
+        )
+        if layout is None or (layout.format == "json" and not layout.columns and not is_whole):
+            # One line or element may be long; one over the limit is the file's trouble and is said so.
             sample += source.stream.read(MAX_LINE_BYTES - SAMPLE_BYTES)
             is_whole = len(sample) < MAX_LINE_BYTES
-    name = blob.name.lower().removesuffix(".gz").removesuffix(".gzip") if compression else blob.name
+            layout = _recognised(sample, name, is_whole=is_whole)
+    is_list = layout.format == "json"
+    if not is_whole and (not layout.columns if is_list else b"\n" not in sample):
+        too_long = giant(1, blob.size, ELEMENT if is_list else LINE)
+        raise UnusableFile(f"{layout.place} 1 {too_long.reason}. {too_long.fix}", field="file")
+    return replace(layout, compression=compression)
+
+
+def _recognised(sample: bytes, name: str, *, is_whole: bool) -> Layout:
     try:
-        layout = recognise(sample, name, is_whole=is_whole)
+        return recognise(sample, name, is_whole=is_whole)
     except Unreadable as error:
         raise UnusableFile(str(error), field="file") from None
-    if not is_whole and sample.count(b"\n") == 0:
-        too_long = giant(1, blob.size)
-        raise UnusableFile(f"Line 1 {too_long.reason}. {too_long.fix}", field="file")
-    return replace(layout, compression=compression)
 
 
 def _parquet_layout(blob: Blob, compression: str) -> Layout:
@@ -174,9 +187,16 @@ def stream_batches(
     *,
     task_kind: str,
     n_lines: Callable[[], int] = lambda: 1000,
+    is_cut: bool = False,
 ) -> Iterator[Batch]:
-    """Rows of a file that is read from its beginning, about `n_lines()` at a time."""
+    """Rows of a file that is read from its beginning, about `n_lines()` at a time.
+
+    `is_cut`: the stream is the beginning of a file, so that a list may well have no end.
+    """
     convert = converter(mapping, task_kind=task_kind)
+    if layout.format == "json":
+        yield from _list_batches(stream, layout, convert, n_lines, is_cut=is_cut)
+        return
     if layout.format in ("jsonl", "parquet") and layout.encoding in ("utf-8", "utf-8-sig"):
         yield from _json_batches(stream, layout, convert, n_lines)
         return
@@ -220,6 +240,38 @@ def _json_batches(
             yield parse_lines(waiting, line, convert)
             line, waiting, size = line + len(waiting), [], 0
     yield parse_lines(waiting, line, convert)
+
+
+def utf8_blocks(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
+    """The bytes of a text in blocks, as UTF-8 without a byte order mark; what its encoding cannot be becomes U+FFFD."""
+    is_utf8 = encoding in ("utf-8", "utf-8-sig")
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    is_first = True
+    while data := stream.read(BLOCK_BYTES):
+        block = data if is_utf8 else decoder.decode(data).encode()
+        if is_first and block:
+            block, is_first = block.removeprefix(codecs.BOM_UTF8), False
+        yield block
+    if not is_utf8:
+        yield decoder.decode(b"", final=True).encode()
+
+
+def _list_batches(
+    stream: BinaryIO, layout: Layout, convert: Converter, n_lines: Callable[[], int], *, is_cut: bool
+) -> Iterator[Batch]:
+    waiting: list[Element] = []
+    size = 0
+    blocks = utf8_blocks(stream, layout.encoding)
+    for found in elements_by_block(blocks, layout.inside, is_cut=is_cut):
+        for element in found:
+            waiting.append(element)
+            size += len(element.raw)
+            if len(waiting) >= n_lines() or size > MAX_LINE_BYTES:
+                yield parse_elements(waiting, layout.encoding, convert)
+                waiting, size = [], 0
+        if not found:
+            yield Batch()  # within a long row: whoever reads says that it lives
+    yield parse_elements(waiting, layout.encoding, convert)
 
 
 def shard_rows(
@@ -271,14 +323,18 @@ def _head(blob: Blob, layout: Layout, n_bytes: int) -> tuple[bytes, bool]:
         whole = not source.stream.read(1) and (layout.format != "parquet" or source.size < PREVIEW_ROWS)
         while source.stream.read(SAMPLE_BYTES) and layout.format == "parquet":
             pass  # so that the child ends by itself
-    if not whole and (cut := data.rfind(b"\n")) > 0:
+    if not whole and layout.format != "json" and (cut := data.rfind(b"\n")) > 0:
         data = data[: cut + 1]
     return data, whole
 
 
 def sample_records(blob: Blob, layout: Layout, n: int = 200) -> list[dict[str, Any]]:
     """The first records as they stand in the file, for guessing columns."""
-    data, _ = _head(blob, layout, SAMPLE_BYTES)
+    data, _ = _head(blob, layout, MAX_LINE_BYTES if layout.format == "json" else SAMPLE_BYTES)
+    if layout.format == "json":
+        blocks = utf8_blocks(io.BytesIO(data), layout.encoding)
+        found_in = (_object(element.raw) for element in elements(blocks, layout.inside, is_cut=True))
+        return list(islice((record for record in found_in if record is not None), n))
     lines = numbered_lines(io.BytesIO(data), layout.encoding)
     if layout.format not in ("jsonl", "parquet"):
         records = (
@@ -287,15 +343,16 @@ def sample_records(blob: Blob, layout: Layout, n: int = 200) -> list[dict[str, A
             if isinstance(found, tuple) and not isinstance(found, Bad)
         )
         return [record for _, record in islice(records, n)]
-    out = []
-    for _, line in islice(lines, n * 2):
-        try:
-            record = orjson.loads(line.strip().lstrip("\ufeff"))
-        except (orjson.JSONDecodeError, UnicodeEncodeError):
-            continue
-        if isinstance(record, dict):
-            out.append(record)
-    return out[:n]
+    read = (_object(line.strip().lstrip("\ufeff")) for _, line in islice(lines, n * 2))
+    return [record for record in read if record is not None][:n]
+
+
+def _object(text: str | bytes) -> dict[str, Any] | None:
+    try:
+        record = orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def preview(blob: Blob, layout: Layout, mapping: ColumnMapping, *, task_kind: str) -> Preview:
@@ -303,7 +360,7 @@ def preview(blob: Blob, layout: Layout, mapping: ColumnMapping, *, task_kind: st
     data, whole = _head(blob, layout, PREVIEW_BYTES)
     found = Preview(is_whole=whole)
     shown: list[dict[str, Any]] = []
-    for batch in stream_batches(io.BytesIO(data), layout, mapping, task_kind=task_kind):
+    for batch in stream_batches(io.BytesIO(data), layout, mapping, task_kind=task_kind, is_cut=not whole):
         found.n_blank += batch.n_blank
         found.n_bad += len(batch.bad)
         found.n_good += len(batch.good)

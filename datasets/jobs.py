@@ -199,7 +199,7 @@ class ImportRows(Kind):
         counts = imports.count_shards(job)
         if counts["bad"] and not job.recipe["skip_bad_rows"]:
             first = BadRow.objects.filter(source=import_).first()
-            where = f" Line {first.line}: {first.reason}." if first else ""
+            where = f" {import_.place} {first.line:,}: {first.reason}." if first else ""
             rows = "1 row" if counts["bad"] == 1 else f"{counts['bad']:,} rows"
             raise PortalError(
                 f"{rows} of {counts['good'] + counts['bad']:,} cannot be used, so nothing was imported.{where} "

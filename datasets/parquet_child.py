@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from datasets.domain.layouts import MAX_COLUMNS
+from datasets.domain.limits import MAX_COLUMNS
 
 MEMORY_BYTES = 640 * 1024 * 1024  # of addresses; about half of it is ever touched
 CPU_S = 900

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingType
 from dataclasses import asdict, dataclass, fields
@@ -16,10 +15,9 @@ from typing import Any
 
 import orjson
 
-from datasets.domain.mapping import ALL_NAMES
-
-MAX_COLUMNS = 1000
-MAX_LINE_BYTES = 4 * 1024 * 1024
+from datasets.domain.json_lists import elements, list_start, lists_of_objects
+from datasets.domain.limits import MAX_COLUMNS, MAX_LINE_BYTES
+from datasets.domain.mapping import ALL_NAMES, guess_mapping
 
 
 class Unreadable(ValueError):
@@ -30,19 +28,26 @@ class Unreadable(ValueError):
 class Layout:
     """How a file is read: its format, encoding and columns. `notes` say in words what was recognised."""
 
-    format: str  # jsonl, csv, tsv, parquet
+    format: str  # jsonl, json (one list of rows), csv, tsv, parquet
     encoding: str = "utf-8"
     delimiter: str = ""
     header: bool = True
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     compression: str = ""  # gzip
+    # The key of the object that a JSON list stands under; empty where the file is the list itself.
+    inside: str = ""
 
     @property
     def name(self) -> str:
         """What the file is, for a person: "CSV in gzip"."""
-        name = "Parquet" if self.format == "parquet" else self.format.upper()
+        name = {"parquet": "Parquet", "json": "JSON list"}.get(self.format, self.format.upper())
         return f"{name} in {self.compression}" if self.compression else name
+
+    @property
+    def place(self) -> str:
+        """What the number of a row counts in this file."""
+        return "Row" if self.format in ("json", "parquet") else "Line"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a JSON column."""
@@ -65,7 +70,7 @@ _MAGIC = [
     # Both are read elsewhere, where they are the file itself; here they stand inside something else.
     (b"\x1f\x8b", "This is a gzip file inside another. Unpack it once and import what is inside."),
     (b"PAR1", "This is a Parquet file inside something else. Import the Parquet file itself."),
-    (b"%PDF", "This is a PDF. Import a JSONL, CSV or TSV file."),
+    (b"%PDF", "This is a PDF. Import JSONL, a JSON list, CSV or TSV."),
     (b"SQLite format 3", "This is a database file. Export the table as CSV and import that."),
     (b"\x80\x04\x95", "This is a Python pickle, which is never opened here. Save the data as JSONL."),
     (b"\x93NUMPY", "This is a NumPy file. Save the data as JSONL or CSV."),
@@ -74,10 +79,12 @@ _MAGIC = [
     (b"<html", "This is a web page, not data. Download the file itself."),
 ]
 
-_LIST = (
-    "This is one JSON list. Rows are read one row a line (JSONL): take away the brackets around the list and the commas "
-    "between the rows, and write each row on a line of its own. “jq -c '.[]' rows.json > rows.jsonl” does that."
+# Under one of these keys an object keeps its rows, whatever else stands beside them.
+_LIST_KEYS = frozenset(
+    "data rows train training test validation valid dev examples instances items records samples dataset entries "
+    "results".split()
 )
+_OBJECTS = 'Rows are objects like {"prompt": "…", "completion": "…"}'
 
 
 def sniff_encoding(sample: bytes) -> tuple[str, str]:
@@ -124,31 +131,96 @@ def recognise(sample: bytes, name: str, *, is_whole: bool) -> Layout:
             raise Unreadable(sentence)
     encoding, note = sniff_encoding(sample)
     if not encoding.startswith("utf-16") and _n_controls(sample) > max(3, len(sample) // 20):
-        raise Unreadable("This is not a text file. Import a JSONL, CSV or TSV file.")
+        raise Unreadable("This is not a text file. Import JSONL, a JSON list, CSV or TSV.")
     text = sample.decode(encoding if encoding != "utf-8-sig" else "utf-8", errors="replace").lstrip("\ufeff")
     if not text.strip():
         raise Unreadable("The file holds only blank lines.")
+    notes = (note,) if note else ()
+    lower = name.lower()
+    if text.lstrip()[:1] in "[{" and (found := _json_list(text, is_whole=is_whole)):
+        key, columns = found
+        if key:
+            notes = (*notes, f"the rows stand under “{key[:60]}”")
+        return Layout("json", encoding, columns=columns, notes=notes, inside=key)
     if not is_whole and "\n" in text:
         text = text[: text.rindex("\n") + 1]  # the last line is cut
-    notes = (note,) if note else ()
     start = text.lstrip()
-    lower = name.lower()
-    if start.startswith("["):
-        try:
-            whole = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            whole = None
-        if whole is not None and isinstance(whole, list) and whole and isinstance(whole[0], dict):
-            raise Unreadable(_LIST)
-        if not is_whole and re.match(r"\[\s*\{", start):
-            raise Unreadable(_LIST)
     if start.startswith("{") or lower.endswith((".jsonl", ".ndjson")):
         if start.startswith(("{\n", "{\r")):
             raise Unreadable(
-                "This looks like one JSON object over many lines. Write one whole object per line instead (JSONL)."
+                "This looks like one JSON object over many lines. Write one whole object per line instead (JSONL), "
+                "or a list of such objects."
             )
         return Layout("jsonl", encoding, columns=_json_columns(text), notes=notes)
     return _recognise_table(text, lower, encoding, notes)
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except (orjson.JSONDecodeError, UnicodeEncodeError):
+        return None
+
+
+def _json_list(text: str, *, is_whole: bool) -> tuple[str, tuple[str, ...]] | None:
+    """(the key it stands under or nothing, its columns) of the one list of rows a text is; None for another text.
+
+    Raises: Unreadable for a list that cannot be the rows, or for several of them.
+    """
+    start = text.strip()
+    first, _, rest = start.partition("\n")
+    whole = _loaded(start) if is_whole else None
+    head = start.encode("utf-8", "replace")
+    found = list_start(head)
+    if start.startswith("["):
+        if rest.lstrip().startswith("[") and isinstance(_loaded(first), list):
+            raise Unreadable(
+                f"Each line is a list. {_OBJECTS}: write one of them a line, or one list of them."
+            )
+        if whole == []:
+            raise Unreadable("The JSON list is empty.")
+        if isinstance(whole, list) and found is None:
+            raise Unreadable(f"This JSON list begins with something that is no object. {_OBJECTS}.")
+    elif isinstance(whole, dict):
+        lists = lists_of_objects(whole)
+        if not lists or _is_row(whole, lists, is_line=not rest):
+            return None
+        if len(lists) > 1:
+            shown = ", ".join(f"“{key[:40]}”" for key in lists[:8])
+            raise Unreadable(
+                f"This JSON object holds {len(lists)} lists ({shown}), and only one can be the rows. Write each list into a "
+                "file of its own."
+            )
+    elif isinstance(_loaded(first), dict) or isinstance(_loaded(rest.lstrip().partition("\n")[0]), dict):
+        return None  # rows a line, the first of them maybe broken
+    if found is None:
+        return None
+    columns: dict[str, None] = {}
+    for number, element in enumerate(elements([head], found.key, is_cut=True)):
+        record = _loaded(element.raw.decode("utf-8", "replace"))
+        if not isinstance(record, dict):
+            continue
+        if not number and found.key and _is_message(record):
+            return None  # one conversation over many lines
+        for name in record:
+            if len(columns) < MAX_COLUMNS:
+                columns.setdefault(name, None)
+        if number >= 200:
+            break
+    return found.key, tuple(columns)
+
+
+def _is_message(record: MappingType[str, Any]) -> bool:
+    return isinstance(record.get("role", record.get("from")), str)
+
+
+def _is_row(whole: dict[str, Any], lists: Sequence[str], *, is_line: bool) -> bool:
+    """Whether an object is a row that has lists, rather than what rows are kept in."""
+    if any(_is_message(whole[key][0]) for key in lists):
+        return True
+    if not is_line or (len(lists) == 1 and lists[0].lower() in _LIST_KEYS):
+        return False
+    return not guess_mapping([whole], list(whole)).problem(list(whole))[1]
 
 
 def _json_columns(text: str) -> tuple[str, ...]:
@@ -174,8 +246,8 @@ def _recognise_table(text: str, name: str, encoding: str, notes: tuple[str, ...]
         delimiter = max(",\t;|", key=lambda d: _column_score(head, d))
         if _column_score(head, delimiter) == 0:
             raise Unreadable(
-                "The format is not recognised: neither JSON lines nor a table with commas, tabs or semicolons. "
-                "Write one JSON object per line, or a CSV with a header."
+                "The format is not recognised: neither JSON lines, a JSON list nor a table with commas, tabs or semicolons. "
+                "Write one JSON object per line, one list of them, or a CSV with a header."
             )
     try:
         rows = _rows(head, delimiter)

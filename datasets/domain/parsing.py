@@ -9,19 +9,25 @@ import csv
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
 
-from datasets.domain.layouts import MAX_COLUMNS, MAX_LINE_BYTES, Layout, unique_names
+from datasets.domain.json_lists import Element
+from datasets.domain.layouts import Layout, unique_names
+from datasets.domain.limits import MAX_COLUMNS, MAX_LINE_BYTES
 from datasets.domain.records import Parts, RowError
 
 # A table whose quotes are broken this often is not read further: the rest would be guesswork.
 MAX_BROKEN_RECORDS = 1000
 MAX_RECORD_LINES = 5000
+# What one row is written in: a line of JSONL, or an element of a JSON list.
+LINE, ELEMENT = "line", "row"
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+_REPLACED = "\ufffd".encode()
 
 Converter = Callable[[Mapping[str, Any]], Parts]
 
@@ -51,8 +57,8 @@ def excerpt(raw: bytes | str) -> str:
     return _SURROGATE.sub("\ufffd", text[:120]).replace("\0", "\u2400")
 
 
-def _json_problem(raw: bytes, error: Exception) -> tuple[str, str]:
-    """(reason, fix) for a line that is not JSON, in words."""
+def _json_problem(raw: bytes, error: Exception, what: str) -> tuple[str, str]:
+    """(reason, fix) for a line or element that is not JSON, in words."""
     text = str(error)
     try:
         raw.decode("utf-8")
@@ -73,9 +79,9 @@ def _json_problem(raw: bytes, error: Exception) -> tuple[str, str]:
     if "umber" in text:
         return "holds a number that is too large or malformed", "Write it as text in quotes."
     if raw.lstrip()[:1] == b"{" and not raw.rstrip().endswith(b"}"):
-        return "the line is cut off: a closing } is missing", "Write one whole object per line."
+        return f"the {what} is cut off: a closing }} is missing", f"Write one whole object per {what}."
     where = f" (character {error.pos + 1})" if isinstance(error, json.JSONDecodeError) else ""
-    return f"is not JSON{where}: {text.split(':')[0]}", "Write one JSON object per line."
+    return f"is not JSON{where}: {text.split(':')[0]}", f"Write one JSON object per {what}."
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -104,19 +110,20 @@ def _n_keys(value: Any) -> int:
     return count
 
 
-def json_record(raw: bytes) -> dict[str, Any]:
-    """The object on one line. Raises: RowError with reason and fix."""
+def json_record(raw: bytes, what: str = LINE) -> dict[str, Any]:
+    """The object on one line, or in one element of a list. Raises: RowError with reason and fix."""
     if len(raw) > MAX_LINE_BYTES:
-        raise RowError(*_too_long(len(raw))[:1], fix=_too_long(len(raw))[1])
+        raise RowError(*_too_long(len(raw), what)[:1], fix=_too_long(len(raw), what)[1])
     try:
         record = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        reason, fix = _json_problem(raw, error)
+        reason, fix = _json_problem(raw, error, what)
         raise RowError(reason, fix=fix) from None
     if type(record) is not dict:
         raise RowError(
-            "the line is not an object",
-            fix='Write objects like {"prompt": "…", "completion": "…"}, one on each line.',
+            f"the {what} is not an object",
+            fix='Write objects like {"prompt": "…", "completion": "…"}'
+            + (", one on each line." if what == LINE else "."),
         )
     # orjson keeps the last of repeated keys in silence. Counting colons after quotes tells which lines need a look.
     if raw.count(b'":') + raw.count(b'" :') > _n_keys(record):
@@ -133,16 +140,17 @@ def json_record(raw: bytes) -> dict[str, Any]:
     return record
 
 
-def _too_long(n_bytes: int) -> tuple[str, str]:
+def _too_long(n_bytes: int, what: str = LINE) -> tuple[str, str]:
+    ends = "line ends" if what == LINE else "brackets and quotes"
     return (
         f"is longer than {MAX_LINE_BYTES // 1024 // 1024} MB ({n_bytes / 1024 / 1024:,.0f} MB)",
-        "One line is one example. Split the text, or check the line ends.",
+        f"One {what} is one example. Split the text, or check the {ends}.",
     )
 
 
-def giant(line: int, n_bytes: int) -> Bad:
-    """The named error of a line that was not even read."""
-    reason, fix = _too_long(n_bytes)
+def giant(line: int, n_bytes: int, what: str = LINE) -> Bad:
+    """The named error of a line or element that was not even read."""
+    reason, fix = _too_long(n_bytes, what)
     return Bad(line, "", reason, fix, "")
 
 
@@ -154,8 +162,8 @@ def parse_jsonl(data: bytes, first_line: int, convert: Converter) -> Batch:
     return parse_lines(lines, first_line, convert)
 
 
-def parse_lines(lines: Iterable[bytes], first_line: int, convert: Converter) -> Batch:
-    """The same for bytes that are cut into lines already."""
+def parse_lines(lines: Iterable[bytes], first_line: int, convert: Converter, what: str = LINE) -> Batch:
+    """The same for bytes that are cut into lines, or elements of a list, already."""
     batch = Batch()
     good, bad = batch.good, batch.bad
     loads = orjson.loads
@@ -169,7 +177,7 @@ def parse_lines(lines: Iterable[bytes], first_line: int, convert: Converter) -> 
                 or len(raw) > MAX_LINE_BYTES
                 or len(record) > MAX_COLUMNS
             ):
-                record = json_record(raw)
+                record = json_record(raw, what)
             good.append((line, convert(record)))
         except RowError as error:
             bad.append(Bad(line, error.column[:100], error.reason[:300], error.fix[:300], excerpt(raw)))
@@ -178,12 +186,53 @@ def parse_lines(lines: Iterable[bytes], first_line: int, convert: Converter) -> 
                 batch.n_blank += 1
                 continue
             try:
-                good.append((line, convert(json_record(raw))))
+                good.append((line, convert(json_record(raw, what))))
             except RowError as error:
                 bad.append(Bad(line, error.column[:100], error.reason[:300], error.fix[:300], excerpt(raw)))
         except UnicodeEncodeError:
             bad.append(Bad(line, "", "holds half of a character", "Remove the \\ud… escape.", excerpt(raw)))
     return batch
+
+
+def parse_elements(found: Sequence[Element], encoding: str, convert: Converter) -> Batch:
+    """Elements of a JSON list that follow each other, as parts. The number of a row is its place in the list.
+
+    The line an element begins on is said with what is wrong with it.
+    """
+    batch = Batch()
+    whole: list[Element] = []
+
+    def parse() -> None:
+        if not whole:
+            return
+        first = whole[0].number
+        part = parse_lines([element.raw for element in whole], first, convert, ELEMENT)
+        batch.good += part.good
+        batch.bad += [_on_line(bad, whole[bad.line - first].line) for bad in part.bad]
+        whole.clear()
+
+    for element in found:
+        if problem := _element_problem(element, encoding):
+            parse()
+            batch.bad.append(_on_line(problem, element.line))
+        else:
+            whole.append(element)
+    parse()
+    return batch
+
+
+def _element_problem(element: Element, encoding: str) -> Bad | None:
+    """What is wrong with an element before it is read: it is no whole one, or its encoding could not be read."""
+    if element.n_bytes:
+        return giant(element.number, element.n_bytes, ELEMENT)
+    reason, fix = element.problem
+    if not reason and not encoding.startswith("utf-8") and _REPLACED in element.raw:
+        reason, fix = f"holds bytes that are not {encoding}", "Save the file as UTF-8."
+    return Bad(element.number, "", reason, fix, excerpt(element.raw)) if reason else None
+
+
+def _on_line(bad: Bad, line: int) -> Bad:
+    return bad._replace(reason=f"{bad.reason[:260]} (begins on line {line:,})")
 
 
 def text_problem(line: str, encoding: str) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from datasets.domain.layouts import Layout
 from datasets.domain.statuses import ImportState, choices
 from foundation.teams.models import TeamOwned, TeamQuerySet
 
@@ -104,6 +105,11 @@ class Import(TeamOwned):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def place(self) -> str:
+        """What the number of a row counts in this file: its line, or the row itself."""
+        return Layout.from_json(self.layout).place
 
     @property
     def n_read(self) -> int:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.domain.formats import bedrock_line, chat_line, pair_line
-from datasets.domain.layouts import MAX_LINE_BYTES, Layout, Unreadable, recognise
+from datasets.domain.layouts import Layout, Unreadable, recognise
+from datasets.domain.limits import MAX_LINE_BYTES
 from datasets.domain.mapping import ColumnMapping, guess_mapping
 from datasets.domain.parsing import Bad, json_record, parse_json_lines, parse_jsonl, parse_table
 from datasets.domain.records import RowError, converter, parse_time
@@ -73,7 +74,6 @@ def test_formats_are_recognised_by_what_the_file_holds(text, name, format, colum
         (b"\x80\x04\x95rest", "pickle"),
         (b"%PDF-1.7", "PDF"),
         (b"<!DOCTYPE html><p>", "web page"),
-        (b'[{"prompt": "a"}, {"prompt": "b"}]', "one JSON list"),
         (b'{\n  "prompt": "a"\n}', "over many lines"),
         (b"just some words\nand more of them\n", "not recognised"),
         (bytes(range(256)) * 20, "not a text file"),
@@ -82,21 +82,6 @@ def test_formats_are_recognised_by_what_the_file_holds(text, name, format, colum
 def test_what_cannot_be_read_is_refused_with_a_sentence(data, words):
     with pytest.raises(Unreadable, match=words):
         layout_of(data)
-
-
-@pytest.mark.parametrize(
-    ("sample", "is_whole"),
-    [
-        pytest.param(b'[{"instruction": "a", "output": "b"}]', True, id="on one line"),
-        pytest.param(b'[\n  {\n    "conversations": []\n  }\n]\n', True, id="over many lines"),
-        pytest.param(b'[\n  {"instruction": "a"},\n  {"instr', False, id="longer than what is looked at"),
-    ],
-)
-def test_a_json_list_is_refused_with_the_way_to_mend_it(sample, is_whole):
-    with pytest.raises(Unreadable) as refusal:
-        recognise(sample, "alpaca.json", is_whole=is_whole)
-    for words in ("one row a line", "brackets", "commas", "jq -c '.[]' rows.json > rows.jsonl"):
-        assert words in str(refusal.value)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def read(path):
         with importing.opened(blob, layout) as source:
             for batch in importing.stream_batches(source.stream, layout, mapping, task_kind="classify"):
                 found["good"] += len(batch.good)
-                found["bad"] += [[bad.line, bad.reason] for bad in batch.bad[:20]]
+                found["bad"] += [[bad.line, bad.reason] for bad in batch.bad[:200]]
     except UnusableFile as error:
         return {"refused": str(error), **found}
     return found
@@ -79,6 +79,19 @@ def _lines(raw: bytes) -> bytes:
     return GOOD + raw + b"\n" + GOOD
 
 
+def _list(raw: bytes) -> bytes:
+    """The row between two good ones, in one JSON list."""
+    return b"[" + GOOD + b"," + raw + b",\n" + GOOD + b"]"
+
+
+def _a_giant_in_a_list(path: Path) -> None:
+    """A string in a list that closes after 300 MB of nothing."""
+    with path.open("wb") as out:
+        out.write(b"[" + GOOD + b', {"text": "' + b"a" * (6 * MB))
+        out.seek(300 * MB, os.SEEK_SET)
+        out.write(b'"},' + GOOD + b"]")
+
+
 def _two_gigabytes_in_one_line(path: Path) -> None:
     """Half a gigabyte would do; a hole in the file costs no disk."""
     with path.open("wb") as out:
@@ -92,6 +105,11 @@ def _parquet(path: Path, *, keeps_dictionary: bool) -> None:
     column = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), pa.array(["a" * MB]))
     table = pa.table({"text": column, "label": ["b"] * 2000})
     pq.write_table(table, path, compression="zstd", store_schema=keeps_dictionary)
+
+
+def _list_of_brackets(path: Path) -> None:
+    """Brackets in one row of a list, three deep again and again: the most to do for a byte."""
+    path.write_bytes(b"[" + GOOD + b"," + b"[" + b"[[[{}]]]" * MB + b"]," + GOOD + b"]")
 
 
 # name: (how it is made, what must be said: a refusal of the file, or {line: words} of its bad rows)
@@ -108,6 +126,20 @@ BOMBS = {
     ),
     "one-line.jsonl": (_two_gigabytes_in_one_line, {2: "giant"}),
     "only-line.jsonl": (b'{"text": "' + b"a" * (9 * MB) + b'"}', "Line 1 is longer than 4 MB"),
+    "one-row.json": (_a_giant_in_a_list, {2: "longer than 4 MB"}),
+    "first-row.json": (b'[{"text": "' + b"a" * (9 * MB) + b'"}, ' + GOOD + b"]", "Row 1 is longer than 4 MB"),
+    "brackets.json": (_list_of_brackets, {2: "longer than 4 MB"}),
+    "opening.json": (b"[" + GOOD + b"," + b'[{"a":' * MB, {2: "middle of this row"}),
+    "commas.json": (b"[" + GOOD + b"," * 100 + b"]", dict.fromkeys(range(2, 102), "between two commas")),
+    "depth.json": (_list(b'{"a":' * 200_000 + b"1" + b"}" * 200_000), {2: "JSON|nested"}),
+    "digits.json": (_list(b'{"text": ' + b"9" * 1_000_000 + b', "label": "b"}'), {2: "number"}),
+    "keys.json": (_list(json.dumps({f"k{i}": 1 for i in range(100_000)}).encode()), {2: "100,000 keys"}),
+    "repeated.json": (_list(b'{"text": "a", "text": "b", "label": "c"}'), {2: "appears twice"}),
+    "nan.json": (_list(b'{"text": -Infinity, "label": "b"}'), {2: "NaN or Infinity"}),
+    "surrogate.json": (_list(b'{"text": "\\ud800", "label": "b"}'), {2: "surrogate"}),
+    "cut.json": (b"[" + GOOD + b', {"text": "where', {2: "middle of this row"}),
+    "after.json": (b"[" + GOOD + b"]\n" + GOOD, {2: "more text follows"}),
+    "ratio.json.gz": (lambda p: _ratio(p, b"["), "unpacks to more than"),
     "columns.csv": (b",".join(b"c%d" % i for i in range(400_000)) + b"\n", "columns; at most 1,000"),
     "a-million-columns.csv": (
         b",".join(b"c%d" % i for i in range(1_000_000)) + b"\n1\n",
@@ -169,7 +201,8 @@ def _packed(made) -> object:
 BOMBS |= {
     f"{name}.gz": (_packed(made), expected)
     for name, (made, expected) in BOMBS.items()
-    if not name.endswith(".gz") and name not in ("one-line.jsonl", "turns.jsonl")
+    if not name.endswith(".gz")
+    and name not in ("one-line.jsonl", "one-row.json", "brackets.json", "opening.json", "turns.jsonl")
 }
 
 
@@ -183,10 +216,11 @@ def _same_name_twice(path: Path) -> None:
     pq.write_table(pa.Table.from_arrays([column, column], names=["text", "text"]), path)
 
 
-def _ratio(path: Path) -> None:
-    """300 MB of one row in about 300 kB."""
+def _ratio(path: Path, first: bytes = b"") -> None:
+    """300 MB of one row in about 300 kB; behind a bracket they are a list."""
     with gzip.open(path, "wb", compresslevel=9) as out:
-        block = (b'{"text": "' + b"a" * 1000 + b'", "label": "b"}\n') * 1000
+        out.write(first)
+        block = (b'{"text": "' + b"a" * 1000 + b'", "label": "b"}' + (b"," if first else b"\n")) * 1000
         for _ in range(300):
             out.write(block)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from datasets import importing, jobs, services
-from datasets.domain.layouts import MAX_LINE_BYTES
+from datasets.domain.limits import MAX_LINE_BYTES
 from datasets.domain.mapping import ColumnMapping
 from datasets.domain.parsing import Bad
 from datasets.errors import UnusableFile
@@ -215,17 +217,17 @@ def test_a_part_that_was_written_half_is_written_to_its_end(dataset, stage):
     assert Content.objects.count() == 50
 
 
-@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv"])
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv", "rows.json"])
 def test_a_worker_killed_in_the_middle_changes_nothing_and_the_next_one_finishes(
     dataset, stage, editor, monkeypatch, name
 ):
     """The work is thrown away after some slices, as a killed worker leaves it; the lease runs out; another goes on."""
     rows = tickets(300)
-    content = (
-        jsonl(rows)
-        if name.endswith("jsonl")
-        else "text,label\n" + "".join(f"{r['text']},{r['label']}\n" for r in rows)
-    )
+    content = {
+        "rows.jsonl": jsonl(rows),
+        "rows.csv": "text,label\n" + "".join(f"{r['text']},{r['label']}\n" for r in rows),
+        "rows.json": json.dumps(rows, indent=1),
+    }[name]
     monkeypatch.setattr(jobs, "SHARD_BYTES", 4000)
     monkeypatch.setattr(jobs.bulk.Pace, "most", 20)
     monkeypatch.setattr(jobs.bulk.Pace.__init__, "__defaults__", (20,))
