@@ -304,8 +304,13 @@ REPAIRS = {
 def leak_rows(version: DatasetVersion) -> list[dict[str, Any]]:
     """Each kind of leakage with its counts and what can be done about it."""
     leaks = (version.report or {}).get("leakage") or {}
-    # A mix keeps the splits of its versions: what leaks there is mended there.
-    repairs = {} if "mix" in (version.recipe or {}) else REPAIRS
+    repairs = REPAIRS
+    if is_mix := "mix" in (version.recipe or {}):
+        # A mix keeps the splits of its versions: rows can be left out, not moved.
+        repairs = {
+            kind: tuple(one for one in offered if one[0].startswith("drop-"))
+            for kind, offered in REPAIRS.items()
+        }
     rows = [
         {
             "name": name,
@@ -323,11 +328,15 @@ def leak_rows(version: DatasetVersion) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": "Training rows newer than the oldest test row",
-                "note": "to be expected: the split does not go by time" if n and not by_time else "",
+                "note": "to be expected: the split does not go by time"
+                if n and not by_time and not is_mix
+                else "by the clock of each task"
+                if n and is_mix
+                else "",
                 "n_groups": None,
                 "n_rows": n,
                 "examples": [],
-                "repairs": REPAIRS["time"][int(by_time) :] if n else (),
+                "repairs": repairs["time"][int(by_time) :] if n else (),
             }
         )
     return rows
@@ -353,11 +362,7 @@ def recipe_words(recipe: dict[str, Any]) -> list[tuple[str, str]]:
             if recipe.get("fresh_after")
             else []
         ),
-        *(
-            [("Left out of training", "what shares with the test: " + ", ".join(recipe["drop_leaks"]))]
-            if recipe.get("drop_leaks")
-            else []
-        ),
+        *_left_out_words(recipe),
         ("Task", recipe["task_kind"]),
     ]
 
@@ -371,8 +376,14 @@ def _mix_words(recipe: dict[str, Any], mix: dict[str, Any]) -> list[tuple[str, s
         ("Splits", "as they are in each of them"),
         *([("Temperature of the training rows", f"{temperature:g}")] if temperature is not None else []),
         ("Training rows of one task, at most", grouped(mix["most"]) if mix.get("most") else "no cap"),
+        *_left_out_words(recipe),
         ("Task", recipe["task_kind"]),
     ]
+
+
+def _left_out_words(recipe: dict[str, Any]) -> list[tuple[str, str]]:
+    kinds = ", ".join(recipe.get("drop_leaks") or ())
+    return [("Left out of training", f"what shares with the test: {kinds}")] if kinds else []
 
 
 def train_url(version: DatasetVersion) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max
 from django.urls import reverse
 
 from datasets import bulk
 from datasets.active import texts_of
 from datasets.domain.cleaning import digest, loose
 from datasets.domain.duplicates import NearDuplicates
-from datasets.domain.leakage import leakage
+from datasets.domain.leakage import from_the_future, leakage, to_leave_out
 from datasets.domain.mixing import known_elsewhere, prefixed, quotas, task_label
 from datasets.domain.power import mcnemar_power, power_sentence, rows_needed
 from datasets.domain.recipe import Recipe, checksum
@@ -22,7 +23,7 @@ from datasets.domain.stats import stats
 from datasets.domain.statuses import Split, VersionState
 from datasets.freezing import Frozen
 from datasets.freezing_rows import hold_building
-from datasets.models import Content, DatasetVersion, VersionRow
+from datasets.models import Content, Dataset, DatasetVersion, VersionRow
 from datasets.policies import check_can_use
 from datasets.services.contents import clear_rows
 from datasets.services.imports import create_dataset
@@ -90,27 +91,50 @@ def mix_versions(
             + ".",
             licence=" + ".join(sorted({v.dataset.licence for v, _ in named if v.dataset.licence})),
         )
-        version = DatasetVersion.objects.create(
-            team=use_case.team,
-            dataset=dataset,
-            number=1,
-            recipe=recipe,
-            task_kind=use_case.task_kind,
-            report={"blockers": []},
-            created_by=actor,
-        )
-        version.job = start_job(
-            actor=actor,
-            team=use_case.team,
-            kind="datasets.mix",
-            title=f"Mix {dataset.name}",
-            recipe={"version": version.pk},
-            subject=version,
-            url=reverse("datasets:version-detail", args=[version.pk]),
-            dedupe_key=f"mix:{version.pk}",
-        )
-        version.save(update_fields=["job"])
-        audit.record(actor=actor, team=use_case.team, verb="version.started", target=version, note="mixed")
+        return _started(dataset, recipe, 1, actor)
+
+
+def mix_without_leak(*, actor: User | None, version: DatasetVersion, kind: str, notes: str) -> DatasetVersion:
+    """The same mix once more, without the training rows that share `kind` ("prompt", "group", "time") with its test.
+
+    A second press finds what the first one made.
+    """
+    recipe = {**version.recipe, "drop_leaks": sorted({*version.recipe.get("drop_leaks", ()), kind})}
+    with transaction.atomic():
+        dataset = Dataset.objects.select_for_update().get(pk=version.dataset_id)
+        made = DatasetVersion.objects.filter(dataset=dataset).exclude(state=VersionState.FAILED)
+        for mended in made.order_by("-number")[:20]:
+            if mended.recipe == recipe:
+                return mended
+        number = DatasetVersion.objects.filter(dataset=dataset).aggregate(n=Max("number"))["n"] + 1
+        return _started(dataset, recipe, number, actor, notes)
+
+
+def _started(
+    dataset: Dataset, recipe: dict[str, Any], number: int, actor: User | None, notes: str = ""
+) -> DatasetVersion:
+    version = DatasetVersion.objects.create(
+        team=dataset.team,
+        dataset=dataset,
+        number=number,
+        recipe=recipe,
+        task_kind=recipe["task_kind"],
+        notes=notes,
+        report={"blockers": []},
+        created_by=actor,
+    )
+    version.job = start_job(
+        actor=actor,
+        team=dataset.team,
+        kind="datasets.mix",
+        title=f"Mix {dataset.name}",
+        recipe={"version": version.pk},
+        subject=version,
+        url=reverse("datasets:version-detail", args=[version.pk]),
+        dedupe_key=f"mix:{version.pk}",
+    )
+    version.save(update_fields=["job"])
+    audit.record(actor=actor, team=dataset.team, verb="version.started", target=version, note="mixed")
     return version
 
 
@@ -149,6 +173,11 @@ def build_mix(
         found = known_elsewhere([row[name] for row in loaded], tasks, splits) - gone
         if found:
             left_out[kind] = len(found)
+        gone |= found
+    for kind in recipe.drop_leaks:
+        found = _leaking(kind, loaded) - gone
+        if found:
+            left_out[kind] = left_out.get(kind, 0) + len(found)
         gone |= found
     free = [row for i, row in enumerate(loaded) if i not in gone]
     trained = Counter(row["task"] for row in loaded if row["split"] == Split.TRAIN)
@@ -192,6 +221,25 @@ def build_mix(
                     ],
                 )
     return frozen
+
+
+def _leaking(kind: str, rows: Sequence[dict[str, Any]]) -> set[int]:
+    """Positions of the rows whose going ends one kind of leak. Each task has a clock of its own."""
+    if kind != "time":
+        keys = [row["asked" if kind == "prompt" else "group"] for row in rows]
+        return to_leave_out(kind, keys, [row["split"] for row in rows])
+    out: set[int] = set()
+    for at in _by_task(rows):
+        times, splits = [rows[i]["at"] for i in at], [rows[i]["split"] for i in at]
+        out |= {at[i] for i in to_leave_out(kind, (), splits, times)}
+    return out
+
+
+def _by_task(rows: Sequence[dict[str, Any]]) -> Iterable[list[int]]:
+    places: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        places.setdefault(row["task"], []).append(i)
+    return places.values()
 
 
 def task_for(learnt_from: DatasetVersion, asked: DatasetVersion) -> str:
@@ -259,9 +307,13 @@ def _frozen(
         prompt_keys=[row["asked"] for row in rows],
         near_roots=[row["near"] for row in rows],
         groups=[row["group"] for row in rows],
-        times=[None] * len(rows),
+        times=[row["at"] for row in rows],
         splits=splits,
     ).as_json()
+    # One task's clock says nothing about another's.
+    found["n_from_the_future"] = sum(
+        from_the_future([rows[i]["at"] for i in at], [splits[i] for i in at]) for at in _by_task(rows)
+    )
     for kind in ("exact", "loose", "prompt", "near", "group"):
         found[kind]["examples"] = []
     alike = Counter(row["near"] for row in rows)

@@ -28,6 +28,7 @@ from datasets.services.contents import clear_rows
 from datasets.services.fixing import fix_under_way
 from datasets.services.gating import blockers, gate_of, standing_judging
 from datasets.services.labels import change_under_way
+from datasets.services.mixing import mix_without_leak
 from datasets.vault import SHARES_TEST_WITH, earlier_with_rows_of, keep_sealed_digests
 from decisions.services import record_evidence
 from foundation.jobs.services import start_job
@@ -232,10 +233,12 @@ def repair_leaks(*, actor: User | None, version: DatasetVersion, repair: str) ->
     if repair not in REPAIRS:
         raise BadInput("There is no such repair.", field="repair")
     check_can_use(version)
+    notes = f"Mends the leakage of version {version.number}: {REPAIR_WORDS[repair]}."
     if "mix" in version.recipe:
-        raise BadInput(
-            "A mix keeps the splits of its versions. Mend the leak there and mix anew.", field="repair"
-        )
+        if not repair.startswith("drop-"):
+            raise BadInput("A mix keeps the splits of its versions. Leave rows out instead.", field="repair")
+        kind = repair.removeprefix("drop-")
+        return mix_without_leak(actor=actor, version=version, kind=kind, notes=notes)
     recipe = Recipe.from_json(version.recipe)
     given: dict[str, Any] = {
         "seed": recipe.seed,
@@ -253,7 +256,6 @@ def repair_leaks(*, actor: User | None, version: DatasetVersion, repair: str) ->
     if "drop_leaks" in change:
         change["drop_leaks"] = (*recipe.drop_leaks, *change["drop_leaks"])
     reason = version.override_reason or f"Repairs version {version.number}, which was frozen before"
-    notes = f"Mends the leakage of version {version.number}: {REPAIR_WORDS[repair]}."
     # A second press finds what the first one made, as long as the rows are the same.
     dataset = Dataset.objects.get(pk=version.dataset_id)
     made = DatasetVersion.objects.filter(dataset=dataset, notes=notes).exclude(state=VersionState.FAILED)

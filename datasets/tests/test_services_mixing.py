@@ -110,8 +110,8 @@ def test_what_one_task_tests_on_is_not_learnt_in_another_nor_passed_over_in_the_
     assert mixed.n_test == first.n_test + version.n_test
 
 
-def test_a_customer_in_the_training_of_one_task_and_the_test_of_another_is_reported(
-    team, editor, use_case, bring_in
+def test_a_customer_in_the_training_of_one_task_and_the_test_of_another_is_reported_and_left_out_by_a_press(
+    team, editor, use_case, bring_in, client_for
 ):
     made = []
     for at, name in enumerate(("One", "Two")):
@@ -130,6 +130,57 @@ def test_a_customer_in_the_training_of_one_task_and_the_test_of_another_is_repor
     assert version.report["leakage"]["group"]["n_groups"] == apart
     with pytest.raises(BadInput, match="keeps the splits of its versions"):
         services.repair_leaks(actor=editor, version=version, repair="group")
+    # of the pairs of a customer's rows, those that stand behind the furthest split go: by hand, from both members
+    order = ["train", "validation", "test"]
+    furthest = {key: max(order.index(splits[0][key]), order.index(splits[1][key])) for key in splits[0]}
+    gone = sum(
+        order.index(row.split) < furthest[row.group]
+        for v in made
+        for row in VersionRow.objects.filter(version=v)
+    )
+    page = client_for(editor).get(reverse("datasets:version-detail", args=[version.pk])).content.decode()
+    assert "Leave out of training" in page and "Keep groups together" not in page
+    mended = services.repair_leaks(actor=editor, version=version, repair="drop-group")
+    assert services.repair_leaks(actor=editor, version=version, repair="drop-group") == mended
+    assert run_until_idle(60)
+    mended.refresh_from_db()
+    assert (mended.number, mended.is_frozen, mended.n_test) == (2, True, version.n_test)
+    assert mended.report["leakage"]["group"]["n_groups"] == 0
+    assert mended.report["left_out"]["leaks"] == {"group": gone}
+    assert mended.n_rows == version.n_rows - gone
+    assert (
+        mended.notes
+        == "Mends the leakage of version 1: training rows of a group in validation or test left out."
+    )
+
+
+def test_each_task_of_a_mix_has_its_own_clock(team, editor, use_case, bring_in):
+    made = []
+    for at, (name, strategy) in enumerate((("Old", "time"), ("New", "random"))):
+        dataset = services.create_dataset(actor=editor, team=team, use_case=use_case, name=name)
+        rows = [
+            {**row, "created_at": f"{2020 + at}-01-{i % 28 + 1:02d}T00:00:00Z"}
+            for i, row in enumerate(tickets(500)[at * 300 : at * 300 + 60])
+        ]
+        bring_in(dataset, jsonl(rows))
+        made.append(
+            services.start_freeze(
+                actor=editor, dataset=dataset, strategy=strategy, override_reason="a test of mixing"
+            )
+        )
+        assert run_until_idle(60)
+        made[-1].refresh_from_db()
+    own = [v.report["leakage"]["n_from_the_future"] for v in made]
+    # split by time there is none; at random there are, and every row of the second is newer than the first's test
+    assert own[0] == 0 < own[1] < made[1].n_train
+    version = mix(editor, use_case, made)
+    assert version.report["leakage"]["has_times"]
+    assert version.report["leakage"]["n_from_the_future"] == own[1]
+    mended = services.repair_leaks(actor=editor, version=version, repair="drop-time")
+    assert run_until_idle(60)
+    mended.refresh_from_db()
+    assert mended.report["leakage"]["n_from_the_future"] == 0 < mended.n_train
+    assert mended.report["tasks"]["Old"]["train"] == made[0].n_train
 
 
 def test_the_same_members_and_seed_mix_to_the_same_checksum_and_balance_cuts_the_large(two, editor, use_case):
