@@ -284,6 +284,7 @@ def _import(row: Import) -> dict[str, Any]:
         "good": row.n_good,
         "bad": row.n_bad,
         "blank": row.n_blank,
+        "left_out": row.left_out,
         "repeats": row.repeats_id,
         "error": row.error,
         "job": row.job_id,

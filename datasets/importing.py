@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -188,12 +189,13 @@ def stream_batches(
     task_kind: str,
     n_lines: Callable[[], int] = lambda: 1000,
     is_cut: bool = False,
+    left_out: Counter[str] | None = None,
 ) -> Iterator[Batch]:
     """Rows of a file that is read from its beginning, about `n_lines()` at a time.
 
-    `is_cut`: the stream is the beginning of a file, so that a list may well have no end.
+    `is_cut`: the stream is the beginning of a file, so that a list may well have no end. `left_out`: see `converter`.
     """
-    convert = converter(mapping, task_kind=task_kind)
+    convert = converter(mapping, task_kind=task_kind, left_out=left_out)
     if layout.format == "json":
         yield from _list_batches(stream, layout, convert, n_lines, is_cut=is_cut)
         return
@@ -283,6 +285,7 @@ def shard_rows(
     *,
     task_kind: str,
     n_lines: Callable[[], int],
+    left_out: Counter[str] | None = None,
 ) -> Iterator[Batch]:
     """Rows of one byte range of a JSONL file, `n_lines()` lines at a time."""
     with store.open(blob) as stream:
@@ -290,7 +293,7 @@ def shard_rows(
         lines = stream.read(end - start).split(b"\n")
     if not lines[-1]:
         lines.pop()
-    convert = converter(mapping, task_kind=task_kind)
+    convert = converter(mapping, task_kind=task_kind, left_out=left_out)
     at = 0
     while at < len(lines):
         part = lines[at : at + n_lines()]

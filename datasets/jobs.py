@@ -124,16 +124,17 @@ class ImportRows(Kind):
         # A part has too few lines to say that a file is hopeless, so those before it count as well.
         before = imports.count_shards(job)
         for item in items:
+            left_out: Counter[str] = Counter()
             if item.payload.get("stream"):
-                counts = self._stream(job, import_, mapping, work)
+                counts = self._stream(job, import_, mapping, work, left_out)
             else:
-                counts = self._shard(job, import_, mapping, item.payload, work, before)
+                counts = self._shard(job, import_, mapping, item.payload, work, before, left_out)
             if (
                 counts is None
             ):  # stopped half-way: the part is read again later, slices already written are known
                 return
             before.update(counts)
-            yield Outcome(item, result=dict(counts))
+            yield Outcome(item, result={**counts, **({"left_out": dict(left_out)} if left_out else {})})
 
     def _shard(
         self,
@@ -143,6 +144,7 @@ class ImportRows(Kind):
         payload: dict[str, Any],
         work: Work,
         before: Counter[str],
+        left_out: Counter[str],
     ) -> Counter[str]:
         if payload["giant"]:
             imports.write_bad_rows(
@@ -160,6 +162,7 @@ class ImportRows(Kind):
             mapping,
             task_kind=job.recipe["task_kind"],
             n_lines=lambda: pace.n_rows,
+            left_out=left_out,
         ):
             imports.write_examples(import_=import_, rows=batch.good, pace=pace)
             imports.write_bad_rows(import_=import_, rows=batch.bad)
@@ -168,7 +171,9 @@ class ImportRows(Kind):
             work.heartbeat()
         return counts
 
-    def _stream(self, job: Job, import_: Import, mapping: ColumnMapping, work: Work) -> Counter[str] | None:
+    def _stream(
+        self, job: Job, import_: Import, mapping: ColumnMapping, work: Work, left_out: Counter[str]
+    ) -> Counter[str] | None:
         layout = Layout.from_json(job.recipe["layout"])
         counts: Counter[str] = Counter()
         pace = bulk.Pace()
@@ -179,6 +184,7 @@ class ImportRows(Kind):
                 mapping,
                 task_kind=job.recipe["task_kind"],
                 n_lines=lambda: pace.n_rows,
+                left_out=left_out,
             ):
                 imports.write_examples(import_=import_, rows=batch.good, pace=pace)
                 imports.write_bad_rows(import_=import_, rows=batch.bad)
@@ -207,7 +213,7 @@ class ImportRows(Kind):
             )
         if not counts["good"]:
             raise PortalError("The file holds no usable row, so nothing was imported.")
-        imports.show_import(import_=import_, counts=counts)
+        imports.show_import(import_=import_, counts=counts, left_out=imports.count_left_out(job))
         import_.refresh_from_db()
         checks.start_checks(actor=import_.created_by, dataset=import_.dataset)
         imports.start_indexing(actor=import_.created_by, import_=import_)

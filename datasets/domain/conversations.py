@@ -2,7 +2,8 @@
 
 The one shape is text a person can read: a system prompt, turns of user and assistant, the last question, its answer. What
 text cannot say (tool calls, weights, names) stands beside it as JSON, `extra`:
-{"tools": [...], "messages": {"<place>": {...}}}, where a place counts turns, then the question, then the answer.
+{"tools": [...], "messages": {"<place>": {...}}, "row": {...}}, where a place counts turns, then the question, then the
+answer, and `row` has the format's own fields of the whole row, such as parallel_tool_calls.
 """
 
 from __future__ import annotations
@@ -10,12 +11,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingType
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
 
 from datasets.domain.cleaning import normalise
 
+# Fields beside the messages that change what the row asks of the model. Others (an id, a source) describe the row: they
+# are its further columns, and make no difference to what is learnt.
+ROW_FIELDS = frozenset(
+    {
+        "parallel_tool_calls",
+        "tool_choice",
+        "functions",
+        "function_call",
+        "response_format",
+        "toolConfig",
+        "chat_template_kwargs",
+    }
+)
 MAX_EXTRA = 1_000_000  # characters of JSON beside a conversation
 
 
@@ -198,8 +213,18 @@ def _system_text(value: Any, column: str) -> str:
     )
 
 
-def read_conversation(messages: Any, *, column: str, system: Any = None, tools: Any = None) -> Conversation:
-    """One conversation that ends with an answer. Raises RowError with the message's number and what is wrong."""
+def read_conversation(
+    messages: Any,
+    *,
+    column: str,
+    system: Any = None,
+    tools: Any = None,
+    fields: MappingType[str, Any] = MappingProxyType({}),
+) -> Conversation:
+    """One conversation that ends with an answer; `fields` are those of ROW_FIELDS that the row has.
+
+    Raises: RowError with the message's number and what is wrong.
+    """
     if not isinstance(messages, list) or not messages:
         raise RowError(
             f"{column!r} must be a list of messages",
@@ -247,11 +272,11 @@ def read_conversation(messages: Any, *, column: str, system: Any = None, tools: 
         orjson.dumps(turns[:-2]).decode() if len(turns) > 2 else "",
         turns[-2][1],
         turns[-1][1],
-        _extra(tools, beside, column),
+        _extra(tools, beside, fields, column),
     )
 
 
-def _extra(tools: Any, beside: dict[str, dict[str, Any]], column: str) -> str:
+def _extra(tools: Any, beside: dict[str, dict[str, Any]], fields: MappingType[str, Any], column: str) -> str:
     if isinstance(tools, str) and tools.strip():
         try:  # ShareGPT writes its tools as a text that holds JSON
             tools = orjson.loads(tools)
@@ -259,13 +284,15 @@ def _extra(tools: Any, beside: dict[str, dict[str, Any]], column: str) -> str:
             raise RowError("the tools are not JSON", column="tools", fix="Write a list of tools.") from None
     if tools and not isinstance(tools, list):
         raise RowError("the tools are not a list", column="tools", fix="Write a list of tools.")
-    if not tools and not beside:
+    if not tools and not beside and not fields:
         return ""
     extra: dict[str, Any] = {}
     if tools:
         extra["tools"] = tools
     if beside:
         extra["messages"] = beside
+    if fields:
+        extra["row"] = dict(fields)
     text = as_json(extra, "what stands beside the messages")
     if "\\u0000" in text:
         raise RowError("holds a NUL character", column=column, fix="Remove the character \\u0000.")
@@ -292,6 +319,11 @@ def all_messages(
     for place, (role, text) in enumerate(whole):
         out.append(as_it_came(role, text, more.get(str(place)))[0])
     return out, beside.get("tools", [])
+
+
+def row_fields(extra: str) -> dict[str, Any]:
+    """The fields of the whole row that stand beside its messages, as they came."""
+    return orjson.loads(extra).get("row", {}) if extra else {}
 
 
 def as_it_came(role: str, text: str, kept: dict[str, Any] | None) -> tuple[dict[str, Any], bool]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from datasets.domain.conversations import all_messages
+from datasets.domain.conversations import all_messages, row_fields
 from foundation.teams.domain.csv_cells import safe_cell
 
 # What a message may carry beside its role and text, by what the format can hold.
@@ -18,11 +18,23 @@ _OPENAI_FIELDS = frozenset(
     {"role", "content", "name", "weight", "tool_calls", "tool_call_id", "function_call"}
 )
 
+# What a row may carry beside its messages and tools.
+OPENAI_ROW_FIELDS = frozenset({"parallel_tool_calls", "functions"})
+TRL_ROW_FIELDS = frozenset({"chat_template_kwargs"})
+
 Line = Callable[[str, list[list[str]], str, str, str], bytes]
 
 
 def _dumped(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _row(messages: list[dict[str, Any]], tools: list[Any], fields: dict[str, Any]) -> bytes:
+    return _dumped({"messages": messages, **({"tools": tools} if tools else {}), **fields})
+
+
+def _kept(extra: str, known: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in row_fields(extra).items() if name in known}
 
 
 def _plain(system: str, turns: Iterable[Iterable[str]], prompt: str, completion: str) -> list[dict[str, Any]]:
@@ -42,7 +54,7 @@ def chat_line(system: str, turns: list[list[str]], prompt: str, completion: str,
             )
         return _dumped({"messages": _plain(system, turns, prompt, completion)})
     messages, tools = all_messages(system, turns, prompt, completion, extra)
-    return _dumped({"messages": messages, "tools": tools} if tools else {"messages": messages})
+    return _row(messages, tools, row_fields(extra))
 
 
 def openai_line(system: str, turns: list[list[str]], prompt: str, completion: str, extra: str = "") -> bytes:
@@ -51,7 +63,7 @@ def openai_line(system: str, turns: list[list[str]], prompt: str, completion: st
         return chat_line(system, turns, prompt, completion)
     messages, tools = all_messages(system, turns, prompt, completion, extra)
     known = [{k: v for k, v in message.items() if k in _OPENAI_FIELDS} for message in messages]
-    return _dumped({"messages": known, "tools": tools} if tools else {"messages": known})
+    return _row(known, tools, _kept(extra, OPENAI_ROW_FIELDS))
 
 
 def bedrock_line(system: str, turns: list[list[str]], prompt: str, completion: str, extra: str = "") -> bytes:
@@ -88,7 +100,7 @@ def trl_line(system: str, turns: list[list[str]], prompt: str, completion: str, 
     body: dict[str, Any] = {"prompt": messages[:-1], "completion": messages[-1:]}
     if tools:
         body["tools"] = tools
-    return _dumped(body)
+    return _dumped({**body, **_kept(extra, TRL_ROW_FIELDS)})
 
 
 def pair_line(system: str, turns: list[list[str]], prompt: str, completion: str, extra: str = "") -> bytes:

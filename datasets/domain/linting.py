@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 
-from datasets.domain.conversations import all_messages
+from datasets.domain.conversations import ROW_FIELDS, all_messages
+from datasets.domain.formats import OPENAI_ROW_FIELDS, TRL_ROW_FIELDS
 from datasets.domain.tokens import tokens_estimate
 from foundation.teams.domain.csv_cells import safe_cell
 
@@ -66,6 +67,12 @@ RULES: dict[str, Rule] = {
             True,
             "Give the call an id, and its answer the same tool_call_id.",
         ),
+        Rule(
+            "parallel",
+            "parallel_tool_calls is neither true nor false",
+            True,
+            "Write true or false, without quotes.",
+        ),
         Rule("calls", "Tool calls are written as text", False, "Use chat, OpenAI or TRL to keep them."),
         Rule(
             "tools", "The definitions of tools are left out", False, "Use chat, OpenAI or TRL to keep them."
@@ -77,6 +84,12 @@ RULES: dict[str, Rule] = {
             "Use chat or OpenAI to keep them.",
         ),
         Rule("names", "Names and other fields of messages are left out", False, "Use chat to keep them."),
+        Rule(
+            "fields",
+            "Fields beside the messages are left out: parallel_tool_calls, tool_choice and their like",
+            False,
+            "Use chat to keep them all; OpenAI keeps parallel_tool_calls.",
+        ),
         Rule("flat", "Roles of earlier turns are written as words", False, "Use a format with messages."),
         Rule(
             "formula",
@@ -99,6 +112,8 @@ class Provider:
     is_strict: bool = False
     keeps_weights: bool = False
     keeps_names: bool = False
+    # Which fields of the whole row the format holds, beside messages and tools.
+    keeps_fields: frozenset[str] = frozenset()
     keeps_roles: bool = True
     max_tokens: int = 0
     least_rows: int = 0
@@ -110,7 +125,7 @@ class Provider:
 
 
 PROVIDERS: dict[str, Provider] = {
-    "chat": Provider(keeps_tools=True, keeps_weights=True, keeps_names=True),
+    "chat": Provider(keeps_tools=True, keeps_weights=True, keeps_names=True, keeps_fields=ROW_FIELDS),
     "pairs": Provider(keeps_roles=False),
     "csv": Provider(keeps_roles=False),
     # At least 10 examples, weight 0 or 1 on answers.
@@ -119,6 +134,7 @@ PROVIDERS: dict[str, Provider] = {
         wants_openai_shape=True,
         is_strict=True,
         keeps_weights=True,
+        keeps_fields=OPENAI_ROW_FIELDS,
         least_rows=10,
         notes=("OpenAI takes no new fine-tuning jobs from 6 January 2027.",),
     ),
@@ -138,7 +154,13 @@ PROVIDERS: dict[str, Provider] = {
     "converse": Provider(alternates=True, max_tokens=16_000, least_rows=100, most_rows={"train": 10_000}),
     # Starts with system or user, then takes turns; at most 100 GB.
     "together": Provider(alternates=True, most_bytes=dict.fromkeys(SPLITS, 100 * GB)),
-    "trl": Provider(keeps_tools=True, wants_openai_shape=True, keeps_names=True, keeps_weights=True),
+    "trl": Provider(
+        keeps_tools=True,
+        wants_openai_shape=True,
+        keeps_names=True,
+        keeps_weights=True,
+        keeps_fields=TRL_ROW_FIELDS,
+    ),
 }
 
 
@@ -156,6 +178,7 @@ def lint_row(
     has_calls = any(
         "tool_calls" in m or "function_call" in m or "content" in m or "role" in m for m in carried
     )
+    fields = beside.get("row", {})
     weights = {place: m["weight"] for place, m in beside.get("messages", {}).items() if "weight" in m}
     answers = [str(i) for i, role in enumerate(roles) if role == "assistant"]
     # With earlier turns the cell of the prompt begins with whose turn it was.
@@ -178,6 +201,8 @@ def lint_row(
                 found.append("weight_place")
             if not any(weights.get(place, 1) for place in answers):
                 found.append("unweighted")
+        if key == "openai" and not isinstance(fields.get("parallel_tool_calls", True), bool):
+            found.append("parallel")
         if beside and provider.wants_openai_shape:
             found += _against_tools(messages, tools, is_strict=provider.is_strict)
         if not provider.keeps_tools:
@@ -190,6 +215,8 @@ def lint_row(
         kept = _KNOWN | {"name"} if key == "openai" else _KNOWN
         if not provider.keeps_names and any(m.keys() - kept for m in carried):
             found.append("names")
+        if fields.keys() - provider.keeps_fields:
+            found.append("fields")
         if not provider.keeps_roles and turns:
             found.append("flat")
         if key == "csv" and is_formula:

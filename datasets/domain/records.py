@@ -5,17 +5,21 @@ Knows no database and no file.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Mapping as MappingType
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from datasets.domain.cleaning import normalise
-from datasets.domain.conversations import KINDS, RowError, as_json, read_conversation
+from datasets.domain.conversations import KINDS, ROW_FIELDS, RowError, as_json, read_conversation
+from datasets.domain.limits import MAX_COLUMNS
 from datasets.domain.mapping import ColumnMapping
 
 MAX_TAG = 200  # characters of a label or group, as the tables hold them
 MAX_META = 65_536  # characters of JSON in columns without a part
+# What columns are counted as that are too many to be told apart.
+FURTHER = "(further columns)"
 # A constant that some formats write on every line.
 NAMELESS = frozenset({"schemaVersion"})
 
@@ -104,11 +108,18 @@ def parse_time(value: Any, column: str) -> datetime | None:
         ) from None
 
 
-def converter(mapping: ColumnMapping, *, task_kind: str = "") -> Callable[[MappingType[str, Any]], Parts]:
-    """A function from one record to its parts. The function raises RowError with what is wrong."""
+def converter(
+    mapping: ColumnMapping, *, task_kind: str = "", left_out: Counter[str] | None = None
+) -> Callable[[MappingType[str, Any]], Parts]:
+    """A function from one record to its parts. The function raises RowError with what is wrong.
+
+    `left_out` gets the rows counted that had a column which the mapping leaves out, by column.
+    """
+    if left_out is None:
+        left_out = Counter()
+    chat = _chat_converter(mapping, task_kind, left_out)
     if mapping.messages:
-        return _chat_converter(mapping, task_kind)
-    chat = _chat_converter(mapping, task_kind)
+        return chat
     used, keeps = mapping.columns | NAMELESS, mapping.others != "drop"
     prompt_column, context_column = mapping.prompt, mapping.context
     completion_column = mapping.completion or mapping.label
@@ -155,7 +166,7 @@ def converter(mapping: ColumnMapping, *, task_kind: str = "") -> Callable[[Mappi
             _tag(record, group_column) if group_column else "",
             parse_time(record.get(at_column), at_column) if at_column else None,
             "",
-            others.meta(record) if keeps else "",
+            others.meta(record) if keeps else others.count(record, left_out),
         )
 
     return convert
@@ -174,16 +185,27 @@ class _Others:
 
     def meta(self, record: MappingType[str, Any]) -> str:
         """Those that are filled, as JSON; empty when there are none."""
+        names = self._names(record)
+        if not names:
+            return ""
+        others = {k: v for k in names if (v := record[k]) is not None and v != ""}
+        return _as_meta(others) if others else ""
+
+    def count(self, record: MappingType[str, Any], left_out: Counter[str]) -> str:
+        """Count those that are filled and left out; what is kept of them is nothing."""
+        for name in self._names(record):
+            if (value := record[name]) is not None and value != "":
+                left_out[name if name in left_out or len(left_out) < MAX_COLUMNS else FURTHER] += 1
+        return ""
+
+    def _names(self, record: MappingType[str, Any]) -> tuple[str, ...]:
         columns = tuple(record)
         names = self.known.get(columns)
         if names is None:
             names = tuple(name for name in columns if name not in self.used)
             if len(self.known) < 1000:
                 self.known[columns] = names
-        if not names:
-            return ""
-        others = {k: v for k in names if (v := record[k]) is not None and v != ""}
-        return _as_meta(others) if others else ""
+        return names
 
 
 def _as_meta(others: dict[str, Any]) -> str:
@@ -198,8 +220,11 @@ def _as_meta(others: dict[str, Any]) -> str:
     return text
 
 
-def _chat_converter(mapping: ColumnMapping, task_kind: str) -> Callable[[MappingType[str, Any]], Parts]:
-    keeps, others = mapping.others != "drop", _Others(mapping.columns | NAMELESS)
+def _chat_converter(
+    mapping: ColumnMapping, task_kind: str, left_out: Counter[str]
+) -> Callable[[MappingType[str, Any]], Parts]:
+    keeps, others = mapping.others != "drop", _Others(mapping.columns | NAMELESS | ROW_FIELDS)
+    fields = sorted(ROW_FIELDS - mapping.columns)
 
     def convert(record: MappingType[str, Any]) -> Parts:
         column = mapping.messages or mapping.prompt
@@ -209,6 +234,11 @@ def _chat_converter(mapping: ColumnMapping, task_kind: str) -> Callable[[Mapping
             column=column,
             system=record.get(mapping.system) if mapping.system else None,
             tools=record.get(mapping.tools) if mapping.tools else None,
+            fields={
+                name: value
+                for name in fields
+                if name in record and (value := record[name]) is not None and value not in ("", [], {})
+            },
         )
         label = _tag(record, mapping.label) if mapping.label else ""
         if task_kind == "classify" and not mapping.label and len(talk.completion) <= MAX_TAG:
@@ -222,7 +252,7 @@ def _chat_converter(mapping: ColumnMapping, task_kind: str) -> Callable[[Mapping
             _tag(record, mapping.group) if mapping.group else "",
             parse_time(record.get(mapping.at), mapping.at) if mapping.at else None,
             talk.extra,
-            others.meta(record) if keeps else "",
+            others.meta(record) if keeps else others.count(record, left_out),
         )
 
     return convert

@@ -87,6 +87,8 @@ class Import(TeamOwned):
     n_good = models.PositiveIntegerField(default=0)
     n_bad = models.PositiveIntegerField(default=0)
     n_blank = models.PositiveIntegerField(default=0)
+    # {column: rows that had it} of the columns that were left out, because the mapping says so.
+    left_out = models.JSONField(default=dict, db_default={}, blank=True)
     error = models.TextField(blank=True)
     # How far the search index has come: the last example id in it, the smallest content id, and when it was whole.
     indexed_upto = models.BigIntegerField(default=0, db_default=0)

@@ -17,6 +17,7 @@ from datasets import bulk, importing, searching
 from datasets.domain.cleaning import digest
 from datasets.domain.labels import merge_counts
 from datasets.domain.layouts import Layout
+from datasets.domain.limits import MAX_COLUMNS
 from datasets.domain.mapping import ColumnMapping, guess_mapping, shape_of
 from datasets.domain.parsing import Bad
 from datasets.domain.records import Parts
@@ -363,7 +364,15 @@ def count_shards(job: Job) -> Counter[str]:
     return total
 
 
-def show_import(*, import_: Import, counts: Counter[str]) -> bool:
+def count_left_out(job: Job) -> Counter[str]:
+    """In how many rows the finished parts of an import left out which column."""
+    total: Counter[str] = Counter()
+    for result in Shard.objects.filter(job=job).values_list("result", flat=True).iterator():
+        total.update(result.get("left_out", {}))
+    return total
+
+
+def show_import(*, import_: Import, counts: Counter[str], left_out: Counter[str] | None = None) -> bool:
     """Make all rows of a read import visible at once; False when that was done before."""
     labels = dict(
         Example.objects.filter(source_id=import_.pk).values_list("label").annotate(n=Count("id")).order_by()
@@ -376,6 +385,7 @@ def show_import(*, import_: Import, counts: Counter[str]) -> bool:
             n_good=n_rows,
             n_bad=counts["bad"],
             n_blank=counts["blank"],
+            left_out=dict((left_out or Counter()).most_common(MAX_COLUMNS)),
             finished_at=timezone.now(),
         )
         if not moved:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 
 from datasets.domain.conversations import RowError, all_messages
+from datasets.domain.formats import EXPORTS, chat_line, openai_line
+from datasets.domain.linting import lint_row
 from datasets.domain.mapping import ColumnMapping, guess_mapping, shape_of
-from datasets.domain.records import converter
+from datasets.domain.pii import mask_pii
+from datasets.domain.records import FURTHER, converter
+from datasets.domain.rewriting import rewrite, texts_beside
 
 USER, ANSWER = {"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "At the depot."}
 CALL = {
@@ -201,3 +206,85 @@ def test_tools_written_as_a_text_of_json_are_tools():
 def test_a_column_called_tools_that_holds_words_stays_a_column(text):
     record = {"prompt": "p", "completion": "c", "tools": text}
     assert guess_mapping([record], list(record)).tools == ""
+
+
+def row_with(**fields):
+    """The parts of a chat row that has these fields beside its messages."""
+    record = {"messages": [USER, ANSWER], "tools": TOOLS, "id": 7, **fields}
+    return converter(guess_mapping([record], list(record)))(record)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"parallel_tool_calls": False},
+        {"parallel_tool_calls": True, "tool_choice": {"type": "function", "function": {"name": "track"}}},
+        {"functions": [{"name": "track", "parameters": {}}], "response_format": {"type": "json_object"}},
+        {
+            "toolConfig": {"tools": [{"toolSpec": {"name": "track"}}]},
+            "chat_template_kwargs": {"think": False},
+        },
+    ],
+)
+def test_fields_of_a_whole_row_come_back_as_they_came(fields):
+    parts = row_with(**fields)
+    line = json.loads(chat_line(parts.system, [], parts.prompt, parts.completion, parts.extra))
+    assert line == {"messages": [USER, ANSWER], "tools": TOOLS, **fields}
+    assert json.loads(parts.meta) == {"id": 7}
+    again = converter(guess_mapping([line], list(line)))(line)
+    assert again.extra == parts.extra
+
+
+def test_openai_gets_its_fields_and_the_others_are_counted_as_left_out():
+    parts = row_with(parallel_tool_calls=False, tool_choice="auto")
+    line = json.loads(openai_line("", [], parts.prompt, parts.completion, parts.extra))
+    assert line == {"messages": [USER, ANSWER], "tools": TOOLS, "parallel_tool_calls": False}
+    found = lint_row("", [], parts.prompt, parts.completion, parts.extra)
+    assert {key for key, rules in found.items() if "fields" in rules} == set(EXPORTS) - {"chat"}
+    # What the provider holds is not left out.
+    parts = row_with(parallel_tool_calls=False)
+    found = lint_row("", [], parts.prompt, parts.completion, parts.extra)
+    assert "openai" not in found and "fields" in found["bedrock"] and "fields" in found["trl"]
+
+
+@pytest.mark.parametrize("value", ["false", 0, {"a": 1}])
+def test_parallel_tool_calls_that_is_no_truth_is_refused_by_openai(value):
+    parts = row_with(parallel_tool_calls=value)
+    found = lint_row("", [], parts.prompt, parts.completion, parts.extra)
+    assert "parallel" in found["openai"]
+    assert "parallel" not in found.get("chat", [])
+
+
+def test_fields_without_a_value_make_no_other_row():
+    plain = {"messages": [USER, ANSWER]}
+    convert = converter(ColumnMapping(messages="messages"))
+    empty = {"parallel_tool_calls": None, "functions": [], "tool_choice": "", "toolConfig": {}}
+    assert convert({**plain, **empty}).extra == convert(plain).extra == ""
+
+
+def test_columns_that_are_left_out_are_counted_row_by_row():
+    left_out: Counter[str] = Counter()
+    convert = converter(ColumnMapping(messages="messages", others="drop"), left_out=left_out)
+    chat = {"messages": [USER, ANSWER]}
+    for more in (
+        {"metadata": {"a": 1}, "id": 1},
+        {"id": 2, "note": ""},
+        {"parallel_tool_calls": True},
+        {"id": None},
+    ):
+        assert convert({**chat, **more}).meta == ""
+    with pytest.raises(RowError):
+        convert({"messages": [], "id": 3})  # a row that did not come in
+    assert left_out == {"id": 2, "metadata": 1}
+    pairs: Counter[str] = Counter()
+    convert = converter(ColumnMapping(prompt="text", label="label", others="drop"), left_out=pairs)
+    for i in range(1200):
+        convert({"text": "a", "label": "b", f"k{i}": 1})
+    assert len(pairs) == 1001 and pairs[FURTHER] == 200
+
+
+def test_personal_data_in_the_fields_of_a_row_is_found_and_masked():
+    parts = row_with(functions=[{"name": "ask", "description": "Ask ada@example.org"}])
+    assert [where for where, text in texts_beside(parts.extra) if "ada@" in text] == ["in a tool"]
+    new = rewrite("", "", parts.prompt, parts.completion, parts.extra, mask_pii)
+    assert json.loads(new.extra)["row"]["functions"][0]["description"] == "Ask [EMAIL]"

@@ -397,3 +397,37 @@ def test_real_files_come_in_whole(dataset, bring_in):
     chat = bring_in(dataset, (SHARED / "json-mode.jsonl").read_bytes(), "json-mode.jsonl")
     assert (chat.state, chat.n_good) == ("done", 500), chat.error
     assert Content.objects.filter(system="JSON Mode: Enabled").exists()
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_a_page_says_which_columns_were_left_out_and_of_how_many_rows(
+    dataset, stage, editor, client_for, monkeypatch, name
+):
+    monkeypatch.setattr(jobs, "SHARD_BYTES", 2000)
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": row["text"]},
+                {"role": "assistant", "content": row["label"]},
+            ],
+            "parallel_tool_calls": False,
+            "metadata": {"n": i},
+            **({"user_id": "u"} if i % 4 == 0 else {}),
+        }
+        for i, row in enumerate(tickets(40))
+    ]
+    draft = stage(dataset, jsonl(rows) if name == "rows.jsonl" else json.dumps(rows), name)
+    client = client_for(editor)
+    address = reverse("datasets:import-detail", args=[draft.pk])
+    page = client.get(address).content.decode()
+    assert "exported where the format can hold them: parallel_tool_calls." in page
+    assert "as metadata: metadata." in page  # the user is the group
+    services.set_mapping(
+        actor=editor, import_=draft, mapping={**draft.mapping, "group": "", "others": "drop"}
+    )
+    services.start_import(actor=editor, import_=draft)
+    assert run_until_idle(60)
+    draft.refresh_from_db()
+    assert (draft.state, draft.left_out) == ("done", {"metadata": 40, "user_id": 10})
+    assert "left out: metadata in 40 rows, user_id in 10 rows" in client.get(address).content.decode()
+    assert json.loads(Content.objects.first().extra) == {"row": {"parallel_tool_calls": False}}

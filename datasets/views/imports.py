@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET, require_POST
 
 from datasets import importing, policies, presenting, services
+from datasets.domain.conversations import ROW_FIELDS
 from datasets.domain.layouts import Layout
 from datasets.domain.mapping import ColumnMapping
 from datasets.domain.records import NAMELESS, converter
@@ -20,6 +21,7 @@ from foundation.teams.errors import BadInput
 from foundation.ui import htmx
 from foundation.ui.downloads import Download
 
+SHOWN_COLUMNS = 12
 MAX_PASTE_BYTES = 10 * 1024 * 1024
 STARTABLE = (ImportState.DRAFT, ImportState.FAILED, ImportState.CANCELLED)
 
@@ -75,11 +77,13 @@ def _preview_context(import_: Import, mapping: ColumnMapping, encoding: str = ""
     converter(mapping)
     found = importing.preview(import_.blob, layout, mapping, task_kind=import_.dataset.use_case.task_kind)
     labels = list(found.labels.items())
+    fields = ROW_FIELDS if mapping.messages else frozenset()
     return {
         "import": import_,
         "layout": layout,
         "preview": found,
-        "others": [c for c in layout.columns if c not in mapping.columns and c not in NAMELESS],
+        "others": [c for c in layout.columns if c not in mapping.columns | NAMELESS | fields],
+        "fields": [c for c in layout.columns if c in fields - mapping.columns],
         "are_kept": mapping.others != "drop",
         "labels": labels[:10],
         "n_more_labels": max(0, len(labels) - 10),
@@ -90,6 +94,16 @@ def _preview_context(import_: Import, mapping: ColumnMapping, encoding: str = ""
         # A class repeats. Where nearly every row has its own, the column is likely a number or the text itself.
         "is_odd_label": len(labels) > 20 and 2 * len(labels) > found.n_good,
     }
+
+
+def _others(import_: Import) -> str:
+    """What became of the columns without a part, in words; of those left out, how many rows had them."""
+    if import_.mapping.get("others") != "drop":
+        return "kept with each row"
+    counts = sorted(import_.left_out.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{name[:60]} in {n:,} row{'' if n == 1 else 's'}" for name, n in counts[:SHOWN_COLUMNS]]
+    more = [f"{len(counts) - SHOWN_COLUMNS:,} more"] if len(counts) > SHOWN_COLUMNS else []
+    return f"left out: {', '.join([*shown, *more])}" if shown else "left out"
 
 
 def import_detail(request: HttpRequest, import_: Import) -> HttpResponse:
@@ -104,7 +118,7 @@ def import_detail(request: HttpRequest, import_: Import) -> HttpResponse:
     context["summary"] = [
         ("Format", f"{layout.name}, {importing.ENCODINGS.get(layout.encoding, layout.encoding)}"),
         *((PARTS[part][0], column) for part, column in import_.mapping.items() if column and part in PARTS),
-        ("Other columns", "left out" if import_.mapping.get("others") == "drop" else "kept with each row"),
+        ("Other columns", _others(import_)),
         ("Bad rows", "skipped" if import_.skip_bad_rows else "none allowed"),
         ("File", f"sha256 {import_.blob.sha256}"),
     ]
