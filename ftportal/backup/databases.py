@@ -21,7 +21,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from datasets import searching
+from datasets import bulk_keys, searching
 from ftportal.backup.archive import SQLITE, BadArchive, Say
 
 MIGRATIONS = MigrationRecorder.Migration._meta.db_table
@@ -187,7 +187,8 @@ def put_postgresql(folder: Path, manifest: dict[str, Any], say: Say) -> None:
         executor = MigrationExecutor(connection)
         executor.migrate([(app, name) for app, name in _ends(manifest["migrations"])])
         with connection.cursor() as cursor:
-            tables = [name for name in manifest["rows"] if name != MIGRATIONS]
+            tables = [name for name in manifest["rows"] if name not in (MIGRATIONS, *bulk_keys.FILLED_LAST)]
+            tables += [name for name in bulk_keys.FILLED_LAST if name in manifest["rows"]]
             for table in tables:
                 if table not in connection.introspection.table_names(cursor) or set(
                     manifest["columns"][table]
