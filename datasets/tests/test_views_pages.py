@@ -221,3 +221,15 @@ def test_a_table_with_a_header_alone_says_that_no_row_stands_under_it(dataset, s
     staged = stage(dataset, b"text,label\n", name="empty.csv")
     body = client_for(editor).get(reverse("datasets:import-detail", args=[staged.pk])).content.decode()
     assert "a header and no row under it" in body
+
+
+def test_the_page_of_a_row_shows_its_tools_and_the_fields_beside_its_messages(
+    dataset, bring_in, client_for, editor
+):
+    tools = [{"type": "function", "function": {"name": "track", "description": "Ask <b>ada@example.org</b>"}}]
+    talk = [{"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "There."}]
+    bring_in(dataset, jsonl([{"messages": talk, "tools": tools, "parallel_tool_calls": False}]))
+    address = reverse("datasets:example-detail", args=[Example.objects.get().pk])
+    page = client_for(editor).get(address).content.decode()
+    assert "Ask &lt;b&gt;ada@example.org&lt;/b&gt;" in page
+    assert "parallel_tool_calls" in page and "Exported where the format can hold them" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.db.models import Subquery
@@ -9,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST
 
 from datasets import pii_measured, policies, presenting, presenting_findings, services
+from datasets.domain.conversations import row_fields
 from datasets.domain.listing import Filters, number
 from datasets.domain.rules import RULES
 from datasets.domain.statuses import ExampleState
@@ -96,6 +98,11 @@ def _detail_context(
         "is_labelled": is_labelled,
         "form": form
         or ExampleForm.of(example, is_labelled=is_labelled, known=list(dataset.label_counts)[:200]),
+        "tools": [_named(tool) for tool in example.content.tools],
+        "fields": [
+            (name, json.dumps(value, ensure_ascii=False)[:500])
+            for name, value in row_fields(example.content.extra).items()
+        ],
         "edits": edits,
         "findings": findings,
         "judgement": example.judgements.order_by("-id").first(),
@@ -103,6 +110,13 @@ def _detail_context(
         "after": after,
         "can_change": policies.can_change(dataset) and example.state == ExampleState.ACTIVE and not sealed,
     }
+
+
+def _named(tool: dict[str, Any]) -> tuple[str, str]:
+    """(name, the beginning of its description) of a tool in whichever shape."""
+    inner = next((tool[key] for key in ("function", "toolSpec") if isinstance(tool.get(key), dict)), tool)
+    told = str(inner.get("description") or "")
+    return str(inner.get("name") or "tool")[:100], told[:200] + ("…" if len(told) > 200 else "")
 
 
 def example_detail(request: HttpRequest, example: Example) -> HttpResponse:
