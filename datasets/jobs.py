@@ -510,6 +510,7 @@ class JudgeRows(Kind):
                         "overall": rating.overall if rating else None,
                         "scores": rating.scores if rating else {},
                         "issues": list(rating.issues) if rating else [],
+                        "kinds": list(rating.kinds) if rating and rating.kinds is not None else None,
                         "unscored": answer.unscored[:300],
                         "suspicious": suspicious,
                         "reply": answer.reply[:20_000],

@@ -510,6 +510,8 @@ class Judgement(WorkItem):
     overall = models.FloatField(null=True, blank=True)
     scores: Any = models.JSONField(default=dict, blank=True)
     issues = models.JSONField(default=list, blank=True)
+    # Which of domain/quality.py's KINDS the issues are; null where the judge was not asked.
+    kinds: Any = models.JSONField(null=True, blank=True)
     unscored = models.CharField(max_length=300, blank=True)
     suspicious = models.BooleanField(default=False)
     reply = models.TextField(blank=True)

@@ -323,7 +323,7 @@ def start_quality(
 
 # --- called by the jobs ------------------------------------------------------------------------------------------
 
-_VERDICT = ("overall", "scores", "issues", "unscored", "suspicious", "reply")
+_VERDICT = ("overall", "scores", "issues", "kinds", "unscored", "suspicious", "reply")
 
 
 def _scored_before(run: QualityRun) -> dict[tuple[int, int], Judgement]:
@@ -435,6 +435,7 @@ def _read(row: Judgement, answer: Completion) -> None:
         row.unscored = f"{reason}; a batch gives no second try"[:300]
         return
     row.overall, row.scores, row.issues, row.unscored = rating.overall, rating.scores, list(rating.issues), ""
+    row.kinds = None if rating.kinds is None else list(rating.kinds)
 
 
 def _write(rows: Sequence[Judgement]) -> None:

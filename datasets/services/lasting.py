@@ -25,6 +25,7 @@ class _Verdict(NamedTuple):
     content: int
     overall: float
     issues: list[str]
+    kinds: list[str] | None
 
 
 def findings(dataset: Dataset, shown: CheckRun | None) -> list[Found]:
@@ -84,7 +85,7 @@ def weak_rows(dataset: Dataset) -> Found:
         .exclude(run__finished_at=None)
         .exclude(overall=None)
         .order_by("run_id", "id")
-        .values_list("example_id", "content_id", "overall", "issues")
+        .values_list("example_id", "content_id", "overall", "issues", "kinds")
     )
     for example, *verdict in judgements.iterator(chunk_size=5000):
         verdicts[example].append(_Verdict(*verdict))
@@ -99,9 +100,9 @@ def weak_rows(dataset: Dataset) -> Found:
         waiting = {key: said[:-1] for key, said in waiting.items() if key not in newest and len(said) > 1}
     rows, n_weak = [], 0
     for key in sorted(newest, key=lambda key: (newest[key].overall, key)):
-        _, overall, issues = newest[key]
+        _, overall, issues, kinds = newest[key]
         is_weak = overall < quality.GATE
-        if is_weak or quality.is_contradictory_or_unclear(issues):
+        if is_weak or quality.is_contradictory_or_unclear(issues, kinds):
             rows.append(Row(key, note=f"{overall:.2f}: {' '.join(issues) or 'no issue named'}"[:200]))
             n_weak += is_weak
     n, n_named = len(rows), len(rows) - n_weak

@@ -351,6 +351,32 @@ def test_a_whole_reply_is_believed():
 
 
 @pytest.mark.parametrize(
+    ("kinds", "expected", "is_called"),
+    [
+        pytest.param('["unclear"]', ("unclear",), True, id="unclear"),
+        pytest.param('["wrong", "contradictory", "wrong"]', ("wrong", "contradictory"), True, id="each once"),
+        pytest.param('["incomplete"]', ("incomplete",), False, id="another kind"),
+        pytest.param("[]", (), False, id="none"),
+        pytest.param('["ambiguous", 7, null, ["unclear"]]', (), False, id="what is made up is dropped"),
+        pytest.param('"unclear"', None, True, id="no list: as if it were not said"),
+    ],
+)
+def test_kinds_are_believed_before_the_words_of_an_issue(kinds, expected, is_called):
+    # The sentence calls the row unclear whatever the kinds say: "the answer is no longer unclear" does so too.
+    reply = FINE.replace('["short"]', f'["no longer unclear"], "kinds": {kinds}')
+    rating = quality.parse_reply(reply)
+    assert (rating.kinds, rating.overall) == (expected, 0.85)
+    assert quality.is_contradictory_or_unclear(rating.issues, rating.kinds) is is_called
+
+
+def test_a_reply_of_an_older_prompt_has_no_kinds_and_its_words_count():
+    assert quality.parse_reply(FINE).kinds is None
+    assert quality.is_contradictory_or_unclear(["The prompt is vague."], None)
+    assert set(quality.SCHEMA["properties"]["kinds"]["items"]["enum"]) == set(quality.KINDS)
+    assert all(kind in quality.SYSTEM for kind in quality.KINDS)
+
+
+@pytest.mark.parametrize(
     ("reply", "words"),
     [
         ("", "empty"),

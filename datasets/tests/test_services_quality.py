@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -180,17 +182,28 @@ def test_rows_that_speak_to_their_judge_switch_no_gate_off(filled, editor, team)
     assert services.standing_judging(filled) == worse
 
 
-def test_a_row_called_contradictory_or_unclear_is_reported_whatever_its_score(filled, editor, team):
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        pytest.param(
+            (["contradictory"], ["wrong", "unclear"], ["other"], ["incomplete"]), id="by the kinds it names"
+        ),
+        pytest.param((None, None, None, None), id="by the words of a judge that named none"),
+    ],
+)
+def test_a_row_called_contradictory_or_unclear_is_reported_whatever_its_score(filled, editor, team, kinds):
     run, _ = judge(editor, filled, team, size=20)
-    Judgement.objects.filter(run=run).update(overall=0.9, issues=["The answer is a little short."])
+    short = {"issues": ["The answer is a little short."], "kinds": kinds[3]}
+    Judgement.objects.filter(run=run).update(overall=0.9, **short)
     told = list(Judgement.objects.filter(run=run).order_by("pk")[:3])
-    for row, overall, issue in zip(
+    for row, overall, issue, named in zip(
         told,
         (0.75, 0.8, 0.3),
         ("The answer contradicts the question.", "The prompt is not entirely clear.", "It is rude."),
+        kinds[:3],
         strict=True,
     ):
-        Judgement.objects.filter(pk=row.pk).update(overall=overall, issues=[issue])
+        Judgement.objects.filter(pk=row.pk).update(overall=overall, issues=[issue], kinds=named)
     judging.finish_quality(job=run.job)
     finding = filled.checks.findings.get(rule="judged_weak")
     assert finding.headline == (
@@ -200,6 +213,21 @@ def test_a_row_called_contradictory_or_unclear_is_reported_whatever_its_score(fi
         (told[2].example_id, "0.30: It is rude."),
         (told[0].example_id, "0.75: The answer contradicts the question."),
         (told[1].example_id, "0.80: The prompt is not entirely clear."),
+    ]
+
+
+def test_kinds_of_issues_are_kept_with_a_verdict_and_made_up_ones_are_not(filled, editor, team):
+    said = '{"clarity": 1, "quality": 1, "relevance": 1, "completeness": 1, "overall": 0.9, "issues": ["Two meanings."]'
+    script = [
+        {"fault": "say", "nth": 1, "text": said + ', "kinds": ["unclear", "ambiguous"]}'},
+        {"fault": "say", "nth": 2, "text": said + "}"},
+    ]
+    run, _ = judge(editor, filled, team, size=2, script=script)
+    rows = Judgement.objects.filter(run=run).order_by("pk")
+    assert {json.dumps(row.kinds) for row in rows} == {'["unclear"]', "null"}
+    finding = filled.checks.findings.get(rule="judged_weak")
+    assert list(finding.rows.values_list("example_id", flat=True)) == [
+        row.example_id for row in rows if row.kinds == ["unclear"]
     ]
 
 
