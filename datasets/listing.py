@@ -226,6 +226,12 @@ def _steps(
 
     if finding is not None:
         return walk(FindingRow.objects.filter(finding=finding), "example_id", "example_id")
+    n_state = {"active": dataset.n_active, "dropped": dataset.n_dropped, "rejected": dataset.n_rejected}[
+        filters.state
+    ]
+    if filters.words and n_state <= PAGE:
+        # So few that all their texts are read, in the order of the other searches.
+        return walk(Example.objects.filter(dataset=dataset, state=STATES[filters.state]), "content_id", "id")
     if filters.words:
         sources = page.sources or sources_of(dataset)
         if not page.by_rows:
@@ -238,9 +244,6 @@ def _steps(
     if filters.source is not None:
         return walk(Example.objects.filter(source_id=filters.source), "line", "id")
     # The condition that lets fewest rows through leads, as far as stored counts tell; the others are asked of its rows.
-    n_state = {"active": dataset.n_active, "dropped": dataset.n_dropped, "rejected": dataset.n_rejected}[
-        filters.state
-    ]
     leading = Example.objects.filter(dataset=dataset)
     if filters.review not in ("", "none") and n_state > STEP:
         leading = leading.of_review(filters.review)
@@ -291,17 +294,18 @@ def _walk(
 def _proposals(sources: Sources, words: str, start: int | None, newest_first: bool) -> Steps:
     """Steps along the search index, window by window, so that no single question takes long.
 
-    Windows that hold little are taken together: one step is as many as half of the time to look allows.
+    Windows that hold little are taken together, as many as half of the time to look allows. One question proposes the
+    texts of all the steps a page may take.
     """
     low, high = sources.first_content - 1, sources.last_content
     if start is not None:
         low, high = (low, min(high, start - 1)) if newest_first else (max(low, start), high)
-    width, ask = WINDOW, searching.propose
+    width, ask = WINDOW if searching.reads_in_order() else max(1, high - low), searching.propose
     while low < high:
         began, step = time.monotonic(), list[tuple[int, int]]()
         for _ in range(WINDOWS_A_STEP):
             above, upto = (max(low, high - width), high) if newest_first else (low, min(high, low + width))
-            most = TEXTS - len(step)
+            most = MOST_STEPS * TEXTS - len(step)
             try:
                 found = ask(words, above=above, upto=upto, newest_first=newest_first, most=most)
             except searching.TooCommon:
@@ -316,6 +320,9 @@ def _proposals(sources: Sources, words: str, start: int | None, newest_first: bo
             step += [(key, key) for key in found]
             if len(found) == most or low >= high or time.monotonic() - began > LOOK_S / 2:
                 break
+        while len(step) > TEXTS:
+            part, step = step[:TEXTS], step[TEXTS:]
+            yield part[-1][0], part
         yield (above + 1 if newest_first else upto), step
 
 

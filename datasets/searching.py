@@ -149,6 +149,15 @@ def can_help(needle: str) -> bool:
     return bool(grams(needle))
 
 
+def reads_in_order() -> bool:
+    """Whether the index hands out texts in their order, so that a narrow window is a short question.
+
+    PostgreSQL gathers every match there is, whatever the window: a second one would cost it all again, and of a narrow
+    one it reads the texts instead.
+    """
+    return connection.vendor != "postgresql"
+
+
 def propose(needle: str, *, above: int, upto: int, newest_first: bool, most: int) -> list[int]:
     """Content ids in (above, upto] that may hold the needle, in order, at most `most`. Every one that does is among them."""
     order = "DESC" if newest_first else "ASC"

@@ -261,7 +261,8 @@ def test_a_look_that_takes_too_long_stops_and_can_be_gone_on_with(rows, monkeypa
     monkeypatch.setattr(listing, "LOOK_S", -1.0)
     monkeypatch.setattr(listing, "TEXTS", 10)
     monkeypatch.setattr(listing, "WINDOW", 10)
-    page = listing.page_of(rows, Filters(words="zürich alone"))
+    # The index proposes tickets, ten at a time, and nobody accepted one.
+    page = listing.page_of(rows, Filters(words="ticket", review="accepted"))
     assert (page.rows, page.stopped) == ([], True)
     assert page.next is not None
     assert walk(rows, words="zürich alone") == truth(rows, "zürich alone")
@@ -279,6 +280,53 @@ def test_sealed_rows_cannot_be_learnt_by_searching(rows, client_for, viewer, edi
     words = sealed.content.prompt
     assert truth(rows, words) == [sealed.example_id]
     assert "<tr data-row" not in client_for(viewer).get(url, {"q": words}).content.decode()
+
+
+def test_one_question_to_the_index_serves_all_steps_of_a_page(rows, monkeypatch):
+    monkeypatch.setattr(listing, "TEXTS", 10)
+    asked = []
+    real = searching.propose
+
+    def counted(*given, **more):
+        asked.append(more)
+        return real(*given, **more)
+
+    monkeypatch.setattr(searching, "propose", counted)
+    # 120 tickets hold the word, nobody looked at any: three steps of ten texts find nothing and stop.
+    page = listing.page_of(rows, Filters(words="ticket", review="accepted"))
+    assert page.stopped and not page.rows and len(asked) == 1
+    assert walk(rows, words="ticket") == truth(rows, "ticket")
+
+
+def test_postgresql_is_asked_once_for_the_whole_range(rows, monkeypatch):
+    """It gathers all matches whatever the window, so a second window costs them all again; SQLite goes on from the first."""
+    monkeypatch.setattr(listing, "WINDOW", 30)
+    asked = []
+    real = searching.propose
+
+    def counted(*given, **more):
+        asked.append((more["above"], more["upto"]))
+        return real(*given, **more)
+
+    monkeypatch.setattr(searching, "propose", counted)
+    assert listing.page_of(rows, Filters(words="nobody wrote this")).rows == []
+    assert len(asked) >= 1
+    assert (len(asked) == 1) == (connection.vendor == "postgresql"), asked
+
+
+def test_the_few_rows_of_a_state_are_searched_by_their_texts_and_not_by_the_index(rows, editor, monkeypatch):
+    every = list(Example.objects.filter(dataset=rows).order_by("id"))
+    out = [every[100], every[3], every[50]]
+    for row in out:
+        services.set_state(actor=editor, example=row, active=False)
+    rows.refresh_from_db()
+    monkeypatch.setattr(searching, "propose", lambda *_, **__: pytest.fail("the index was asked"))
+    assert walk(rows, words="ticket", state="rejected") == [every[3].pk, every[50].pk, every[100].pk]
+    newest = listing.page_of(rows, Filters(words="ticket", state="rejected", order="newest"))
+    assert [row.pk for row in newest.rows] == [every[100].pk, every[50].pk, every[3].pk]
+    behind = Filters(words="ticket", state="rejected", after=every[3].content_id)
+    assert [row.pk for row in listing.page_of(rows, behind).rows] == [every[50].pk, every[100].pk]
+    assert listing.page_of(rows, Filters(words="ticket", state="dropped")).rows == []
 
 
 def test_a_list_asks_the_same_few_questions_whatever_it_shows(
