@@ -14,7 +14,7 @@ from datasets.domain.review import Need
 from datasets.domain.statuses import Verdict
 from datasets.models import Reading, Review
 from datasets.services.queueing import NEEDED_AT_MOST
-from datasets.services.reviewing import read_twice
+from datasets.services.reviewing import readings_of, to_settle
 from foundation.ui import charts
 from foundation.ui.formats import grouped, percent
 
@@ -153,7 +153,7 @@ def _agreement(review: Review) -> dict[str, Any]:
     if not review.n_double:
         return {}
     readings = (
-        Reading.objects.filter(item__review=review)
+        readings_of(review)
         .select_related("item__example", "item__edit", "reader")
         .order_by("item_id", "id")[: 2 * MOST_PAIRS]
     )
@@ -178,7 +178,7 @@ def _agreement(review: Review) -> dict[str, Any]:
         ]
         kappa = cohen_kappa([p[0] for p in ordered], [p[1] for p in ordered])
     n_same = sum(pair[0] == pair[1] for pair in answers)
-    waiting = review.items.filter(is_double=True, verdict="", pk__in=read_twice(review)).count()
+    waiting = to_settle(review).count()
     alpha = krippendorff_alpha(answers, seed=review.pk)
     verdicts = (
         krippendorff_alpha([[r.verdict for r in found] for found in both], seed=review.pk)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, F, QuerySet, Value
+from django.db.models.lookups import Exact
 from django.utils import timezone
 
 from datasets.domain.cleaning import normalise
@@ -13,6 +14,7 @@ from datasets.domain.records import MAX_TAG
 from datasets.domain.statuses import ExampleState, Verdict
 from datasets.errors import EditedMeanwhile, NothingToDo
 from datasets.models import Content, Dataset, Edit, Example, Fix, FixedRow, Reading, Review, ReviewItem
+from datasets.models.examples import Plainly
 from datasets.policies import check_can_change, check_can_edit, check_can_settle
 from datasets.services.checks import move_counts, replace_contents
 from datasets.services.undoing import undo_edit
@@ -249,8 +251,19 @@ def _drop_outdated(item: ReviewItem, example: Example, actor: User) -> None:
 
 def read_twice(review: Review) -> QuerySet[Any, Any]:
     """The items of a queue that two people have read, from their readings: there are fewer of these than rows."""
-    readings = Reading.objects.filter(item__review=review).order_by().values("item")
+    readings = readings_of(review).order_by().values("item")
     return readings.annotate(n=Count("pk")).filter(n__gte=2).values("item")
+
+
+def readings_of(review: Review) -> QuerySet[Reading, Reading]:
+    """All readings of a queue, led by themselves: SQLite would walk its rows, most of which nobody read."""
+    return Reading.objects.filter(Exact(Plainly("item__review_id"), review.pk))
+
+
+def to_settle(review: Review) -> QuerySet[ReviewItem, ReviewItem]:
+    """Rows that two people read and that wait for somebody to settle them, led by their readings."""
+    waiting = Exact(Plainly("verdict"), Value(""))
+    return ReviewItem.objects.filter(waiting, pk__in=read_twice(review), is_double=True)
 
 
 def settle(

@@ -20,7 +20,7 @@ from datasets.forms import ExampleForm, ReviewForm
 from datasets.models import Dataset, Reading, Review, ReviewItem
 from datasets.presenting_reviews import summary
 from datasets.services.queueing import MOST_NEEDED
-from datasets.services.reviewing import read_twice
+from datasets.services.reviewing import to_settle
 from datasets.vault import Vault, check_not_sealed
 from foundation.jobs.models import Job
 from foundation.teams.errors import BadInput, Conflict
@@ -67,8 +67,12 @@ def _planned(request: HttpRequest, dataset: Dataset, planned: Review | Job) -> H
 # --- whose turn --------------------------------------------------------------------------------------------------
 
 
+def _with_its_row(items: QuerySet[ReviewItem]) -> QuerySet[ReviewItem]:
+    return items.select_related("example__content", "example__source", "edit", "assignee", "second")
+
+
 def _items(review: Review) -> QuerySet[ReviewItem]:
-    return review.items.select_related("example__content", "example__source", "edit", "assignee", "second")
+    return _with_its_row(review.items.all())
 
 
 def _waiting(review: Review, request: HttpRequest, whose: str) -> QuerySet[ReviewItem]:
@@ -76,8 +80,7 @@ def _waiting(review: Review, request: HttpRequest, whose: str) -> QuerySet[Revie
     own = Reading.objects.filter(item=OuterRef("pk"), reader=request.user)
     rows = _items(review).filter(verdict="")
     if whose == "open":
-        settled = rows.filter(is_double=True, pk__in=read_twice(review))
-        return settled if review.n_double else rows.none()
+        return _with_its_row(to_settle(review)) if review.n_double else rows.none()
     if review.n_double:
         # Counted apart: beside the join to its texts a Count would group by every one of them.
         read = (
