@@ -100,6 +100,7 @@ class Texts(NamedTuple):
     turns: str
     prompt: str
     completion: str
+    digest: bytes
 
 
 def contents_of(content_ids: list[int]) -> Iterator[list[Texts]]:
@@ -107,15 +108,21 @@ def contents_of(content_ids: list[int]) -> Iterator[list[Texts]]:
     for start in range(0, len(content_ids), BLOCK):
         rows = Content.objects.filter(pk__in=content_ids[start : start + BLOCK])
         found = bulk.plain_rows(rows.order_by("id").values_list("id", n_chars_of()))
-        columns = Content.objects.values_list("id", "system", "turns", "prompt", "completion")
+        columns = Content.objects.values_list("id", "system", "turns", "prompt", "completion", "digest")
         for first, end in cuts([n for _, n in found]):
-            yield [Texts(*row) for row in columns.filter(pk__in=[key for key, _ in found[first:end]])]
+            part = columns.filter(pk__in=[key for key, _ in found[first:end]])
+            yield [Texts(*row[:5], bytes(row[5])) for row in part]
 
 
 def row_keys(block: Sequence[Loaded] | Sequence[Texts]) -> tuple[np.ndarray, np.ndarray]:
     """Keys of what is asked and of what is answered, equal where rows differ in formatting only. 64 bits each."""
     asked = loose_keys([row.prompt for row in block])
     return with_what_came_before(block, asked), loose_keys([row.completion for row in block])
+
+
+def whole_keys(block: Sequence[Loaded] | Sequence[Texts]) -> np.ndarray:
+    """Keys of whole rows, equal where they differ in formatting only: what the check calls copies but for formatting."""
+    return joined_keys(*row_keys(block))
 
 
 def with_what_came_before(block: Sequence[Loaded] | Sequence[Texts], asked: np.ndarray) -> np.ndarray:

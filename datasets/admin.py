@@ -212,7 +212,7 @@ class BindingsAdmin(EvidenceAdmin):
 @admin.register(SealedDigests)
 class SealedDigestsAdmin(EvidenceAdmin):
     list_display = ("version",)
-    exclude = ("data",)
+    exclude = ("data", "loose")
 
 
 @admin.register(CheckPart)

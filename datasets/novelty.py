@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from django.db.models import QuerySet
 
-from datasets.active import near_text
+from datasets.active import contents_of, near_text
+from datasets.asked import asked_by
 from datasets.domain.duplicates import THRESHOLD, NearDuplicates, jaccard, near_clusters, sign
 from datasets.domain.hashing import loose_keys
 from datasets.domain.statuses import Split
 from datasets.models import Content, Dataset, DatasetVersion, Example, VersionRow
-from datasets.vault import are_asked
 
 BLOCK = 8000
 
@@ -154,11 +154,12 @@ def unsealed(dataset: Dataset, digests: Mapping[int, bytes], *, at_once: bool = 
     unknown = [content for content in free if len(standing.get(content, ())) < len(frozen)]
     if not unknown:
         return free
+    tests = asked_by(versions)
+    for block in contents_of(sorted(unknown)):
+        asked = np.any([test.has(block) for test in tests], axis=0)
+        free -= {text.content_id for text, is_asked in zip(block, asked, strict=True) if is_asked}
     if at_once and any(version.n_rows > READ_UP_TO for version in versions):
-        asked = np.zeros(len(unknown), bool)
-        for version in versions:
-            asked |= are_asked(version, [digests[content] for content in unknown])
-        return free - {content for content, is_asked in zip(unknown, asked, strict=True) if is_asked}
+        return free
     kept_back = VersionRow.objects.filter(version__in=frozen, split__in=(Split.VALIDATION, Split.TEST))
     held = Content.objects.filter(pk__in=unknown, digest__in=kept_back.values("content__digest"))
     return free - set(held.values_list("pk", flat=True))

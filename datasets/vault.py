@@ -6,13 +6,16 @@ Pages ask about their own rows only, so what they ask does not grow with the tes
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
+from datasets import bulk
+from datasets.active import BLOCK, Texts, contents_of, cuts, n_chars_of
+from datasets.asked import are_among, are_asked, exact_of
 from datasets.domain.statuses import SYNTHETIC, ImportState, LookKind, Split, VersionState
 from datasets.domain.vault import Wear, wear
 from datasets.errors import Sealed
@@ -30,9 +33,11 @@ from datasets.models import (
 from datasets.models.versions import VersionQuerySet
 from foundation.teams.models import User
 
-# Of 32 bytes of a digest: among a billion texts, one asked of 10^10 is closed by mistake.
-KEPT_BYTES = 8
 MOST_MEMBERS = 100
+# Contents asked about at once without a look at how long they are.
+OF_A_PAGE = 200
+# Columns of a text, in the order of `Texts`.
+_TEXT = ("system", "turns", "prompt", "completion", "digest")
 # In the report of a version: the earlier ones whose tests ask rows of its own.
 SHARES_TEST_WITH = "shares_test_with"
 
@@ -58,22 +63,29 @@ class Vault:
         """Which of these contents are closed to this person.
 
         A test row stays closed under every text it has or had: an edit after the freeze shows nearly the same words,
-        and the texts before an edit are what the test asks.
+        and the texts before an edit are what the test asks. So does another row of the same words, whatever their
+        capitals, spaces and punctuation, unless the version holds it in another split.
         """
         wanted = set(content_ids)
         if self.version is None or not wanted:
             return frozenset()
-        held = VersionRow.objects.filter(version=self.version, content=OuterRef("pk"))
+        found = set[int]()
+        for part in _parts(sorted(wanted)):
+            found |= self._closed(self.version, part)
+        return frozenset(found)
+
+    def _closed(self, version: DatasetVersion, wanted: list[int]) -> set[int]:
+        held = VersionRow.objects.filter(version=version, content=OuterRef("pk"))
         texts = Content.objects.filter(pk__in=wanted).annotate(split=Subquery(held.values("split")[:1]))
-        found = list(texts.values_list("pk", "digest", "split"))
-        sealed = {pk for pk, _, split in found if split == Split.TEST}
-        # The same text under another number: an exact duplicate that was left out, or a row imported again since.
-        others = [(pk, bytes(digest)) for pk, digest, split in found if split is None]
-        asked = are_asked(self.version, [digest for _, digest in others])
-        sealed |= {pk for (pk, _), is_asked in zip(others, asked, strict=True) if is_asked}
-        if others:
-            sealed |= self._closed_by_edits(self.version, {pk for pk, _ in others})
-        return frozenset(sealed)
+        found = list(texts.values_list("pk", *_TEXT, "split"))
+        sealed = {row[0] for row in found if row[-1] == Split.TEST}
+        # The same text under another number: a copy that was left out or dropped, or a row imported again since.
+        others = [_texts(row[0], row[1:-1]) for row in found if row[-1] is None]
+        if not others:
+            return sealed
+        asked = are_asked(version, others)
+        sealed |= {text.content_id for text, is_asked in zip(others, asked, strict=True) if is_asked}
+        return sealed | self._closed_by_edits(version, {text.content_id for text in others})
 
     def _closed_by_edits(self, version: DatasetVersion, others: set[int]) -> set[int]:
         """Those of these texts, which stand in no split of the version, that an edit leads to what its test asks."""
@@ -87,19 +99,22 @@ class Vault:
                 edits.filter(after_id__in=others).values("example_id"),
             )
         )
+        sides = [f"{side}__{name}" for side in ("before", "after") for name in _TEXT]
         history = list(
             edits.filter(example_id__in=rows).values_list(
-                "example_id", "before_id", "after_id", "before__digest", "example__content_id"
+                "example_id", "example__content_id", "before_id", "after_id", *sides
             )
         )
         if not history:
             return set()
         had: dict[int, set[int]] = defaultdict(set)
-        for row, before, after, _, current in history:
-            had[row] |= {before, after, current}
-        # A twin that was edited since: every text it had then nearly says what the one before said.
-        asked = are_asked(version, [bytes(line[3]) for line in history])
-        twins = {line[0] for line, is_asked in zip(history, asked, strict=True) if is_asked}
+        said: list[tuple[int, Texts]] = []
+        for row, current, before, after, *texts in history:
+            had[row] |= {current, before, after}
+            said += [(row, _texts(before, texts[: len(_TEXT)])), (row, _texts(after, texts[len(_TEXT) :]))]
+        # A twin that was edited since, or became one: every text it had then nearly says what the others say.
+        asked = are_asked(version, [text for _, text in said])
+        twins = {row for (row, _), is_asked in zip(said, asked, strict=True) if is_asked}
         sealed = set().union(*(had[row] for row in twins)) & others
         # The version and the split are picked here: SQLite would walk the whole test by the index of those.
         holding = VersionRow.objects.filter(content_id__in=set().union(*had.values()))
@@ -109,71 +124,72 @@ class Vault:
         return sealed
 
     def all_closed(self) -> frozenset[int]:
-        """Every closed content that a row of the dataset has now. It reads every row: for jobs and small datasets."""
-        if self.version is None:
+        """Every closed content that a row of the dataset has now.
+
+        It reads every row, and the texts of those the version does not hold: for jobs and small datasets.
+        """
+        version = self.version
+        if version is None:
             return frozenset()
-        tested = np.fromiter(
-            self._test.exclude(example_id=None)
-            .values_list("example_id", flat=True)
-            .iterator(chunk_size=10_000),
-            np.int64,
-        )
-        tested.sort()
-        sealed: set[int] = set()
-        rows = Example.objects.filter(dataset=self.dataset).order_by("id")
-        columns = rows.values_list("pk", "content_id", "content__digest")
+        held = VersionRow.objects.filter(version=version).order_by("position")
+        of_version = _numbers(held, "content_id")
+        tested = _numbers(held.filter(split=Split.TEST), "content_id")
+        tested_rows = _numbers(held.filter(split=Split.TEST).exclude(example_id=None), "example_id")
+        sealed = set[int]()
+        columns = Example.objects.filter(dataset=self.dataset).order_by("id").values_list("pk", "content_id")
         after = 0
         while part := list(columns.filter(pk__gt=after)[:10_000]):
             after = part[-1][0]
-            of_test = _are_among(tested, np.array([row[0] for row in part], np.int64))
-            asked = are_asked(self.version, [bytes(row[2]) for row in part])
-            sealed.update(part[i][1] for i in np.flatnonzero(of_test | asked).tolist())
-        held = VersionRow.objects.filter(version=self.version, content=OuterRef("example__content"))
-        edits = Edit.objects.filter(~Exists(held), example__dataset=self.dataset).order_by("pk")
-        lines = list(edits.values_list("example__content_id", "before__digest"))
-        asked = are_asked(self.version, [bytes(digest) for _, digest in lines])
-        return frozenset(sealed | {lines[i][0] for i in np.flatnonzero(asked).tolist()})
-
-    @property
-    def _test(self) -> QuerySet[VersionRow]:
-        return VersionRow.objects.filter(version=self.version, split=Split.TEST)
-
-
-def _first_bytes(digests: Sequence[bytes]) -> np.ndarray:
-    """Digests by their first bytes, as numbers."""
-    return np.frombuffer(b"".join(d[:KEPT_BYTES] for d in digests), ">u8").astype(np.uint64)
-
-
-def _are_among(known: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Which of `asked` stand in the sorted `known`."""
-    if not len(known):
-        return np.zeros(len(asked), bool)
-    at = np.minimum(np.searchsorted(known, asked), len(known) - 1)
-    return np.asarray(known[at] == asked)
+            rows, contents = np.array(part, np.int64).T
+            of_test = are_among(tested_rows, rows) | are_among(tested, contents)
+            sealed.update(contents[of_test].tolist())
+            sealed |= _asked_among(version, contents[~of_test & ~are_among(of_version, contents)])
+        edited = Edit.objects.filter(example__dataset=self.dataset).order_by("pk")
+        pairs = edited.values_list("pk", "example__content_id", "before_id", "after_id")
+        after = 0
+        while part := list(pairs.filter(pk__gt=after)[:10_000]):
+            after = part[-1][0]
+            _, current, *said = np.array(part, np.int64).T
+            # What the version holds in another split stays open, whatever it was before.
+            free = ~are_among(of_version, current)
+            asked = _asked_among(version, np.concatenate(said)[np.tile(free, len(said))])
+            sealed.update(
+                now
+                for now, *texts in zip(*(column[free].tolist() for column in (current, *said)), strict=True)
+                if asked.intersection(texts)
+            )
+        return frozenset(sealed)
 
 
-def are_asked(version: DatasetVersion, digests: Sequence[bytes]) -> np.ndarray:
-    """Which of these texts the test of a version asks."""
-    return _are_among(_sealed_digests(version.pk, version.checksum), _first_bytes(digests))
+def _numbers(rows: QuerySet[VersionRow], column: str) -> np.ndarray:
+    found = rows.values_list(column, flat=True).iterator(chunk_size=10_000)
+    return np.sort(np.fromiter(found, np.int64))
 
 
-@lru_cache(maxsize=8)
-def _sealed_digests(version_id: int, checksum: str) -> np.ndarray:
-    """What the test of a version asks, as sorted numbers: 8 bytes a row. A frozen version never changes."""
-    data = SealedDigests.objects.filter(version_id=version_id).values_list("data", flat=True).first()
-    # A version that was frozen before these were kept is read once by every process.
-    return np.frombuffer(_packed_digests(version_id) if data is None else bytes(data), "<u8")
+def _asked_among(version: DatasetVersion, content_ids: np.ndarray) -> set[int]:
+    """Which of these contents the test of a version asks, by their texts."""
+    found = set[int]()
+    for block in contents_of(np.unique(content_ids).tolist()):
+        asked = are_asked(version, block)
+        found |= {text.content_id for text, is_asked in zip(block, asked, strict=True) if is_asked}
+    return found
 
 
-def _packed_digests(version_id: int) -> bytes:
-    rows = VersionRow.objects.filter(version_id=version_id, split=Split.TEST)
-    found = rows.values_list("content__digest", flat=True).iterator(chunk_size=10_000)
-    return np.sort(_first_bytes([bytes(digest) for digest in found])).astype("<u8").tobytes()
+def _texts(content_id: int, columns: Sequence[Any]) -> Texts:
+    *said, digest = columns
+    return Texts(content_id, *said, bytes(digest))
 
 
-def keep_sealed_digests(version: DatasetVersion) -> None:
-    """Keep what the test of a version asks, before it is frozen. Safe to repeat."""
-    SealedDigests.objects.update_or_create(version=version, defaults={"data": _packed_digests(version.pk)})
+def _parts(content_ids: list[int]) -> Iterator[list[int]]:
+    """As many at once as may be held; what a page shows it has read itself, so that is one part."""
+    if len(content_ids) <= OF_A_PAGE:
+        yield content_ids
+        return
+    for some in bulk.chunks(content_ids, BLOCK):
+        sizes = Content.objects.filter(pk__in=some).order_by("pk").values_list("pk", n_chars_of())
+        found = bulk.plain_rows(sizes)
+        for start, end in cuts([n for _, n in found], BLOCK // 4):
+            yield [key for key, _ in found[start:end]]
 
 
 def sealed_contents(
@@ -198,11 +214,11 @@ def earlier_with_rows_of(version: DatasetVersion) -> list[int]:
         version__number__lt=version.number,
     ).order_by("version__number")
     kept = SealedDigests.objects.filter(version=version).values_list("data", flat=True).first()
-    own = np.frombuffer(_packed_digests(version.pk) if kept is None else bytes(kept), "<u8")
+    own = exact_of(version.pk) if kept is None else np.frombuffer(bytes(kept), "<u8")
     return [
         pk
         for pk, data in earlier.values_list("version_id", "data").iterator(chunk_size=4)
-        if _are_among(own, np.frombuffer(bytes(data), "<u8")).any()
+        if are_among(own, np.frombuffer(bytes(data), "<u8")).any()
     ]
 
 

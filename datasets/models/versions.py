@@ -94,13 +94,15 @@ class VersionRow(models.Model):
 
 
 class SealedDigests(models.Model):
-    """What the test of a version asks, as the first 8 bytes of each row's digest, sorted: see datasets/vault.py.
+    """What the test of a version asks, as the first 8 bytes of each row's digest, sorted: see datasets/asked.py.
 
     So a page asks about its fifty rows, however many rows the test has.
     """
 
     version = models.OneToOneField(DatasetVersion, on_delete=models.CASCADE, related_name="sealed_digests")
     data = models.BinaryField()
+    # Sorted keys of its texts without their formatting; versions frozen before these were kept have none.
+    loose = models.BinaryField(null=True)
 
     def __str__(self) -> str:
         return f"digests of the test of version {self.version_id}"

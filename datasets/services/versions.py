@@ -11,6 +11,7 @@ from django.db.models import Max
 from django.urls import reverse
 from django.utils import timezone
 
+from datasets.asked import keep_asked
 from datasets.datasheets import about
 from datasets.domain.crossvalidation import MOST_ROWS
 from datasets.domain.freezing_rules import MIN_REASON, Stance, Standing
@@ -29,7 +30,7 @@ from datasets.services.fixing import fix_under_way
 from datasets.services.gating import blockers, gate_of, standing_judging
 from datasets.services.labels import change_under_way
 from datasets.services.mixing import mix_without_leak
-from datasets.vault import SHARES_TEST_WITH, earlier_with_rows_of, keep_sealed_digests
+from datasets.vault import SHARES_TEST_WITH, earlier_with_rows_of
 from decisions.services import record_evidence
 from foundation.jobs.services import start_job
 from foundation.teams import audit
@@ -337,7 +338,7 @@ def flip_version(*, version: DatasetVersion, frozen: Frozen) -> DatasetVersion:
     if dataset.checks is not None:
         report["findings"] = {f.rule: f.n_rows for f in dataset.checks.findings.unmended()}
         report["checks_are_current"] = dataset.checks_are_current
-    keep_sealed_digests(version)
+    keep_asked(version)
     report[SHARES_TEST_WITH] = earlier_with_rows_of(version)
     with transaction.atomic():
         moved = DatasetVersion.objects.filter(pk=version.pk, state=VersionState.BUILDING).update(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from datasets import services, vault
+from datasets import asked, services, vault
 from datasets.errors import NothingToDo, Sealed
 from datasets.models import (
     DatasetVersion,
@@ -61,12 +62,12 @@ def test_what_a_page_asks_of_the_vault_does_not_grow_with_the_test(version, data
         actor=None, example=late[5], edition=late[5].edition, prompt="mended", completion="card"
     )
     late[5].refresh_from_db()
-    vault._sealed_digests.cache_clear()
-    with CaptureQueriesContext(connection) as asked:
+    asked.forget()
+    with CaptureQueriesContext(connection) as queries:
         closed = vault.sealed_contents(dataset, [row.content_id for row in late])
     assert closed == {row.content_id for row in late[:3]}
     # Rows of the version are found by the texts they hold; the digests come as one value.
-    about_rows = [q["sql"] for q in asked if "datasets_versionrow" in q["sql"]]
+    about_rows = [q["sql"] for q in queries if "datasets_versionrow" in q["sql"]]
     assert about_rows
     for sql in about_rows:
         assert re.search(r'"content_id" (IN \([0-9, ]+\)|= \("datasets_content"."id"\))', sql), sql
@@ -75,17 +76,19 @@ def test_what_a_page_asks_of_the_vault_does_not_grow_with_the_test(version, data
                 cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
                 plan = [line[3] for line in cursor.fetchall() if "versionrow" in line[3] or " U0 " in line[3]]
             assert plan and all("(content_id=?)" in line for line in plan), plan
-    assert sum("datasets_sealeddigests" in q["sql"] for q in asked) == 1
-    assert len(asked) <= 8
+    assert sum("datasets_sealeddigests" in q["sql"] for q in queries) == 1
+    assert len(queries) <= 8
     assert closed | {row.content_id for row in tested} == vault.sealed_contents(dataset)
 
 
 def test_a_version_frozen_before_its_digests_were_kept_is_as_closed(version, dataset):
-    assert bytes(SealedDigests.objects.get(version=version).data) == vault._packed_digests(version.pk)
-    assert len(SealedDigests.objects.get(version=version).data) == 8 * version.n_test > 0
+    kept = SealedDigests.objects.get(version=version)
+    assert np.array_equal(np.frombuffer(kept.data, "<u8"), asked.exact_of(version.pk))
+    assert np.array_equal(np.frombuffer(kept.loose, "<u8"), asked.loose_of(version.pk))
+    assert len(kept.data) == len(kept.loose) == 8 * version.n_test > 0
     before = vault.sealed_contents(dataset)
     SealedDigests.objects.all().delete()
-    vault._sealed_digests.cache_clear()
+    asked.forget()
     assert vault.sealed_contents(dataset) == before
 
 
@@ -161,9 +164,9 @@ def test_looks_at_members_stay_when_their_mix_goes(team, editor, use_case, bring
 def test_fresh_rows_are_told_by_the_counts_of_imports(version, dataset, bring_in):
     assert vault.n_fresh_rows(dataset) == 0
     bring_in(dataset, jsonl(tickets(90)[70:]))
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         assert vault.n_fresh_rows(dataset) == 20
-    assert not any("datasets_example" in q["sql"] for q in asked)
+    assert not any("datasets_example" in q["sql"] for q in queries)
 
 
 def test_judging_again_leaves_out_rows_sealed_since_and_says_so(dataset, bring_in, editor, team, client_for):

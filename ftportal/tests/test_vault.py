@@ -20,11 +20,12 @@ from datasets.models import (
     ReviewItem,
     VersionRow,
 )
-from datasets.services import count_look, edit_example
+from datasets.services import count_look, edit_example, stage_upload, start_import
 from datasets.vault import wear_of
 from evaluations import services as evaluations
 from evaluations.errors import WornOut
 from evaluations.models import Comparison
+from foundation.files import store
 from foundation.jobs.services import run_until_idle
 from foundation.teams import services as teams
 from foundation.teams.domain.roles import Role
@@ -36,7 +37,19 @@ from ftportal.trials import start_trial
 pytestmark = pytest.mark.django_db(transaction=True)
 
 WORDS = "invoice parcel refund password lamp card broken late address code label return app order wrong box".split()
-CANARY = re.compile(r"zq\d{5}x")
+CANARY = re.compile(r"zq\d{5}x", re.IGNORECASE)
+
+
+def canaries(text: str) -> set[str]:
+    """The words that tell rows apart, whatever their capitals."""
+    return {word.lower() for word in CANARY.findall(text)}
+
+
+def reformatted(row: dict[str, str], how: int) -> dict[str, str]:
+    """The same row in other capitals, spaces or punctuation."""
+    text = row["text"]
+    shapes = (text.upper(), f"“{text.title()}”!", text.replace(" ", "  ") + " ...")
+    return {**row, "text": shapes[how % len(shapes)]}
 
 
 @pytest.fixture
@@ -49,7 +62,8 @@ def workspace(admin_user, team, settings, tmp_path):
         label = ("billing", "delivery", "returns")[i % 3]
         text = " ".join(WORDS[(i * step + i // 7) % len(WORDS)] for step in (1, 3, 5, 7, 11))
         rows.append({"text": f"zq{i:05d}x {text} {label[:3]} number {i}", "label": label})
-    rows += rows[::9]  # exact copies: the left-out one must stay as closed as the one in the test
+    # copies, and copies but for formatting: the one left out must stay as closed as the one in the test
+    rows += rows[::9] + [reformatted(row, i) for i, row in enumerate(rows[1::4])]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     job = start_trial(
         actor=admin_user, team=team, path=path, recipe={"name": "T", "reviewer": "demo", "seed": "s1"}
@@ -59,7 +73,7 @@ def workspace(admin_user, team, settings, tmp_path):
     assert job.status.value == "succeeded", job.error
     version = DatasetVersion.objects.frozen().get()
     tested = {
-        CANARY.search(prompt).group()
+        CANARY.search(prompt).group().lower()
         for prompt in VersionRow.objects.filter(version=version, split="test").values_list(
             "content__prompt", flat=True
         )
@@ -84,7 +98,7 @@ def spread(version) -> DatasetVersion:
         team=team, dataset=dataset, model="m", prompt_version="1", seed="s", finished_at=timezone.now()
     )
     for position, row in enumerate(rows):
-        word = CANARY.search(row.content.prompt).group()
+        word = CANARY.search(row.content.prompt).group().lower()
         FindingRow.objects.update_or_create(
             finding=finding, example=row, defaults={"note": f"Says “{word}”.", "suggestion": word}
         )
@@ -123,6 +137,31 @@ def spread(version) -> DatasetVersion:
     return older
 
 
+def bring_in_twins(version, tested, actor) -> set[int]:
+    """A later file with the tested rows in another formatting, one of them edited since; the new rows' numbers."""
+    dataset = version.dataset
+    rows = VersionRow.objects.filter(version=version, split="test").select_related("content")
+    lines = [
+        json.dumps(reformatted({"text": row.content.prompt, "label": row.content.completion}, i + 1))
+        for i, row in enumerate(rows[:24])
+    ]
+    stream = ("\n".join(lines) + "\n").encode()
+    blob = store.put(team=dataset.team, stream=stream, name="again.jsonl", kind="import", actor=actor)
+    start_import(actor=actor, import_=stage_upload(actor=actor, dataset=dataset, blob=blob))
+    assert run_until_idle(max_seconds=120)
+    late = list(Example.objects.filter(dataset=dataset).order_by("-pk").select_related("content")[:24])
+    assert {CANARY.search(row.content.prompt).group().lower() for row in late} <= tested
+    for row in late[:3]:
+        edit_example(
+            actor=None,
+            example=row,
+            edition=row.edition,
+            prompt=f"{row.content.prompt} indeed",
+            completion=row.content.completion,
+        )
+    return {row.pk for row in late}
+
+
 def body_of(answer) -> str:
     content = b"".join(answer.streaming_content) if answer.streaming else answer.content
     return content.decode(errors="replace")
@@ -132,6 +171,9 @@ def variants(version) -> list[str]:
     """Addresses with the questions a person can add to them: every page of the lists, every split, every row."""
     dataset = version.dataset_id
     found = []
+    late = Example.objects.filter(dataset=dataset).order_by("-pk").values_list("pk", flat=True)[:24]
+    dropped = Example.objects.filter(dataset=dataset, state="dropped").values_list("pk", flat=True)
+    found += [f"/examples/{key}/" for key in (*late, *dropped)]
     for state in ("active", "dropped", "rejected"):
         found += [f"/datasets/{dataset}/examples/?state={state}&after={n}" for n in range(0, 400, 45)]
     for split in ("train", "validation", "test", "all"):
@@ -172,6 +214,12 @@ def test_no_address_shows_a_test_row_before_it_is_opened(workspace, team, admin_
     """Every declared address, every page of the lists, every export and every reading operation of the API."""
     version, tested = workspace
     older = spread(version)
+    late = bring_in_twins(version, tested, admin_user)
+    dropped = Example.objects.filter(dataset=version.dataset, state="dropped").select_related("content")
+    twins = [
+        row for row in dropped if canaries(row.content.prompt) <= tested and "zq" not in row.content.prompt
+    ]
+    assert len(late) > 20 and len(twins) > 5
     claim = Comparison.objects.get(is_claim=True)
     numbers = sorted(
         {version.pk, version.dataset_id, claim.pk, *claim.evaluations.values_list("pk", flat=True), 1, 2}
@@ -185,10 +233,11 @@ def test_no_address_shows_a_test_row_before_it_is_opened(workspace, team, admin_
     asked += [(None, {"Authorization": f"Bearer {key}"}, path) for path in operations(numbers)]
     client, last, seen_others, leaks = Client(raise_request_exception=False), None, 0, {}
     n_of_api = 0
-    files_of_older = re.compile(rf"versions/{older.pk}/(export|folder)")
+    # Files for training are whole, and the page says so; a file that was brought in is its reader's own.
+    whole_files = re.compile(rf"versions/{older.pk}/(export|folder)|^/files/[0-9]+/download/")
     for person, headers, path in asked:
-        if files_of_older.search(path):
-            continue  # files for training are whole; the page says so
+        if whole_files.search(path):
+            continue
         if person != last:
             client.logout() if person is None else client.force_login(person)
             last = person
@@ -196,7 +245,7 @@ def test_no_address_shows_a_test_row_before_it_is_opened(workspace, team, admin_
         if answer.status_code >= 400:
             continue
         n_of_api += person is None
-        found = set(CANARY.findall(body_of(answer)))
+        found = canaries(body_of(answer))
         seen_others += bool(found - tested)
         if found & tested:
             leaks[f"{person}: {path}"] = sorted(found & tested)[:3]
@@ -210,7 +259,7 @@ def test_no_address_shows_a_test_row_before_it_is_opened(workspace, team, admin_
         url = reverse("datasets:review-judge", args=[item.review_id, item.pk])
         given = {"verdict": "edited", "edition": "77", "prompt": "mine", "completion": "billing"}
         answer = client.post(url, given)
-        if set(CANARY.findall(body_of(answer))) & tested:
+        if canaries(body_of(answer)) & tested:
             leaks[f"POST {url}"] = [str(answer.status_code)]
     assert queued
     assert not leaks, json.dumps(leaks, indent=1)[:6000]
@@ -227,7 +276,7 @@ def test_looks_are_counted_searches_tell_nothing_and_a_worn_out_test_asks_for_fr
     client = Client()
     client.force_login(admin_user)
     rows_url = f"/datasets/{version.dataset_id}/examples/"
-    others = set(CANARY.findall(body_of(client.get(rows_url)))) - tested
+    others = canaries(body_of(client.get(rows_url))) - tested
     for canary in sorted(tested)[:3]:
         page = body_of(client.get(f"{rows_url}?q={canary}"))
         assert page.count("<tr data-row") == 0, f"{canary}: a match tells that the words stand in the test"
@@ -244,9 +293,9 @@ def test_looks_are_counted_searches_tell_nothing_and_a_worn_out_test_asks_for_fr
     client.post(f"/dataset-versions/{version.pk}/open-test/", {"reason": "a complaint about one row"})
     assert version.looks.count() == before + 1
     test_url = f"/dataset-versions/{version.pk}/rows/?split=test"
-    assert set(CANARY.findall(body_of(client.get(test_url)))) & tested
+    assert canaries(body_of(client.get(test_url))) & tested
     client.force_login(viewer)
-    assert not set(CANARY.findall(body_of(client.get(test_url)))) & tested
+    assert not canaries(body_of(client.get(test_url))) & tested
 
     while not wear_of(version).is_worn:
         count_look(actor=admin_user, version=version, kind="claim", reason="another try of many")
