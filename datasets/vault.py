@@ -42,12 +42,16 @@ _TEXT = ("system", "turns", "prompt", "completion", "digest")
 SHARES_TEST_WITH = "shares_test_with"
 
 
-def versions_with_looks(dataset: Dataset, user: User | None = None) -> VersionQuerySet:
-    """Frozen versions, the newest first; `is_open` says whether `user` opened the test rows of each."""
+def with_looks(user: User | None = None) -> VersionQuerySet:
+    """Frozen versions; `is_open` says whether `user` opened the test rows of each."""
     # Nobody has the number 0; a look whose person was removed opens nothing.
     opened = Look.objects.filter(version=OuterRef("pk"), by_id=user.pk if user else 0, kind=LookKind.ROWS)
-    frozen = DatasetVersion.objects.frozen().filter(dataset=dataset).annotate(is_open=Exists(opened))
-    return frozen.order_by("-number").only("id", "number", "checksum")
+    return DatasetVersion.objects.frozen().annotate(is_open=Exists(opened)).only("id", "number", "checksum")
+
+
+def versions_with_looks(dataset: Dataset, user: User | None = None) -> VersionQuerySet:
+    """Those of a dataset, the newest first."""
+    return with_looks(user).filter(dataset=dataset).order_by("-number")
 
 
 class Vault:

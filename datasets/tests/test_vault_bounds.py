@@ -24,6 +24,7 @@ from datasets.models import (
 )
 from datasets.services import mixing
 from datasets.tests.conftest import jsonl, tickets
+from datasets.vault_rows import RowsVault
 from foundation.jobs.services import run_until_idle
 from foundation.llm.testing.stub_upstream import StubUpstream
 from foundation.llm.tests.conftest import make_connection
@@ -195,3 +196,58 @@ def test_judging_again_leaves_out_rows_sealed_since_and_says_so(dataset, bring_i
         Judgement.objects.filter(pk=kept.pk).update(run=only)
         with pytest.raises(NothingToDo, match="sealed test row now"):
             services.start_quality(actor=editor, dataset=dataset, again=only)
+
+
+def test_a_mix_keeps_closed_what_its_members_test_on_since(
+    team, editor, use_case, bring_in, client_for, viewer
+):
+    members, sets = [], []
+    for name, rows in (("Small", tickets(40)), ("Large", tickets(170)[50:])):
+        dataset = services.create_dataset(actor=editor, team=team, use_case=use_case, name=name)
+        bring_in(dataset, jsonl(rows))
+        sets.append(dataset)
+        members.append(freeze(dataset, editor))
+    mixed = mixing.mix_versions(
+        actor=editor, use_case=use_case, name="Both", members=[(v, v.dataset.name) for v in members]
+    )
+    assert run_until_idle(60)
+    mixed.refresh_from_db()
+    url, client = reverse("datasets:version-rows", args=[mixed.pk]), client_for(viewer)
+    at_first = client.get(url, {"split": "train"}).content.decode()
+    assert "sealed" not in at_first
+    # Since then another seed tests on rows of the first member that the mix learnt from, one of them mended before.
+    learnt = {row.pk: row for row in rows_of(members[0], "train")}
+    said = {}
+    for row in list(learnt.values())[::2]:
+        said[row.pk] = row.content.prompt
+        services.edit_example(
+            actor=None, example=row, edition=1, prompt=f"{row.content.prompt} indeed", completion=row.content.completion
+        )  # fmt: skip
+    newer = services.start_freeze(
+        actor=editor, dataset=sets[0], seed="another", ratios=("0.5", "0.1", "0.4"), override_reason="a test of it"
+    )  # fmt: skip
+    assert run_until_idle(60)
+    newer.refresh_from_db()
+    tested = [row for row in rows_of(newer, "test") if row.pk in learnt]
+    assert {row.pk in said for row in tested} == {True, False}
+    hidden = {said.get(row.pk, row.content.prompt) for row in tested}
+    pages = "".join(
+        client.get(url, {"split": "train", "after": n}).content.decode() for n in (-1, 49, 99, 149)
+    )
+    assert not [text for text in hidden if text in pages]
+    assert pages.count("A test row of the newest version: sealed.") == len(hidden)
+    shown = [row.content.prompt for row in rows_of(members[1], "train")]
+    assert all(text in pages for text in shown)
+    # Who opened that test reads them here as well.
+    services.open_test_rows(actor=editor, version=newer, reason="a complaint about one row")
+    told = "".join(
+        client_for(editor).get(url, {"split": "train", "after": n}).content.decode()
+        for n in (-1, 49, 99, 149)
+    )
+    assert all(text in told for text in hidden)
+    # What is asked does not grow with the members: the newest versions, their looks and their tests, at once.
+    asked.forget()
+    with CaptureQueriesContext(connection) as queries:
+        RowsVault(mixed, viewer).closed([row.content for row in mixed.rows.select_related("content")[:50]])
+    assert sum("datasets_sealeddigests" in q["sql"] for q in queries) == 1
+    assert len(queries) <= 7

@@ -20,7 +20,8 @@ from datasets.forms import FreezeForm, MixForm
 from datasets.models import Dataset, DatasetVersion, VersionDiff, VersionRow
 from datasets.services import mixing, versiondiffs
 from datasets.training.crossvalidating import offer_for
-from datasets.vault import looks_at, n_fresh_rows, sealed_contents, wear_of
+from datasets.vault import looks_at, n_fresh_rows, wear_of
+from datasets.vault_rows import RowsVault
 from decisions.models import UseCase
 from foundation.teams.errors import BadInput
 from foundation.teams.presses import once
@@ -145,8 +146,8 @@ def version_rows(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
     shown = found[:PAGE]
     # Another version's training may hold what the newest one tests on.
     closed: frozenset[int] = frozenset()
-    if split != Split.TEST:
-        closed = sealed_contents(version.dataset, [row.content_id for row in shown], user=request.user)
+    if split != Split.TEST and shown:
+        closed = RowsVault(version, request.user).closed([row.content for row in shown])
     for row in shown:
         row.is_closed = row.content_id in closed
     context = {
