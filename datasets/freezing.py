@@ -19,6 +19,7 @@ from django.db.models.functions import Length
 from datasets import bulk
 from datasets.active import BLOCK, active_rows, contents_of, cuts, row_keys, texts_of
 from datasets.binding import Known, known_of
+from datasets.crossing import crossings
 from datasets.domain.duplicates import Clusters, NearDuplicates
 from datasets.domain.hashing import joined_keys
 from datasets.domain.leakage import leakage, repeated, to_leave_out
@@ -215,6 +216,14 @@ def compose(dataset: Dataset, recipe: Recipe, *, progress: Callable[[str], None]
         for name, ids in (("synthetic", synthetic), ("written_from", given_ids(dataset))):
             is_one = np.isin(rows.example_ids, list(ids))
             report[name] = {s.value: int(is_one[order[s]].sum()) for s in SPLITS}
+    report |= crossings(
+        dataset,
+        reading.digests,
+        reading.content_ids,
+        n_train=sizes[Split.TRAIN],
+        n_test=n_test,
+        progress=progress,
+    )
     total = checksum(recipe, zip(names, reading.digests, reading.labels, strict=True))
     frozen = FrozenRows(
         reading.content_ids, reading.example_ids, reading.labels, reading.groups, reading.times

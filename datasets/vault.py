@@ -151,9 +151,9 @@ class Vault:
         edited = Edit.objects.filter(example__dataset=self.dataset).order_by("pk")
         pairs = edited.values_list("pk", "example__content_id", "before_id", "after_id")
         after = 0
-        while part := list(pairs.filter(pk__gt=after)[:10_000]):
-            after = part[-1][0]
-            _, current, *said = np.array(part, np.int64).T
+        while lines := list(pairs.filter(pk__gt=after)[:10_000]):
+            after = lines[-1][0]
+            _, current, *said = np.array(lines, np.int64).T
             # What the version holds in another split stays open, whatever it was before.
             free = ~are_among(of_version, current)
             asked = _asked_among(version, np.concatenate(said)[np.tile(free, len(said))])
@@ -180,8 +180,8 @@ def _asked_among(version: DatasetVersion, content_ids: np.ndarray) -> set[int]:
 
 
 def _texts(content_id: int, columns: Sequence[Any]) -> Texts:
-    *said, digest = columns
-    return Texts(content_id, *said, bytes(digest))
+    system, turns, prompt, completion, digest = columns
+    return Texts(content_id, system, turns, prompt, completion, bytes(digest))
 
 
 def _parts(content_ids: list[int]) -> Iterator[list[int]]:

@@ -34,7 +34,7 @@ class DatasetVersion(TeamOwned):
     n_train = models.PositiveIntegerField(default=0)
     n_validation = models.PositiveIntegerField(default=0)
     n_test = models.PositiveIntegerField(default=0)
-    # {"leakage", "power", "gate", "distribution", "left_out", "findings", "review", "quality"}
+    # {"leakage", "power", "gate", "distribution", "left_out", "findings", "review", "quality", …}; crossing.py has two more
     report = models.JSONField(default=dict, blank=True)
     stats = models.JSONField(default=dict, blank=True)
     override_reason = models.TextField(blank=True)

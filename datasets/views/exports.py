@@ -9,6 +9,7 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
 
 from datasets import policies, presenting, services
+from datasets.crossing import n_tested_since
 from datasets.domain.formats import EXPORTS
 from datasets.domain.linting import PROVIDERS, RULES
 from datasets.domain.statuses import Split
@@ -37,11 +38,7 @@ def version_exports(request: HttpRequest, version: DatasetVersion) -> HttpRespon
         "has_looked": looked,
         "formats": formats,
         "n_rows": version.n_rows,
-        "newer": DatasetVersion.objects.frozen()
-        .filter(dataset=version.dataset, number__gt=version.number)
-        .order_by("-number")
-        .values_list("number", flat=True)
-        .first(),
+        "newer": n_tested_since(version),
     }
     return htmx.render_page(request, "datasets/version_exports.html", None, context)
 

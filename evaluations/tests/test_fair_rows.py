@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from datasets.models import Content, Dataset, VersionRow
+from datasets.services import create_dataset, stage_upload, start_freeze, start_import
 from datasets.training.services import start_training
 from evaluations import policies, services
 from evaluations.models import Candidate
+from foundation.files import store
+from foundation.jobs.services import run_until_idle
 from foundation.llm.testing.stub_upstream import StubUpstream
 from foundation.llm.tests.conftest import make_connection
 from foundation.teams.errors import Conflict
@@ -101,3 +104,28 @@ def test_copies_in_another_dataset_count_as_far_as_texts_are_compared(
     monkeypatch.setattr(policies, "COMPARED_BY_TEXT", bound)
     # 240 rows each: within a bound of 1,000 and beyond one of 100
     assert policies.n_learnt_rows(nearest, second, "test") == n
+
+
+def test_a_freeze_counts_the_rows_that_claims_are_refused_for(editor, team, use_case, settings, tmp_path):
+    settings.FILES_DIR = tmp_path / "files"
+    dataset = create_dataset(actor=editor, team=team, use_case=use_case, name="Tickets")
+    rows = "".join(
+        f'{{"text": "Ticket {i} says {i * 7919 % 1009}", "label": "{"ab"[i % 2]}"}}\n' for i in range(90)
+    )
+    blob = store.put(team=team, stream=rows.encode(), name="rows.jsonl", kind="import", actor=editor)
+    start_import(actor=editor, import_=stage_upload(actor=editor, dataset=dataset, blob=blob))
+    assert run_until_idle(60)
+    versions = []
+    for seed in ("one", "two"):
+        versions.append(
+            start_freeze(actor=editor, dataset=dataset, seed=seed, override_reason="few rows will do here")
+        )
+        assert run_until_idle(60)
+        versions[-1].refresh_from_db()
+    first, second = versions
+    learnt = Candidate(use_case=use_case, team=team, version=second, kind="nearest", name="n", few_shot=[])
+    n = second.report["teaches_tested"]["n"]
+    assert policies.n_learnt_rows(learnt, first, "test") == n > 0
+    earlier = Candidate(use_case=use_case, team=team, version=first, kind="nearest", name="n", few_shot=[])
+    counted = second.report["tests_rows_of"][str(first.pk)]["train"]
+    assert policies.n_learnt_rows(earlier, second, "test") == counted > 0
