@@ -11,6 +11,7 @@ from ninja import Router, Schema
 from datasets.models import CrossValidation, DatasetVersion
 from decisions.models import UseCase
 from evaluations import policies, services
+from evaluations.closing import closer
 from evaluations.domain.comparison import Margins
 from evaluations.models import Candidate, Comparison, Evaluation, Result
 from evaluations.services.candidates import as_plain
@@ -193,10 +194,12 @@ def get_rows(request: HttpRequest, evaluation_id: int, after: int = -1) -> dict[
         .select_related("content")
         .order_by("position")[:PAGE_ROWS]
     )
+    closer(request.user, evaluation)(rows)
     return {
         "rows": [
             {
                 "position": r.position,
+                "sealed": r.is_closed,  # type: ignore[attr-defined]
                 "prompt": r.content.prompt,
                 "expected": r.expected_label or r.content.completion,
                 "output": r.output,

@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import F, FloatField, OuterRef, Q, QuerySet, Subquery
 from django.urls import reverse
 
+from evaluations.closing import Close
 from evaluations.domain import scoring
 from evaluations.domain.findings import Advice
 from evaluations.domain.statuses import ComparisonState, EvaluationState, Verdict
@@ -231,9 +232,9 @@ class Page:
 
 
 def result_page(
-    evaluation: Evaluation, *, show: str, expected: str, predicted: str | None, after: str
+    evaluation: Evaluation, *, show: str, expected: str, predicted: str | None, after: str, close: Close
 ) -> Page:
-    """Rows of an evaluation, worst first, twenty a page. Unknown filters are ignored."""
+    """Rows of an evaluation, worst first, twenty a page. Unknown filters are ignored; `close` is asked about each page."""
     rows: QuerySet[Result] = Result.objects.filter(evaluation=evaluation)
     if show == "wrong":
         rows = (
@@ -267,6 +268,7 @@ def result_page(
     more = len(page) > PAGE_ROWS
     page = page[:PAGE_ROWS]
     cursor = f"{page[-1].score or 0.0!r}|{page[-1].position}" if more else ""
+    close(page)
     return Page([result_card(evaluation, row) for row in page], cursor)
 
 
@@ -431,7 +433,9 @@ COMPARED = {"worse": "Regressions", "better": "Improvements", "same": "Same", ""
 PAGE_PAIRS = 10
 
 
-def pair_page(baseline: Evaluation, candidate: Evaluation, *, show: str, label: str, after: str) -> Page:
+def pair_page(
+    baseline: Evaluation, candidate: Evaluation, *, show: str, label: str, after: str, close: Close
+) -> Page:
     """Rows of two evaluations side by side, the worst change first, ten a page."""
     was = Result.objects.filter(evaluation=baseline, row_id=OuterRef("row_id")).values("score")[:1]
     rows = (
@@ -468,6 +472,7 @@ def pair_page(baseline: Evaluation, candidate: Evaluation, *, show: str, label: 
         ).select_related("content")
     }
     cursor = f"{page[-1].delta!r}|{page[-1].position}" if more else ""
+    close([*page, *earlier.values()])
     cards = [
         {
             "left": result_card(baseline, earlier[row.row_id]),

@@ -17,6 +17,7 @@ from datasets.vault import wear_of
 from decisions.domain.facts import TaskKind
 from decisions.models import UseCase
 from evaluations import exporting, policies, presenting, services
+from evaluations.closing import closer
 from evaluations.domain import scoring
 from evaluations.domain.statuses import ComparisonState, EvaluationState
 from evaluations.forms import CandidateForm, EvaluateForm, ReasonForm
@@ -295,6 +296,7 @@ def _result_rows(request: HttpRequest, evaluation: Evaluation) -> dict[str, Any]
         expected=expected,
         predicted=predicted[:200] if predicted is not None else None,
         after=request.GET.get("after", ""),
+        close=closer(request.user, evaluation),
     )
     right = (evaluation.aggregates.get("classification") or {}).get("right")
     wrong = evaluation.n_scored - right if right is not None else None
@@ -411,7 +413,8 @@ def _pair_rows(
     if show not in presenting.COMPARED:
         show = "worse"
     label = request.GET.get("label", "")[:200]
-    page = presenting.pair_page(baseline, chosen, show=show, label=label, after=request.GET.get("after", ""))
+    after, close = request.GET.get("after", ""), closer(request.user, comparison)
+    page = presenting.pair_page(baseline, chosen, show=show, label=label, after=after, close=close)
     return {
         "page": page,
         "show": show,
@@ -426,7 +429,8 @@ def comparison_export(request: HttpRequest, comparison: Comparison, form: str) -
     """A comparison as CSV (its rows) or JSON (everything); rows of sealed comparisons only once they are open."""
     if comparison.state != ComparisonState.DONE or form not in exporting.WRITERS:
         raise Http404("There is nothing to export here.")
-    return exporting.WRITERS[form](comparison, with_rows=policies.can_read_rows(request.user, comparison))
+    close = closer(request.user, comparison) if policies.can_read_rows(request.user, comparison) else None
+    return exporting.WRITERS[form](comparison, close=close)
 
 
 # -- candidates ------------------------------------------------------------------------------------------------
