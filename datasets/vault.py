@@ -135,39 +135,42 @@ class Vault:
         version = self.version
         if version is None:
             return frozenset()
-        held = VersionRow.objects.filter(version=version).order_by("position")
-        of_version = _numbers(held, "content_id")
-        tested = _numbers(held.filter(split=Split.TEST), "content_id")
-        tested_rows = _numbers(held.filter(split=Split.TEST).exclude(example_id=None), "example_id")
-        sealed = set[int]()
-        columns = Example.objects.filter(dataset=self.dataset).order_by("id").values_list("pk", "content_id")
-        after = 0
-        while part := list(columns.filter(pk__gt=after)[:10_000]):
-            after = part[-1][0]
-            rows, contents = np.array(part, np.int64).T
-            of_test = are_among(tested_rows, rows) | are_among(tested, contents)
-            sealed.update(contents[of_test].tolist())
-            sealed |= _asked_among(version, contents[~of_test & ~are_among(of_version, contents)])
-        edited = Edit.objects.filter(example__dataset=self.dataset).order_by("pk")
-        pairs = edited.values_list("pk", "example__content_id", "before_id", "after_id")
-        after = 0
-        while lines := list(pairs.filter(pk__gt=after)[:10_000]):
-            after = lines[-1][0]
-            _, current, *said = np.array(lines, np.int64).T
-            # What the version holds in another split stays open, whatever it was before.
-            free = ~are_among(of_version, current)
-            asked = _asked_among(version, np.concatenate(said)[np.tile(free, len(said))])
-            sealed.update(
-                now
-                for now, *texts in zip(*(column[free].tolist() for column in (current, *said)), strict=True)
-                if asked.intersection(texts)
-            )
+        held = VersionRow.objects.filter(version=version)
+        lines = held.values_list("content_id", "example_id", "split").iterator(chunk_size=10_000)
+        rows = np.fromiter(
+            ((content, example or 0, split == Split.TEST) for content, example, split in lines),
+            [("content", np.int64), ("example", np.int64), ("is_tested", bool)],
+        )
+        of_version = np.sort(rows["content"])
+        tested, tested_rows = (np.sort(rows[name][rows["is_tested"]]) for name in ("content", "example"))
+        examples = Example.objects.filter(dataset=self.dataset)
+        sealed, others = set[int](), []
+        for example, content in _blocks(examples, "pk", "content_id"):
+            of_test = are_among(tested_rows, example) | are_among(tested, content)
+            sealed.update(content[of_test].tolist())
+            others.append(content[~of_test & ~are_among(of_version, content)])
+        # What the version holds in another split stays open, whatever it was before.
+        sides = ("example__content_id", "before_id", "after_id")
+        edits = []
+        for block in _blocks(Edit.objects.filter(example__dataset=self.dataset), "pk", *sides):
+            texts = np.array(block[1:])
+            edits.append(texts[:, ~are_among(of_version, texts[0])])
+        asked = _asked_among(version, np.concatenate([*others, *(texts.ravel() for texts in edits), [0]]))
+        sealed.update(*(asked.intersection(part.tolist()) for part in others))
+        for texts in edits:
+            sealed.update(now for now, *its in texts.T.tolist() if asked.intersection((now, *its)))
         return frozenset(sealed)
 
 
-def _numbers(rows: QuerySet[VersionRow], column: str) -> np.ndarray:
-    found = rows.values_list(column, flat=True).iterator(chunk_size=10_000)
-    return np.sort(np.fromiter(found, np.int64))
+def _blocks(rows: QuerySet[Any], *columns: str) -> Iterator[list[np.ndarray]]:
+    """Columns of numbers, many rows at once; the first column is the key that grows."""
+    ordered = rows.order_by(columns[0]).values_list(*columns)
+    n, after = 10_000, 0
+    while part := list(ordered.filter(pk__gt=after)[:n]):
+        after = part[-1][0]
+        yield list(np.array(part, np.int64).T)
+        if len(part) < n:
+            return
 
 
 def _asked_among(version: DatasetVersion, content_ids: np.ndarray) -> set[int]:
