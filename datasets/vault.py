@@ -31,6 +31,7 @@ from datasets.models import (
     VersionRow,
 )
 from datasets.models.versions import VersionQuerySet
+from foundation.files.models import Blob
 from foundation.teams.models import User
 
 MOST_MEMBERS = 100
@@ -211,6 +212,14 @@ def check_not_sealed(dataset: Dataset, content_ids: Iterable[int], *, user: User
     """Raises Sealed when a person would change rows that are closed to them. The portal's own work may go on."""
     if user is not None and sealed_contents(dataset, content_ids, user=user):
         raise Sealed
+
+
+def check_file_open(user: User, blob: Blob) -> None:
+    """Raises Sealed for a file whose rows came into a dataset with test rows that are closed to this person."""
+    for dataset in Dataset.objects.filter(pk__in=Import.objects.filter(blob=blob).values("dataset")):
+        version = Vault(dataset, user).version
+        if version is not None and version.n_test:
+            raise Sealed("This file may hold sealed test rows. Open them with a reason first.")
 
 
 def earlier_with_rows_of(version: DatasetVersion) -> list[int]:

@@ -10,6 +10,7 @@ from datasets.lifecycle import PREPARE
 from datasets.pitfalls import signs as signs_of_data
 from datasets.training import jobs as training_jobs
 from datasets.training.lifecycle import STAGE as TRAIN
+from datasets.vault import check_file_open
 from decisions.chores import CHORES as DECISIONS_CHORES
 from decisions.lifecycle import DECIDE, register_stages
 from decisions.pitfalls import register_pitfall_sources
@@ -21,6 +22,7 @@ from evaluations import jobs as evaluations_jobs
 from evaluations.lifecycle import STAGE as EVALUATE
 from evaluations.pitfalls import signs as signs_of_measuring
 from foundation.files import store
+from foundation.files.handing import register_guards
 from foundation.jobs import clock
 from foundation.jobs.chores import Chore, register_chores
 from foundation.jobs.kinds import register_kinds
@@ -109,3 +111,4 @@ def gather() -> None:
     register_kinds(KINDS)
     register_chores(CHORES)
     register_settings(*SETTINGS)
+    register_guards([check_file_open])

@@ -210,3 +210,18 @@ def test_twins_cost_a_page_no_further_question(version, dataset, twins):
         sealed_contents(dataset, contents)
     assert len(queries) == 3  # the version, the texts, their edits
     assert not Edit.objects.exists()
+
+
+def test_the_file_that_rows_came_in_is_handed_back_where_no_test_is_closed(
+    dataset, bring_in, editor, viewer, client_for
+):
+    staged = bring_in(dataset, jsonl(tickets(60)))
+    url = reverse("files:blob-download", args=[staged.blob_id])
+    assert client_for(viewer).get(url).status_code == 200
+    version = freeze(dataset, editor)
+    refused = client_for(viewer).get(url)
+    assert refused.status_code == 403
+    assert "This file may hold sealed test rows." in refused.content.decode()
+    services.open_test_rows(actor=editor, version=version, reason="a complaint about one row")
+    assert client_for(viewer).get(url).status_code == 403
+    assert client_for(editor).get(url).status_code == 200

@@ -26,6 +26,7 @@ from evaluations import services as evaluations
 from evaluations.errors import WornOut
 from evaluations.models import Comparison
 from foundation.files import store
+from foundation.files.models import Blob
 from foundation.jobs.services import run_until_idle
 from foundation.teams import services as teams
 from foundation.teams.domain.roles import Role
@@ -174,6 +175,7 @@ def variants(version) -> list[str]:
     late = Example.objects.filter(dataset=dataset).order_by("-pk").values_list("pk", flat=True)[:24]
     dropped = Example.objects.filter(dataset=dataset, state="dropped").values_list("pk", flat=True)
     found += [f"/examples/{key}/" for key in (*late, *dropped)]
+    found += [f"/files/{key}/download/" for key in Blob.objects.values_list("pk", flat=True)]
     for state in ("active", "dropped", "rejected"):
         found += [f"/datasets/{dataset}/examples/?state={state}&after={n}" for n in range(0, 400, 45)]
     for split in ("train", "validation", "test", "all"):
@@ -233,11 +235,10 @@ def test_no_address_shows_a_test_row_before_it_is_opened(workspace, team, admin_
     asked += [(None, {"Authorization": f"Bearer {key}"}, path) for path in operations(numbers)]
     client, last, seen_others, leaks = Client(raise_request_exception=False), None, 0, {}
     n_of_api = 0
-    # Files for training are whole, and the page says so; a file that was brought in is its reader's own.
-    whole_files = re.compile(rf"versions/{older.pk}/(export|folder)|^/files/[0-9]+/download/")
+    files_of_older = re.compile(rf"versions/{older.pk}/(export|folder)")
     for person, headers, path in asked:
-        if whole_files.search(path):
-            continue
+        if files_of_older.search(path):
+            continue  # files for training are whole; the page says so
         if person != last:
             client.logout() if person is None else client.force_login(person)
             last = person
