@@ -106,9 +106,9 @@ def _columns_of(blob: Blob, recipe: Mapping[str, Any], given: Mapping[str, str])
 
 def _kept(path: Path, team: Team, actor: User | None) -> Blob:
     if not path.exists():
-        raise BadInput(f"There is no file {path}. Give the path of a CSV, TSV or JSONL file.", field="file")
+        raise BadInput(f"There is no file {path}. Give the path of a CSV, TSV or JSON file.", field="file")
     if path.is_dir():
-        raise BadInput(f"{path} is a folder. Give the path of a CSV, TSV or JSONL file.", field="file")
+        raise BadInput(f"{path} is a folder. Give the path of a CSV, TSV or JSON file.", field="file")
     if not path.stat().st_size:
         raise BadInput(f"{path} is empty.", field="file")
     try:

@@ -200,8 +200,13 @@ def _json_list(text: str, *, is_whole: bool) -> tuple[str, tuple[str, ...]] | No
         record = _loaded(element.raw.decode("utf-8", "replace"))
         if not isinstance(record, dict):
             continue
-        if not number and found.key and _is_message(record):
-            return None  # one conversation over many lines
+        if not number and _is_message(record):
+            if found.key:
+                return None  # one row over many lines
+            raise Unreadable(
+                "This JSON list is one conversation: its elements are messages. Rows are objects that hold one each, like "
+                '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}.'
+            )
         for name in record:
             if len(columns) < MAX_COLUMNS:
                 columns.setdefault(name, None)
@@ -211,7 +216,8 @@ def _json_list(text: str, *, is_whole: bool) -> tuple[str, tuple[str, ...]] | No
 
 
 def _is_message(record: MappingType[str, Any]) -> bool:
-    return isinstance(record.get("role", record.get("from")), str)
+    said = record.get("content", record.get("value"))
+    return isinstance(record.get("role", record.get("from")), str) and isinstance(said, (str, list))
 
 
 def _is_row(whole: dict[str, Any], lists: Sequence[str], *, is_line: bool) -> bool:

@@ -79,6 +79,9 @@ def test_a_row_that_holds_lists_stays_a_row(text):
     ("text", "words"),
     [
         pytest.param("[]", "list is empty", id="nothing in it"),
+        pytest.param(
+            '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]', "is one conversation", id="messages"
+        ),
         pytest.param("[1, 2]", "begins with something that is no object", id="numbers"),
         pytest.param('[["a", "b"]]', "begins with something that is no object", id="lists"),
         pytest.param('[{"role": "user"}]\n[{"role": "user"}]\n', "Each line is a list", id="a list a line"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 PARTS = {
     "import": "rows a second into SQLite, 100,000 and 1,000,000 rows, beside a bare loop over the same rows",
+    "lists": "a JSON list of 100,000 and 1,000,000 rows read beside the same rows one a line: CPU a row, memory",
     "dataset": "from a dirty file to exported splits beside the floor: three sizes, both databases, one and two workers",
     "locks": "how long each step of a dataset's way holds SQLite's lock, and how long a second writer waits: two sizes",
     "rows": "pages of rows, filters and searches over 1,000,000 rows",

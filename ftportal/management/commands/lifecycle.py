@@ -23,7 +23,7 @@ from ftportal.trials import DEMO_FILE, DEMO_RECIPE, DEMO_TRAFFIC, TRAFFIC_COLUMN
 
 
 class Command(BaseCommand):
-    help = "Run the lifecycle on FILE (CSV, TSV, JSONL) and print what each stage found."
+    help = "Run the lifecycle on FILE (CSV, TSV, JSONL, a JSON list) and print what each stage found."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file")
