@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Length
 
@@ -56,7 +56,10 @@ def cuts(n_chars: Sequence[int], most_rows: int = BLOCK) -> Iterator[tuple[int, 
 
 
 def active_rows(dataset: Dataset, *, after: int = 0, upto: int | None = None) -> Iterator[list[Loaded]]:
-    """Active rows in blocks, oldest first, with ids above `after` up to `upto`. No cursor stays open between blocks."""
+    """Active rows in blocks, oldest first, with ids above `after`. No cursor stays open between blocks.
+
+    Up to `upto` it is one block: a stretch of `services.checks.check_stretches`.
+    """
     last = after
     rows = Example.objects.active_of(dataset).order_by("id")
     if upto is not None:
@@ -65,14 +68,21 @@ def active_rows(dataset: Dataset, *, after: int = 0, upto: int | None = None) ->
         "id", "label", "group", "at", "review", "content_id", "content__digest", "content__system", "content__turns",
         "content__prompt", "content__completion", "content__extra",
     )  # fmt: skip
+    if upto is not None:
+        # A stretch was measured when it was planned, and is held as a whole.
+        yield _loaded(columns.filter(id__gt=after))
+        return
     sizes = rows.values_list("id", n_chars_of("content__"))
     while found := bulk.plain_rows(sizes.filter(id__gt=last)[:BLOCK]):
         for _, end in cuts([n for _, n in found]):
             here = columns.filter(id__gt=last, id__lte=found[end - 1][0])
             last = found[end - 1][0]
-            block = [Loaded(*row[:6], bytes(row[6]), *row[7:]) for row in here]  # type: ignore[call-arg]
-            if block:
+            if block := _loaded(here):
                 yield block
+
+
+def _loaded(rows: QuerySet[Any, Any]) -> list[Loaded]:
+    return [Loaded(*row[:6], bytes(row[6]), *row[7:]) for row in rows]  # type: ignore[call-arg]
 
 
 def near_text(task_kind: str, prompt: str, completion: str) -> str:
