@@ -24,6 +24,8 @@ class Key:
     parent: str
     # Whether nearly every row of a statement names another parent; else many rows name one.
     each: bool = False
+    # Whether those parents are as new as the rows, made by the same transaction.
+    along: bool = False
 
     @property
     def column(self) -> str:
@@ -36,7 +38,7 @@ KEYS = (
     Key("example", "team", "datasets_example", "teams_team"),
     Key("example", "dataset", "datasets_example", "datasets_dataset"),
     Key("example", "source", "datasets_example", "datasets_import"),
-    Key("example", "content", "datasets_example", "datasets_content", each=True),
+    Key("example", "content", "datasets_example", "datasets_content", each=True, along=True),
     Key("versionrow", "version", "datasets_versionrow", "datasets_datasetversion"),
     Key("versionrow", "content", "datasets_versionrow", "datasets_content", each=True),
     Key("findingrow", "finding", "datasets_findingrow", "datasets_finding"),
@@ -132,10 +134,10 @@ def _each(key: Key) -> str:
         f"SELECT count(*) INTO n_found FROM written CROSS JOIN LATERAL (SELECT 1 FROM {key.parent} p"  # noqa: S608
         f" WHERE p.id = written.{key.column}"
     )
-    return (
-        f"{found} AND p.xmin = pg_current_xact_id()::xid OFFSET 0) p; IF n_found <> n_written THEN"
-        f" {found} OFFSET 0 FOR KEY SHARE) p; IF n_found <> n_written THEN {_refused(key)} END IF; END IF;"
-    )
+    held = f"{found} OFFSET 0 FOR KEY SHARE) p; IF n_found <> n_written THEN {_refused(key)} END IF;"
+    if not key.along:
+        return held
+    return f"{found} AND p.xmin = pg_current_xact_id()::xid OFFSET 0) p; IF n_found <> n_written THEN {held} END IF;"
 
 
 def _of_parent(parent: str, keys: list[Key]) -> Iterator[str]:
