@@ -113,10 +113,13 @@ def add(content_ids: Sequence[int]) -> None:
     )
     # Folded here: what a database takes for lower case hangs on its locale.
     rows = [(key, f"{prompt}\n{completion}".lower()) for key, prompt, completion in texts]
+    if not rows:
+        return
     with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {TABLE} (content_id, words) VALUES (%s, %s) ON CONFLICT DO NOTHING",  # noqa: S608
-            rows,
+        cursor.execute(
+            f"INSERT INTO {TABLE} (content_id, words) VALUES {', '.join(['(%s, %s)'] * len(rows))}"  # noqa: S608
+            " ON CONFLICT DO NOTHING",
+            [value for row in rows for value in row],
         )
 
 
