@@ -248,9 +248,10 @@ def _expecting(status: int, answer: Any) -> Any:
 
 def _presses(made: rows_material.Rows, client: Any) -> dict[str, Callable[[], Any]]:
     """Presses that a person makes again and again, each on a row of its own; they change the dataset."""
+    from django.db.models import Exists, OuterRef
     from django.urls import reverse
 
-    from datasets.models import Example, ReviewItem
+    from datasets.models import Example, ReviewItem, VersionRow
 
     dataset, review = made.dataset, made.review
     headers = {"HX-Request": "true"}
@@ -258,7 +259,10 @@ def _presses(made: rows_material.Rows, client: Any) -> dict[str, Callable[[], An
     waiting = iter(list(to_do.values_list("pk", "example__edition")[:400]))
     twice = ReviewItem.objects.filter(review=made.doubled, verdict="").order_by("position")
     apart = iter(list(twice.values_list("pk", "example__edition")[:100]))
-    chosen = Example.objects.filter(dataset=dataset, state="active").order_by("-pk").select_related("content")
+    # Rows a person may change: those of the test are closed.
+    trained = VersionRow.objects.filter(version=made.version, content=OuterRef("content"), split="train")
+    chosen = Example.objects.filter(Exists(trained), dataset=dataset, state="active").order_by("-pk")
+    chosen = chosen.select_related("content")
     edited = iter(list(chosen.only("pk", "edition", "content__prompt")[:100]))
     judged: list[int] = []
 
