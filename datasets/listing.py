@@ -294,18 +294,20 @@ def _walk(
 def _proposals(sources: Sources, words: str, start: int | None, newest_first: bool) -> Steps:
     """Steps along the search index, window by window, so that no single question takes long.
 
-    Windows that hold little are taken together, as many as half of the time to look allows. One question proposes the
-    texts of all the steps a page may take.
+    Windows that hold little are taken together, as many as half of the time to look allows. A second question, where one
+    is needed, proposes the texts of all the further steps a page may take.
     """
     low, high = sources.first_content - 1, sources.last_content
     if start is not None:
         low, high = (low, min(high, start - 1)) if newest_first else (max(low, start), high)
     width, ask = WINDOW if searching.reads_in_order() else max(1, high - low), searching.propose
+    further = TEXTS
     while low < high:
         began, step = time.monotonic(), list[tuple[int, int]]()
+        wanted, further = further, (MOST_STEPS - 1) * TEXTS
         for _ in range(WINDOWS_A_STEP):
             above, upto = (max(low, high - width), high) if newest_first else (low, min(high, low + width))
-            most = MOST_STEPS * TEXTS - len(step)
+            most = wanted - len(step)
             try:
                 found = ask(words, above=above, upto=upto, newest_first=newest_first, most=most)
             except searching.TooCommon:

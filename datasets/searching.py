@@ -192,8 +192,8 @@ def _proposed_within(sql: str, values: list[Any]) -> list[int]:
     is_nested = connection.in_atomic_block
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = {INDEX_MS}")
-            cursor.execute(sql, values)
+            cursor.execute(f"SET LOCAL statement_timeout = {INDEX_MS}; {sql}", values)
+            cursor.nextset()  # of two statements sent together the second one answers
             found = cursor.fetchall()
             if is_nested:  # else it ends with the transaction
                 cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
