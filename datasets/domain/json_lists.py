@@ -18,18 +18,24 @@ from datasets.domain.limits import MAX_LINE_BYTES
 SPACE = b" \t\n\r"
 EXCERPT_BYTES = 480
 _QUOTE, _CLOSES = b'"]'
-# Possessive throughout: nothing is tried twice, so no text takes more than a look at each byte.
-_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+# Atomic groups throughout: nothing is tried twice, so no text takes more than a look at each byte. Not possessive repeats of
+# groups, which match too little before Python 3.11.5 (gh-106052).
+_STRING = rb'"(?>[^"\\]*+(?:\\.[^"\\]*+)*)"'
 # Text without brackets, with one pair of them in another at most, with two.
-_FLAT = rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+"
-_ONE_DEEP = _FLAT[:-3] + rb"|\{" + _FLAT + rb"\}|\[" + _FLAT + rb"\])*+"
-_TWO_DEEP = _FLAT[:-3] + rb"|\{" + _ONE_DEEP + rb"\}|\[" + _ONE_DEEP + rb"\])*+"
+_PLAIN = rb'[^"\[\]{}]*+'
+_FLAT = rb"(?>" + _PLAIN + rb"(?:" + _STRING + _PLAIN + rb")*)"
+_IN_BRACKETS = rb"\{" + _FLAT + rb"\}|\[" + _FLAT + rb"\]"
+_ONE_DEEP = rb"(?>" + _PLAIN + rb"(?:(?:" + _STRING + rb"|" + _IN_BRACKETS + rb")" + _PLAIN + rb")*)"
+_IN_BRACKETS = rb"\{" + _ONE_DEEP + rb"\}|\[" + _ONE_DEEP + rb"\]"
+_TWO_DEEP = rb"(?>" + _PLAIN + rb"(?:(?:" + _STRING + rb"|" + _IN_BRACKETS + rb")" + _PLAIN + rb")*)"
 # The next brackets after all that is closed in itself, or the quote of a string that does not end in this block.
 _INSIDE = re.compile(_TWO_DEEP + rb'("|[\[{]++|[\]}]++)', re.DOTALL)
-_BETWEEN = re.compile(rb'(?:[^"\[\]{},]++|' + _STRING + rb')*+("|[\[{]++|\]|\}++|,)', re.DOTALL)
+_BETWEEN = re.compile(
+    rb'(?>[^"\[\]{},]*+(?:' + _STRING + rb'[^"\[\]{},]*+)*)("|[\[{]++|\]|\}++|,)', re.DOTALL
+)
 # A row of the usual shapes with its comma: fields, lists of messages, parts of a message.
 _ROW = re.compile(rb"[ \t\r\n]*+(\{" + _TWO_DEEP + rb"\})[ \t\r\n]*+,", re.DOTALL)
-_REST_OF_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_REST_OF_STRING = re.compile(rb'(?>[^"\\]*+(?:\\.[^"\\]*+)*)', re.DOTALL)
 _BLANK = re.compile(rb"[ \t\r\n]*+")
 _KEY = re.compile(rb"[ \t\r\n]*+(" + _STRING + rb")[ \t\r\n]*+:[ \t\r\n]*+", re.DOTALL)
 
