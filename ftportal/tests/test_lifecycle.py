@@ -137,7 +137,8 @@ def it_prepared_and_judged_what_was_planted(job):
     assert Evaluation.objects.filter(is_claim=True).count() == 3
     claim = Comparison.objects.get(is_claim=True)
     assert claim.look_number == 1 and claim.verdict == "better"
-    assert "Better than" in claim.finding
+    # Which of the two is a matter of milliseconds, and of who else uses the machine.
+    assert claim.finding.startswith(("Better than", "More often right than")), claim.finding
     assert set(findings(job)) >= {
         "Use case",
         "Decide",
