@@ -285,6 +285,8 @@ def test_a_press_asks_once_for_what_it_and_the_next_row_need(
         return client.post(url, {"verdict": verdict, "edition": "1", **texts}, headers=htmx)
 
     press(first)
+    if verdict == "edited" and connection.vendor == "postgresql":
+        most += 2  # the key of the new text is drawn before it is written, and its COPY is counted
     with django_assert_max_num_queries(most):
         answer = press(second)
     assert answer.status_code == 200
