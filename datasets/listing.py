@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.lookups import Exact
 
 from datasets import searching
@@ -154,19 +154,38 @@ def sources_of(dataset: Dataset) -> Sources:
     """In one question where a dataset has few imports; two for many."""
     done = Import.objects.filter(dataset=dataset).visible_rows()
     last = Subquery(Content.objects.order_by("-id").values("id")[:1])
-    columns = ("id", "name", "n_good", "indexed_at", "first_content", "last")
-    found = list(done.annotate(last=last).order_by("id").values_list(*columns)[: MOST_SOURCES + 1])
+    columns = ("id", "name", "n_good", "indexed_at", "first_content", "last_content", "edited", "last")
+    found = list(
+        done.annotate(edited=F("dataset__edited_content"), last=last)
+        .order_by("id")
+        .values_list(*columns)[: MOST_SOURCES + 1]
+    )
     n_waiting = sum(row[3] is None for row in found)
     first = min((row[4] for row in found if row[4] is not None), default=0)
+    last_known = [row[5] for row in found]
     if len(found) > MOST_SOURCES:
-        whole = done.aggregate(n=Count("id", filter=Q(indexed_at=None)), low=Min("first_content"))
+        whole = done.aggregate(
+            n=Count("id", filter=Q(indexed_at=None)),
+            low=Min("first_content"),
+            high=Max("last_content"),
+            n_old=Count("id", filter=Q(last_content=None)),
+        )
         n_waiting, first = whole["n"], whole["low"] or 0
+        last_known = [None if whole["n_old"] else whole["high"]]
+    if n_waiting:
+        last_known.append(None)  # what is not in the index yet is not counted either
     return Sources(
         offered=[row[:3] for row in found[:MOST_SOURCES]],
         is_indexed=searching.exists() and not n_waiting,
         first_content=0 if n_waiting else first,
-        last_content=found[0][5] or 0 if found else 0,
+        last_content=_last_content([*last_known, found[0][6] or 0], found[0][7] or 0) if found else 0,
     )
+
+
+def _last_content(own: Sequence[int | None], of_all: int) -> int:
+    """The greatest content a row of the dataset may have: beyond it others' texts stand. Not known of an old import."""
+    known = [content for content in own if content is not None]
+    return max(known) if len(known) == len(own) else of_all
 
 
 def is_indexed(dataset: Dataset) -> bool:
@@ -238,7 +257,8 @@ def _steps(
             return _proposals(sources, filters.words, start, newest_first), "content_id"
         # Row by row, in the order of the contents, so that a page begun before the index was ready goes on after it.
         # Other teams' contents are passed by number alone: a condition on them, without an index, could walk for long.
-        return walk(Content.objects.filter(pk__gte=sources.first_content), "id", "id", by="content_id")
+        own = Content.objects.filter(pk__gte=sources.first_content, pk__lte=sources.last_content)
+        return walk(own, "id", "id", by="content_id")
     if filters.split and version is not None:
         return walk(VersionRow.objects.filter(version=version, split=filters.split), "position", "example_id")
     if filters.source is not None:

@@ -38,6 +38,8 @@ class Dataset(TeamOwned):
     # Grows with every change of rows. A check report that was made at another revision is out of date.
     revision = models.PositiveIntegerField(default=0)
     # The report that pages show; a new one becomes visible by this one field.
+    # The greatest content that an edit gave a row: beyond it and those of its imports no search need look.
+    edited_content = models.BigIntegerField(null=True, blank=True)
     checks = models.ForeignKey("CheckRun", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
@@ -90,9 +92,11 @@ class Import(TeamOwned):
     # {column: rows that had it} of the columns that were left out, because the mapping says so.
     left_out = models.JSONField(default=dict, db_default={}, blank=True)
     error = models.TextField(blank=True)
-    # How far the search index has come: the last example id in it, the smallest content id, and when it was whole.
+    # How far the search index has come: the last example id in it, the smallest and the greatest content id, and when it was
+    # whole. Imports from before the greatest was kept have none.
     indexed_upto = models.BigIntegerField(default=0, db_default=0)
     first_content = models.BigIntegerField(null=True, blank=True)
+    last_content = models.BigIntegerField(null=True, blank=True)
     indexed_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"

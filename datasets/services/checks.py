@@ -374,6 +374,7 @@ def replace_contents(
     Dataset.objects.filter(pk=dataset.pk).update(
         revision=F("revision") + 1,
         label_counts=merge_counts(held.label_counts, relabelled),
+        edited_content=max(held.edited_content or 0, *ids),
     )
     return edits
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, F, Max, OuterRef, Value
-from django.db.models.functions import Coalesce, Least
+from django.db.models.functions import Coalesce, Greatest, Least
 from django.urls import reverse
 from django.utils import timezone
 
@@ -479,11 +479,12 @@ def index_rows(*, import_: Import, pace: bulk.Pace | None = None) -> int:
     if not part:
         here.filter(indexed_at=None).update(indexed_at=timezone.now())
         return 0
-    lowest = min(content for _, content in part)
+    lowest, greatest = min(content for _, content in part), max(content for _, content in part)
     with pace.transaction(len(part)):
         if here.update(
             indexed_upto=part[-1][0],
             first_content=Least(Coalesce(F("first_content"), Value(lowest)), Value(lowest)),
+            last_content=Greatest(Coalesce(F("last_content"), Value(greatest)), Value(greatest)),
         ):
             searching.add([content for _, content in part])
     for _ in range(MERGES_A_TRANSACTION):

@@ -211,5 +211,8 @@ def _undo_beneath_renames(dataset: Dataset, edit: Edit) -> bool:
         return False
     Edit.objects.filter(pk=edit.pk).update(undone_at=timezone.now())
     searching.add(list(ids))
-    Dataset.objects.filter(pk=dataset.pk).update(revision=F("revision") + 1)
+    held = Dataset.objects.select_for_update().get(pk=dataset.pk)
+    Dataset.objects.filter(pk=dataset.pk).update(
+        revision=F("revision") + 1, edited_content=max(held.edited_content or 0, *ids)
+    )
     return True

@@ -7,11 +7,13 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.models import Max
 from django.urls import reverse
 from django.utils import timezone
 
 from datasets import listing, searching, services
 from datasets.domain.listing import STATES, Filters, fts_expression, grams
+from datasets.listing import sources_of
 from datasets.models import Content, Example, Finding, Import, VersionRow
 from datasets.services import checks, imports
 from datasets.tests.conftest import jsonl, tickets
@@ -296,6 +298,37 @@ def test_two_questions_to_the_index_serve_all_steps_of_a_page(rows, monkeypatch)
     page = listing.page_of(rows, Filters(words="ticket", review="accepted"))
     assert page.stopped and not page.rows and [more["most"] for more in asked] == [10, 20]
     assert walk(rows, words="ticket") == truth(rows, "ticket")
+
+
+def test_a_search_ends_where_the_contents_of_its_dataset_end(
+    rows, bring_in, editor, team, use_case, monkeypatch
+):
+    """The newest first began at the greatest content there is, and read those of another dataset on its way."""
+    others = services.create_dataset(actor=editor, team=team, use_case=use_case, name="Others")
+    bring_in(others, jsonl([{"text": f"ticket of others {i}", "label": "card"} for i in range(40)]))
+    upto = Example.objects.filter(dataset=rows).aggregate(last=Max("content_id"))["last"]
+    assert sources_of(rows).last_content == upto < Content.objects.latest("id").pk
+    # an edit gives a text beyond those of the file
+    row = Example.objects.filter(dataset=rows).order_by("id").first()
+    services.edit_example(
+        actor=editor, example=row, edition=row.edition, prompt="a zebra wrote", completion="card"
+    )
+    rows.refresh_from_db()
+    row.refresh_from_db()
+    assert sources_of(rows).last_content == row.content_id > upto
+    assert walk(rows, words="zebra", order="newest") == [row.pk]
+    assert walk(rows, words="ticket of others") == []
+    # an import whose greatest was never kept: up to the greatest of all, as before
+    Import.objects.filter(dataset=rows).update(last_content=None)
+    assert sources_of(rows).last_content == Content.objects.latest("id").pk
+    # one that is not whole in the index: likewise
+    Import.objects.filter(dataset=rows).update(last_content=upto, indexed_at=None)
+    assert sources_of(rows).last_content == Content.objects.latest("id").pk
+    Import.objects.filter(dataset=rows).update(last_content=None, indexed_at=timezone.now())
+    monkeypatch.setattr(listing, "MOST_SOURCES", 0)
+    assert sources_of(rows).last_content == Content.objects.latest("id").pk
+    Import.objects.filter(dataset=rows).update(last_content=upto)
+    assert sources_of(rows).last_content == row.content_id
 
 
 def test_postgresql_is_asked_once_for_the_whole_range(rows, monkeypatch):
