@@ -79,7 +79,9 @@ def worker_lives(sender: Any = None, **_: Any) -> None:
     name = getattr(getattr(sender, "eventer", None), "hostname", "") or socket.gethostname()
 
     def act() -> None:
-        _seen_now_and_then(name, WorkerSeen.Role.WORKER, _queues.get(name, ""))
+        # The heart beats before the worker takes work: who is not ready has no queues to show, and is not seen yet.
+        if name in _queues:
+            _seen_now_and_then(name, WorkerSeen.Role.WORKER, _queues[name])
         claiming.sweep()
         # Whoever writes in bulk sees to it; many who write little each would not.
         wal.keep_short()
