@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # A stream is kept for the record up to here; a longer one is measured by its beginning.
 MAX_KEPT_BYTES = 4 * 1024 * 1024
+# The end of a longer stream is kept too: its last events say what it cost.
+MAX_END_BYTES = 8 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 STREAM_LIMIT_S = 900.0
 CONNECT_S = 5.0
@@ -243,7 +245,7 @@ class Asker:
             if shown := turned.feed(first) if turned else first:
                 await send({"type": "http.response.body", "body": shown, "more_body": True})
         chunks.append(first)
-        kept, tail = len(first), first[-64:]
+        kept, tail, end = len(first), first[-64:], b""
         sentence = ""
         try:
             async with asyncio.timeout(STREAM_LIMIT_S):
@@ -254,6 +256,8 @@ class Asker:
                     if kept < MAX_KEPT_BYTES:
                         chunks.append(chunk)
                         kept += len(chunk)
+                    else:
+                        end = (end + chunk)[-MAX_END_BYTES:]
                     tail = chunk if len(chunk) >= 64 else (tail + chunk)[-64:]
         except TimeoutError:
             entry.error, sentence = "timeout", "The provider went silent in the middle of its answer."
@@ -261,9 +265,12 @@ class Asker:
             entry.error, sentence = "cut", "The provider's answer broke off."
         else:
             if b"message_stop" not in tail:
-                ended_by_error = any(b"event: error" in piece for piece in chunks[-4:])
+                ended_by_error = any(b"event: error" in piece for piece in (*chunks[-4:], end))
                 entry.error = "upstream" if ended_by_error else "cut"
                 sentence = "" if ended_by_error else "The provider's answer broke off."
+        if end:
+            # A line feed first: what was left out may have ended in the middle of a line.
+            chunks.append(b"\n" + end)
         if entry.error and entry.arm != Arm.SHADOW:
             self.breaker.did_not_work(entry.version.id)
         if send is not None:

@@ -384,7 +384,7 @@ def test_gateways_that_are_replaced_one_by_one_fail_nobody(served):
 
 
 def test_streams_that_are_cut_together_keep_nobody_waiting(served):
-    """T26: 30 streams of 5 MB hung up at once; /livez answers in 100 ms at the 99th percentile.
+    """T26: 30 streams of 8 MB hung up at once; /livez answers in 100 ms at the 99th percentile.
 
     On a machine busy with other work: in three times what an idle gateway beside it takes in the same seconds. Work
     that holds up the loop does so in every round; what the machine does meanwhile does not.
@@ -405,11 +405,15 @@ def test_streams_that_are_cut_together_keep_nobody_waiting(served):
     )
 
     def cut_together():
-        links = [socket.create_connection(("127.0.0.1", served.gateway_port), timeout=60) for _ in range(30)]
+        links = [socket.socket() for _ in range(30)]
         for link in links:
+            link.settimeout(60)
+            # What the system holds for both ends (4 MB where it is sent) stays far from 8 MB: none is sent whole.
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            link.connect(("127.0.0.1", served.gateway_port))
             link.sendall(head + raw)
         for link in links:
-            left = 1_000_000
+            left = 100_000
             while left > 0:
                 left -= len(link.recv(65_536))
         for link in links:

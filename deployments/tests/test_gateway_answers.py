@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from deployments.domain.routing import BUCKETS
-from deployments.gateway import exchange, shaping
+from deployments.gateway import asking, exchange, shaping
 from deployments.gateway.local import LocalModels
 from deployments.tests.gateway_help import QUESTION, TOKEN, address, run, version
 from foundation.llm.domain.pricing import Price, Rates
@@ -393,6 +393,22 @@ def test_a_provider_that_is_not_there():
         h.routes([version(1, url="http://127.0.0.1:9/v1/messages")])
         reply = await h.ask()
         assert (reply.status, reply.error, h.rows()[0]["error"]) == (502, "api_error", "unreachable")
+
+    run(test)
+
+
+def test_a_stream_longer_than_what_is_kept_of_it_still_costs_what_its_end_says(monkeypatch):
+    """The usage stands in the last events; without them an answer of 6 MB was recorded as one token."""
+    monkeypatch.setattr(asking, "MAX_KEPT_BYTES", 100_000)
+
+    async def test(h):
+        h.routes([version(1, "flood", h.url, price=PRICE)])
+        reply = await h.ask({**QUESTION, "stream": True})
+        said = [json.loads(line[6:]) for line in reply.body.split(b"\n") if b'"message_delta"' in line]
+        row = h.rows()[0]
+        assert (row["status"], row["error"], row["usage_estimated"]) == (200, "", False)
+        assert row["output_tokens"] == said[0]["usage"]["output_tokens"] > 1
+        assert row["stop_reason"] == "end_turn"
 
     run(test)
 

@@ -13,7 +13,9 @@ import json
 import time
 from typing import Any
 
-FLOOD_BYTES = 5_000_000
+FLOOD_BYTES = 8_000_000
+# Many floods at once wait for who reads them.
+FLOOD_WAITING_BYTES = 1_000_000
 WORDS = "the refund was sent to your account and arrives within three days thank you".split()
 
 
@@ -191,6 +193,8 @@ class Connection(asyncio.Protocol):
             for _ in range(FLOOD_BYTES // 16_384):
                 event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x" * 16_384})
                 await asyncio.sleep(0)
+                while self.transport.get_write_buffer_size() > FLOOD_WAITING_BYTES:
+                    await asyncio.sleep(0.001)
         words = whole["content"][0]["text"].split(" ")
         size = max(1, -(-len(words) // self.provider.pieces))
         for at in range(0, len(words), size):
