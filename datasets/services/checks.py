@@ -223,7 +223,7 @@ def _to_drop(finding: Finding, action: Action) -> list[int]:
 
 
 def _drop(fix: Fix, dataset: Dataset, example_ids: list[int], beat: Beat) -> None:
-    pace, done = bulk.Pace(), 0
+    pace, done = bulk.Pace(most=bulk.MOST_FAR_APART), 0
     while done < len(example_ids):
         beat(done)
         part = example_ids[done : done + pace.n_rows]

@@ -49,7 +49,7 @@ def remove_unreferenced(content_ids: Sequence[int]) -> int:
     The search index follows by its trigger. Whoever writes a text refers to it in the same transaction, so none is
     caught between the two.
     """
-    pace, removed, start = bulk.Pace(rows_differ=True), 0, 0
+    pace, removed, start = bulk.Pace(most=bulk.MOST_WHERE_ROWS_DIFFER), 0, 0
     while start < len(content_ids):
         part = content_ids[start : start + pace.n_rows]
         start += len(part)
@@ -71,7 +71,7 @@ def clear_rows(
     `still_mine` is asked in each of them and raises where another worker took over; after `until` (monotonic) the
     rest stays for the next time. What the caller holds may be old: whether it is frozen is asked under the lock.
     """
-    pace, is_mix = bulk.Pace(rows_differ=True), "mix" in (version.recipe or {})
+    pace, is_mix = bulk.Pace(most=bulk.MOST_WHERE_ROWS_DIFFER), "mix" in (version.recipe or {})
     while time.monotonic() < until:
         rows = VersionRow.objects.filter(version=version).values_list("id", "content_id")
         part = list(rows[: pace.n_rows])

@@ -496,14 +496,14 @@ def index_rows(*, import_: Import, pace: bulk.Pace | None = None) -> int:
 def indexing_pace() -> bulk.Pace:
     """How many rows go into the search index at once, which is made ready for many."""
     searching.prepare()
-    pace = bulk.Pace(INDEXED_A_TRANSACTION, rows_differ=True)
+    pace = bulk.Pace(INDEXED_A_TRANSACTION, most=bulk.MOST_WHERE_ROWS_DIFFER)
     pace.n_rows = min(pace.most, INDEXED_A_TRANSACTION)
     return pace
 
 
 def clear_staged(*, import_: Import) -> int:
     """Remove rows of an import that never became visible, in short transactions. Returns how many."""
-    pace, removed = bulk.Pace(rows_differ=True), 0
+    pace, removed = bulk.Pace(most=bulk.MOST_WHERE_ROWS_DIFFER), 0
     staged = Example.objects.filter(source_id=import_.pk).values_list("id", "content_id")
     while Import.objects.filter(pk=import_.pk).exclude(state=ImportState.DONE).exists():
         rows = list(staged[: pace.n_rows])

@@ -74,7 +74,8 @@ def _bring_back(fix: Fix, dataset: Dataset, beat: Beat) -> tuple[int, int]:
         .order_by("id")
         .select_related("fix", "by")
     )
-    dropped, pace = list(fix.rows.values_list("example_id", flat=True)), bulk.Pace()
+    dropped = list(fix.rows.values_list("example_id", flat=True))
+    pace = bulk.Pace(most=bulk.MOST_FAR_APART)
     done = n_out = n_renamed = 0
     while done < len(dropped):
         beat(done)

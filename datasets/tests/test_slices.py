@@ -42,10 +42,18 @@ def test_work_shrinks_slices_at_once():
 
 
 def test_taking_rows_away_never_grows_to_slices_of_thousands():
-    pace = bulk.Pace(rows_differ=True)
+    pace = bulk.Pace(most=bulk.MOST_WHERE_ROWS_DIFFER)
     for _ in range(20):
         pace.took(pace.n_rows, 0.001, 0.001)
     assert pace.n_rows == 1000
+
+
+def test_a_fix_never_grows_to_slices_that_would_hold_the_lock_where_its_rows_lie_far_apart():
+    pace = bulk.Pace(most=bulk.MOST_FAR_APART)
+    for _ in range(20):
+        pace.took(pace.n_rows, 0.001, 0.001)
+    # What 200 rows were measured to take at most.
+    assert pace.n_rows * 0.16 < 40
 
 
 def test_no_slice_is_held_up_by_a_search_for_garbage():
