@@ -20,13 +20,16 @@ from datasets.models.examples import Plainly
 
 PAGE = 50
 LOOK_S = 0.1
+# Where the search index is asked for a stretch at a time, which cannot be left before its end.
+LOOK_BY_STRETCH_S = 0.06
 # Looking takes so many steps at most, each one or two questions to the database, each GROWTH times as wide as the last.
 MOST_STEPS, GROWTH, STEP = 3, 8, 4000
 MOST_SOURCES = 50
-# Texts compared in one step of a search, and contents that one question to the search index spans.
+# Texts compared in one step of a search, and contents that one question to the search index spans where it need not be
+# asked for a stretch at a time; questions a step.
 TEXTS, WINDOW, WINDOWS_A_STEP = 400, 1_000_000, 5
-# Where the index is no help, because most texts hold the needle's parts, so many are read at once.
-NARROW = 20_000
+# What the next question to the search index may take by the one before.
+QUESTION_S = 0.03
 
 # (key, id of the example or of its content) in order, a step at a time; the key alone says how far it came.
 Steps = Iterator[tuple[int, list[tuple[int, int]]]]
@@ -82,7 +85,8 @@ def page_of(
     # Some of what is found may be closed, so a little more is looked for at once.
     first = PAGE + 1 if closed is None else 2 * PAGE
     steps, by = _steps(dataset, filters, finding, version, start, newest_first, page, rows, first)
-    deadline = time.monotonic() + LOOK_S
+    by_stretch = bool(filters.words) and finding is None and not page.by_rows and searching.stretch() > 1
+    deadline = time.monotonic() + (LOOK_BY_STRETCH_S if by_stretch else LOOK_S)
     found: list[tuple[int, Example]] = []
     matching: list[tuple[int, Example]] = []
     waiting: list[tuple[int, int]] = []
@@ -314,34 +318,36 @@ def _walk(
 def _proposals(sources: Sources, words: str, start: int | None, newest_first: bool) -> Steps:
     """Steps along the search index, window by window, so that no single question takes long.
 
-    Windows that hold little are taken together, as many as half of the time to look allows. A second question, where one
-    is needed, proposes the texts of all the further steps a page may take.
+    Windows that hold little are taken together, as many as half of the time to look allows, at first until a page may be
+    full. What is asked after that proposes the texts of all the further steps a page may take.
     """
     low, high = sources.first_content - 1, sources.last_content
     if start is not None:
         low, high = (low, min(high, start - 1)) if newest_first else (max(low, start), high)
-    width, ask = WINDOW if searching.reads_in_order() else max(1, high - low), searching.propose
-    further = TEXTS
+    unit = searching.stretch()
+    width, further, enough = max(1, (WINDOW if unit == 1 else unit) // unit), TEXTS, 2 * PAGE
     while low < high:
         began, step = time.monotonic(), list[tuple[int, int]]()
         wanted, further = further, (MOST_STEPS - 1) * TEXTS
         for _ in range(WINDOWS_A_STEP):
-            above, upto = (max(low, high - width), high) if newest_first else (low, min(high, low + width))
-            most = wanted - len(step)
-            try:
-                found = ask(words, above=above, upto=upto, newest_first=newest_first, most=most)
-            except searching.TooCommon:
-                width, ask = NARROW, searching.propose_by_texts
-                continue
+            if newest_first:
+                above, upto = max(low, (high // unit - width + 1) * unit - 1), high
+            else:
+                above, upto = low, min(high, ((low + 1) // unit + width) * unit - 1)
+            most, asked = wanted - len(step), time.monotonic()
+            found = searching.propose(words, above=above, upto=upto, newest_first=newest_first, most=most)
             if len(found) == most:
                 # The window held more: go on behind the last of this step.
                 upto, above = (upto, found[-1] - 1) if newest_first else (found[-1], above)
-            elif ask is searching.propose:
-                width *= 2
+            else:
+                took = time.monotonic() - asked
+                width *= max(1, min(GROWTH, int(QUESTION_S / max(took, 1e-6))))
             low, high = (low, above) if newest_first else (upto, high)
             step += [(key, key) for key in found]
-            if len(found) == most or low >= high or time.monotonic() - began > LOOK_S / 2:
+            is_late = time.monotonic() - began > LOOK_S / 2
+            if len(found) == most or low >= high or len(step) >= enough or is_late:
                 break
+        enough = further
         while len(step) > TEXTS:
             part, step = step[:TEXTS], step[TEXTS:]
             yield part[-1][0], part

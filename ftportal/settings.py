@@ -180,7 +180,7 @@ SQLITE_OPTIONS = {
 }
 # How PostgreSQL plans for the portal (docs/decisions/0016). Set it empty where a pooler refuses such options.
 DATABASE_OPTIONS = os.environ.get(
-    "DATABASE_OPTIONS", "-c random_page_cost=1.1 -c max_parallel_workers_per_gather=0"
+    "DATABASE_OPTIONS", "-c random_page_cost=1.1 -c max_parallel_workers_per_gather=0 -c jit=off"
 ).strip()
 DATABASE_URL = os.environ.get("DATABASE_URL", "").strip()
 if DATABASE_URL:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
+from contextlib import nullcontext
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
+from django.apps import apps
 from django.db import connection
 from django.db.models import Max
 from django.urls import reverse
@@ -331,9 +335,13 @@ def test_a_search_ends_where_the_contents_of_its_dataset_end(
     assert sources_of(rows).last_content == row.content_id
 
 
-def test_postgresql_is_asked_once_for_the_whole_range(rows, monkeypatch):
-    """It gathers all matches whatever the window, so a second window costs them all again; SQLite goes on from the first."""
-    monkeypatch.setattr(listing, "WINDOW", 30)
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+def test_windows_of_a_search_follow_each_other_without_a_gap_and_widen_where_nothing_is_found(
+    rows, monkeypatch, order
+):
+    """PostgreSQL gathers all matches of a stretch before the first: it begins with one stretch of contents."""
+    far = 40 * searching.STRETCH
+    Import.objects.filter(dataset=rows).update(last_content=far)
     asked = []
     real = searching.propose
 
@@ -342,9 +350,62 @@ def test_postgresql_is_asked_once_for_the_whole_range(rows, monkeypatch):
         return real(*given, **more)
 
     monkeypatch.setattr(searching, "propose", counted)
-    assert listing.page_of(rows, Filters(words="nobody wrote this")).rows == []
-    assert len(asked) >= 1
-    assert (len(asked) == 1) == (connection.vendor == "postgresql"), asked
+    monkeypatch.setattr(listing, "LOOK_S", 60.0)
+    page = listing.page_of(rows, Filters(words="nobody wrote this", order=order))
+    assert page.rows == [] and not page.stopped
+    first = sources_of(rows).first_content - 1
+    ends = (
+        [first, *(upto for _, upto in asked)] if order == "oldest" else [far, *(above for above, _ in asked)]
+    )
+    begins = [(above if order == "oldest" else upto) for above, upto in asked]
+    assert begins == ends[:-1] and ends[-1] == (far if order == "oldest" else first)
+    if connection.vendor == "postgresql":
+        assert asked[0][1] - asked[0][0] <= searching.STRETCH
+        assert all(end % searching.STRETCH == searching.STRETCH - 1 for end in ends[1:-1])
+        assert len(asked) < 30
+    else:
+        assert len(asked) == 1
+
+
+def test_the_index_proposes_in_order_over_the_ends_of_stretches(db):
+    base = 1_000 * searching.STRETCH
+    keys = [base + at for at in (0, 1, 8_190, 8_191, 8_192, 8_193, 16_383, 16_384, 40_000, 100_000)]
+    row = "(%s, %s)" if connection.vendor == "postgresql" else "(%s, %s, '')"
+    names = "content_id, words" if connection.vendor == "postgresql" else "rowid, prompt, completion"
+    with connection.cursor() as cursor:
+        sql = f"INSERT INTO {searching.TABLE} ({names}) VALUES {', '.join([row] * 2 * len(keys))}"
+        # what stands between them lacks the word
+        pairs = [(key, "a zebra") for key in keys] + [(key + 500, "a horse") for key in keys]
+        cursor.execute(sql, [value for pair in pairs for value in pair])
+    ends = [base - 1, *keys, base + 200_000]
+    for above in ends:
+        for upto in ends:
+            inside = [key for key in keys if above < key <= upto]
+            for newest_first in (False, True):
+                for most in (1, 3, 100):
+                    want = (inside[::-1] if newest_first else inside)[:most]
+                    found = searching.propose(
+                        "zebra", above=above, upto=upto, newest_first=newest_first, most=most
+                    )
+                    assert found == want, (above - base, upto - base, newest_first, most)
+
+
+def test_an_index_made_in_one_piece_is_begun_again_and_filled_by_jobs(rows):
+    migration = importlib.import_module("datasets.migrations.0026_search_in_stretches")
+    is_anew = connection.vendor == "postgresql"
+    # SQLite's editor cannot be had inside a transaction, and nothing is made with it.
+    with (
+        connection.schema_editor(atomic=False)
+        if is_anew
+        else nullcontext(Mock(connection=connection)) as editor
+    ):
+        migration.begin_again(apps, editor)
+    assert listing.is_indexed(rows) == (not is_anew)
+    assert walk(rows, words="ticket") == truth(rows, "ticket")
+    assert imports.start_missing_indexing() == int(is_anew)
+    assert run_until_idle(60)
+    assert listing.is_indexed(rows)
+    assert walk(rows, words="ticket") == truth(rows, "ticket")
 
 
 def test_the_few_rows_of_a_state_are_searched_by_their_texts_and_not_by_the_index(rows, editor, monkeypatch):

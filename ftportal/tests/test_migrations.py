@@ -16,7 +16,7 @@ LARGE = {
     ("datasets", "foldanswer"),
     ("evaluations", "result"), ("deployments", "prediction"), ("deployments", "feedback"),
 }  # fmt: skip
-# Shipped before there was a million rows anywhere; a migration that has run is not written anew.
+# Shipped before there was a million rows anywhere (a migration that has run is not written anew), or quick for the reason given.
 SHIPPED = {
     ("datasets", "0002_keep_no_index_of_digests"): "drops an index: quick on both databases",
     ("datasets", "0004_review_by_need_and_twice"): "review queues held a few hundred rows",
@@ -28,6 +28,7 @@ SHIPPED = {
         "0010_labels_and_gate",
     ): "SQLite rebuilds the rows of findings; a new check writes them anew",
     ("datasets", "0013_cross_validations"): "makes the tables of folds, and their indexes on nothing",
+    ("datasets", "0026_search_in_stretches"): "makes an empty table; jobs fill it",
     ("decisions", "0003_frozen_rows"): "one row a use case, and triggers",
     ("decisions", "0004_ranges_scenarios_actuals"): "one row a decision",
     ("evaluations", "0002_looks_count_in_the_vault"): "one row a look: dozens",
