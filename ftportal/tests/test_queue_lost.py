@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from celery import signals
 from kombu import Consumer
 from kombu import Queue as Name
 
@@ -14,6 +15,7 @@ from ftportal.celery import app
 
 def test_a_queue_that_dies_while_doorbells_are_held_leaves_a_connection_that_can_be_closed(tmp_path: Path):
     """A worker that cannot close it ends as "unrecoverable", and takes what its children work on along."""
+    signals.worker_init.send(sender=None)
     server = Queue(tmp_path)
     server.start()
     try:
