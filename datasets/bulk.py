@@ -52,13 +52,14 @@ class Pace:
 
     least, most = 20, 4000
 
-    def __init__(self, n_rows: int = 200, *, most: int = most) -> None:
+    def __init__(self, n_rows: int = 200, *, most: int | None = None) -> None:
         """`most`: where one row may cost many times what the one before it did, a slice must not grow past this."""
         self.is_measured = connection.vendor == "sqlite"
-        self.n_rows = (
-            min(self.most, most, n_rows) if self.is_measured else min(self.most, ROWS_WITHOUT_A_LOCK)
-        )
-        self.most = min(self.most, most)
+        if self.is_measured:
+            self.most = min(self.most, most or self.most)
+            self.n_rows = min(self.most, n_rows)
+        else:
+            self.n_rows = min(self.most, ROWS_WITHOUT_A_LOCK)
 
     @contextmanager
     def transaction(self, n_rows: int) -> Iterator[None]:

@@ -25,10 +25,10 @@ LOOK_BY_STRETCH_S = 0.06
 # Looking takes so many steps at most, each one or two questions to the database, each GROWTH times as wide as the last.
 MOST_STEPS, GROWTH, STEP = 3, 8, 4000
 MOST_SOURCES = 50
-# Texts compared in one step of a search, and contents that one question to the search index spans where it need not be
+# Texts compared in one step of a search; contents that the first question to the search index spans where it need not be
 # asked for a stretch at a time; questions a step.
 TEXTS, WINDOW, WINDOWS_A_STEP = 400, 1_000_000, 5
-# What the next question to the search index may take by the one before.
+# As many contents as would have taken so long, going by the last question to the search index, make up the next one.
 QUESTION_S = 0.03
 
 # (key, id of the example or of its content) in order, a step at a time; the key alone says how far it came.
@@ -325,7 +325,7 @@ def _proposals(sources: Sources, words: str, start: int | None, newest_first: bo
     if start is not None:
         low, high = (low, min(high, start - 1)) if newest_first else (max(low, start), high)
     unit = searching.stretch()
-    width, further, enough = max(1, (WINDOW if unit == 1 else unit) // unit), TEXTS, 2 * PAGE
+    width, further, enough = (WINDOW if unit == 1 else 1), TEXTS, 2 * PAGE
     while low < high:
         began, step = time.monotonic(), list[tuple[int, int]]()
         wanted, further = further, (MOST_STEPS - 1) * TEXTS

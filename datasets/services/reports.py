@@ -156,10 +156,8 @@ def remove_run(run: CheckRun) -> None:
 
 def _clear_finding(finding: Finding) -> None:
     """Remove the rows of a finding, in short transactions."""
-    pace, rows = (
-        bulk.Pace(most=bulk.MOST_WHERE_ROWS_DIFFER),
-        FindingRow.objects.filter(finding=finding).order_by("id"),
-    )
+    pace = bulk.Pace(most=bulk.MOST_WHERE_ROWS_DIFFER)
+    rows = FindingRow.objects.filter(finding=finding).order_by("id")
     while keys := list(rows.values_list("id", flat=True)[: pace.n_rows]):
         with pace.transaction(len(keys)):
             FindingRow.objects.filter(pk__in=keys)._raw_delete("default")
