@@ -24,9 +24,9 @@ from deployments.gateway.routes import Version
 
 log = logging.getLogger(__name__)
 
-# A stream is kept for the record up to here; a longer one is measured by its beginning.
+# A stream is kept for the record up to here; the text of a longer one is measured by its beginning.
 MAX_KEPT_BYTES = 4 * 1024 * 1024
-# The end of a longer stream is kept too: its last events say what it cost.
+# And its end: the last events say what it cost.
 MAX_END_BYTES = 8 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 STREAM_LIMIT_S = 900.0
